@@ -1,0 +1,57 @@
+# Two commands matter: `make demo` and `make test`. Each does all its set-up and is fast the second time.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types layers unit docs lock clean debian-packages
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# A stamp is the last thing written: a half-made environment is made again.
+$(VENV)/.ready: requirements.txt requirements-build.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "setting up $(VENV) ..." >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) --require-hashes -r requirements.txt -r requirements-build.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev-ready: requirements-dev.txt $(VENV)/.ready
+	@echo "adding the development tools ..." >&2
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+install: $(VENV)/.ready  ## the program as .venv/bin/helpscout-exporter
+
+demo: install  ## exporter and simulator together, no credentials
+	@$(BIN)/helpscout-exporter demo
+
+test: debian-packages lint types layers unit  ## every check
+
+lint: $(VENV)/.dev-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev-ready
+	$(BIN)/mypy
+
+layers: $(VENV)/.dev-ready
+	$(BIN)/lint-imports --no-cache
+
+unit: $(VENV)/.dev-ready
+	$(BIN)/pytest --cov --cov-report=
+
+debian-packages:  # what the system tests start for real: see scripts/debian-packages
+	@scripts/debian-packages
+
+docs: $(VENV)/.dev-ready  ## writes the generated pages anew
+	$(BIN)/python -m scripts.generate_docs
+
+lock:  ## pins every dependency anew (versions and hashes, no index address)
+	scripts/lock
+
+clean:  ## removes what the other targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage* .hypothesis

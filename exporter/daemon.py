@@ -1,0 +1,216 @@
+"""Puts the parts together, runs them until told to stop, changes them on a reload.
+
+The signals belong to this module: SIGTERM and SIGINT end, SIGHUP reloads.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from exporter import __version__, logs
+from exporter.exposition import Exposition, Renderer
+from exporter.helpscout.account import Account
+from exporter.helpscout.budget import Budget
+from exporter.helpscout.client import Client
+from exporter.helpscout.errors import NotThere
+from exporter.poller import Poller
+from exporter.poller.dispatcher import utc_now
+from exporter.schedule import demand_per_minute
+from exporter.selection import requests_for
+from exporter.settings import Configuration, ConfigurationError
+from exporter.store import Store
+from exporter.telemetry import Telemetry
+from exporter.web import Backend, Server, application
+
+_READY_ANYWAY_SECONDS: Final = 30.0
+_ROUND_LOOK_SECONDS: Final = 0.05
+
+
+class Exporter:
+    """Store, poller and exposition under one configuration, without a listener.
+
+    `now` is the instant that windows end at, `process_metrics` whether the client library's
+    process and Python metrics are part of the exposition.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        process_metrics: bool = True,
+    ) -> None:
+        self.configuration = configuration
+        self.telemetry = Telemetry(process_metrics=process_metrics)
+        self.store = Store()
+        self.poller = Poller(self.store, self.telemetry, now=now)
+        self.exposition = Exposition(self.store, self.telemetry, _renderer(configuration))
+        self._stopping = threading.Event()
+        self._assembler = threading.Thread(
+            target=self.exposition.run, args=(self._stopping,), name="assembler", daemon=True
+        )
+        self._started_at = time.monotonic()
+        self._configured(configuration)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the loops turn. Never depends on Help Scout."""
+        return self.poller.alive and self._assembler.is_alive()
+
+    @property
+    def ready(self) -> bool:
+        """Whether each account's login has been tried, or that took too long to wait for."""
+        waited = time.monotonic() - self._started_at
+        return self.poller.attempted or waited >= _READY_ANYWAY_SECONDS
+
+    def start(self) -> None:
+        """Begin to poll and to assemble."""
+        self.poller.start()
+        self._assembler.start()
+
+    def stop(self) -> bool:
+        """Stop asking; tell whether what was in flight ended in time."""
+        ended = self.poller.stop()
+        self._stopping.set()
+        self.store.changed.set()
+        return ended
+
+    def configure(self, configuration: Configuration) -> None:
+        """Go on under another configuration, keeping what is still wanted."""
+        self.configuration = configuration
+        self._configured(configuration)
+        self.exposition.configure(_renderer(configuration))
+
+    def _configured(self, configuration: Configuration) -> None:
+        shard = configuration.selection.shard
+        accounts = [a for a in configuration.accounts if shard.may_own(a.name)]
+        self.poller.configure(accounts, configuration.selection, configuration.stale_after)
+        self.telemetry.reload_successful.set(1)
+        self.telemetry.reload_timestamp.set(time.time())
+
+
+def _renderer(configuration: Configuration) -> Renderer:
+    return Renderer(configuration.objectives, configuration.selection.windows)
+
+
+class Daemon:
+    """The exporter with its listener and its signals. `load` reads the configuration anew."""
+
+    def __init__(self, configuration: Configuration, load: Callable[[], Configuration]) -> None:
+        self._load = load
+        self._log: Any = structlog.get_logger()
+        self._reloading = threading.Lock()
+        self.exporter = Exporter(configuration)
+        backend = Backend(
+            exposition=self.exporter.exposition,
+            configuration=lambda: self.exporter.configuration.masked(),
+            healthy=lambda: self.exporter.healthy,
+            ready=lambda: self.exporter.ready,
+            reload=self.reload,
+        )
+        self.server = Server(configuration.web, application(configuration.web, backend))
+        self._stop = threading.Event()
+        self._hang_up = threading.Event()
+
+    def run(self, announce: Callable[[str], None] | None = None) -> None:
+        """Serve until SIGTERM or SIGINT. Raises CannotListen.
+
+        `announce` is called with the URL once the exporter listens.
+        """
+        signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
+        signal.signal(signal.SIGINT, lambda *_: self._stop.set())
+        signal.signal(signal.SIGHUP, lambda *_: self._hang_up.set())
+        for warning in self.exporter.configuration.warnings:
+            self._log.warning(warning)
+        self.server.start()
+        self._log.info("listening", url=self.server.url, version=__version__)
+        self.exporter.start()
+        if announce is not None:
+            announce(self.server.url)
+        while not self._stop.wait(0.2):
+            if self._hang_up.is_set():
+                self._hang_up.clear()
+                self.reload()
+        self._log.info("stopping")
+        ended = self.exporter.stop()
+        self.server.stop()
+        self._log.info("stopped", in_flight_ended=ended)
+
+    def reload(self) -> tuple[str, ...]:
+        """Read the configuration anew; return what is wrong with it, nothing if it is in force.
+
+        A bad one changes nothing. `web` cannot change while it listens: that is said, not done.
+        """
+        with self._reloading:
+            try:
+                configuration = self._load()
+            except ConfigurationError as error:
+                self.exporter.telemetry.reload_successful.set(0)
+                self._log.error(
+                    "reload failed, the old configuration stays", problems=error.messages
+                )
+                return error.messages
+            if configuration.web != self.exporter.configuration.web:
+                self._log.warning("a change of web takes effect at the next start")
+            if configuration.state_file != self.exporter.configuration.state_file:
+                self._log.warning("a change of state_file takes effect at the next start")
+            logs.configure(configuration.log.level, configuration.log.format)
+            self.exporter.configure(configuration)
+            for warning in configuration.warnings:
+                self._log.warning(warning)
+            self._log.info("configuration reloaded")
+            return ()
+
+
+def one_round(
+    configuration: Configuration, now: Callable[[], datetime] = utc_now
+) -> tuple[bytes, bool]:
+    """Ask every report once; return the text exposition and whether all of them came.
+
+    An account whose login or mailbox list fails ends its part at once. KeyboardInterrupt passes.
+    """
+    exporter = Exporter(configuration, now=now, process_metrics=False)
+    exporter.poller.start()
+    try:
+        while not exporter.poller.first_round_done:
+            time.sleep(_ROUND_LOOK_SECONDS)
+    finally:
+        exporter.poller.stop()
+    exporter.exposition.assemble()
+    snapshot = exporter.store.snapshot()
+    complete = all(entry.success for entry in snapshot.entries.values()) and all(
+        status.up for status in snapshot.accounts.values()
+    )
+    return b"".join(exporter.exposition.ready.text.parts), complete
+
+
+def check_account(configuration: Configuration, account: Account) -> str:
+    """Log in, list the mailboxes, ask one report; return a line that says what was found.
+
+    Raises HelpScoutError.
+    """
+    telemetry = Telemetry(process_metrics=False)
+    budget = Budget(
+        account.name, account.requests_per_minute, 1.0, telemetry, wait=threading.Event().wait
+    )
+    client = Client(account, budget, telemetry)
+    try:
+        mailboxes = client.mailboxes()
+        requests = requests_for(account.name, configuration.selection, mailboxes, {})
+        found = f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes"
+        if not requests:
+            raise NotThere(f"{found}, but none of them is selected")
+        request = requests[0]
+        client.report(request, request.window.ending(utc_now()), tags=False)
+    finally:
+        client.close()
+    per_minute = demand_per_minute(requests)
+    return (
+        f"{found}, report good; {len(requests)} reports, {per_minute:.1f} calls a minute"
+        f" of {budget.per_minute * account.budget:.0f} in the budget"
+    )

@@ -1,0 +1,94 @@
+"""Is an account working, and if not, why: from the outcomes of its calls. Pure, time is passed in.
+
+`up` and the reasons are those of design.md, section 4. One ill mailbox is not an ill account.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+REASONS: Final = (
+    "credentials",
+    "plan",
+    "suspended",
+    "throttled",
+    "unreachable",
+    "bad_response",
+)
+"""What `helpscout_account_problem` can say, in the order of its series."""
+
+_PROBLEM: Final = {
+    "credentials": "credentials",
+    "plan": "plan",
+    "suspended": "suspended",
+    "throttled": "throttled",
+    "unreachable": "unreachable",
+    "server_error": "unreachable",
+    "bad_response": "bad_response",
+    "bad_request": "bad_response",
+    "not_found": "bad_response",
+}
+"""From an error's reason to the account's problem. A service that answers 5xx is out of reach."""
+
+ACCOUNT_WIDE: Final = frozenset(
+    {"credentials", "suspended", "throttled", "unreachable", "server_error"}
+)
+"""Reasons of errors that never are the fault of one mailbox."""
+
+_MEMORY_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """What is exported of an account: whether it works and what is the matter now."""
+
+    up: bool = False
+    problems: frozenset[str] = frozenset()
+
+
+class AccountHealth:
+    """Collects outcomes of one account and judges them. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._discovered = False
+        self._discovery_failure: str | None = None
+        self._calls: deque[tuple[float, str | None]] = deque()
+        self._scopes: dict[str, str | None] = {}
+
+    def discovery(self, failure: str | None) -> None:
+        """Note how login and listing the mailboxes went: None, or the error's reason."""
+        self._discovered = self._discovered or failure is None
+        self._discovery_failure = failure
+
+    def report(self, now: float, mailbox_id: str, failure: str | None) -> None:
+        """Note how one report call went: None, or the error's reason."""
+        self._calls.append((now, failure))
+        self._scopes[mailbox_id] = failure
+
+    def keep(self, mailbox_ids: set[str]) -> None:
+        """Forget what concerns any other mailbox."""
+        self._scopes = {key: value for key, value in self._scopes.items() if key in mailbox_ids}
+
+    def status(self, now: float, *, gate_closed: bool) -> AccountStatus:
+        """Judge. `gate_closed`: the service said 429 and its time is not over."""
+        while len(self._calls) > 1 and self._calls[0][0] < now - _MEMORY_SECONDS:
+            self._calls.popleft()
+        problems = {"throttled"} if gate_closed else set()
+        failing = self._failing()
+        for reason in (self._discovery_failure, failing):
+            if reason is not None:
+                problems.add(_PROBLEM[reason])
+        up = self._discovered and self._discovery_failure is None and failing is None
+        return AccountStatus(up, frozenset(problems))
+
+    def _failing(self) -> str | None:
+        """The last reason, if every report call of the last minute failed and not by one mailbox.
+
+        Where there was no call in the last minute, the last one counts.
+        """
+        if not self._calls or any(failure is None for _, failure in self._calls):
+            return None
+        reasons = {failure for _, failure in self._calls}
+        if reasons & ACCOUNT_WIDE or all(failure for failure in self._scopes.values()):
+            return self._calls[-1][1]
+        return None

@@ -1,0 +1,1 @@
+"""Help Scout's reporting API, either generation, behind one small client."""

@@ -1,0 +1,57 @@
+"""An account of Help Scout: where it is, how one gets in, and how much of its limit is ours."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from exporter.helpscout.errors import BadCredentials
+
+Api = Literal["v1", "v2"]
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret given as text or as a file that is read when needed, so rotation needs no restart.
+
+    Neither repr nor str shows the text.
+    """
+
+    text: str | None = field(default=None, repr=False)
+    file: Path | None = None
+
+    def read(self) -> str:
+        """Return the secret, a file's trailing line break cut off.
+
+        Raises BadCredentials when the file cannot be read or is empty; the message names the file.
+        """
+        if self.file is None:
+            return self.text or ""
+        try:
+            text = self.file.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+            raise BadCredentials(f"secret file {self.file}: {why}") from None
+        if not text:
+            raise BadCredentials(f"secret file {self.file} is empty")
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account as configured; `name` is the label `account` (design.md, section 3).
+
+    `requests_per_minute` is assumed until the service says otherwise; `budget` is the share of
+    the limit, in (0, 1], that the exporter may use; `timeout` bounds a whole call.
+    """
+
+    name: str
+    api: Api
+    base_url: str
+    client_id: str | None
+    client_secret: Secret | None
+    api_key: Secret | None
+    requests_per_minute: float
+    budget: float
+    concurrency: int
+    timeout: timedelta

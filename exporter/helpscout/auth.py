@@ -1,0 +1,86 @@
+"""How one gets in: a Basic key for 1.0, a bearer token that renews itself for 2.0.
+
+Auth objects rather than session headers: netrc would override a header set on a session.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from requests import PreparedRequest
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from exporter.helpscout.account import Secret
+
+_MARGIN_SECONDS: Final = 60.0
+
+
+class Authentication(Protocol):
+    """Hands out an auth object for a call, and is told when the service refused it."""
+
+    def authorize(self) -> AuthBase:
+        """Return what authenticates the next call. Raises HelpScoutError if there is no way in."""
+        ...
+
+    def renew(self, refused: AuthBase) -> bool:
+        """Take note that `refused` brought 401; tell whether another try makes sense."""
+        ...
+
+
+class KeyAuthentication:
+    """1.0: the API key is the user name of HTTP Basic, the password a dummy."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def authorize(self) -> AuthBase:
+        """Return Basic authentication with the key as it is now. Raises BadCredentials."""
+        return HTTPBasicAuth(self._key.read(), "X")
+
+    def renew(self, refused: AuthBase) -> bool:
+        """A rotated key file is worth another try; the same key is not."""
+        return self.authorize() != refused
+
+
+class BearerAuth(AuthBase):
+    """One token."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class TokenAuthentication:
+    """2.0: a token from `fetch`, renewed a little before it expires, by one thread for all."""
+
+    def __init__(
+        self, fetch: Callable[[], tuple[str, float]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._fetch, self._clock = fetch, clock
+        self._lock = threading.Lock()
+        self._current: BearerAuth | None = None
+        self._renew_at = 0.0
+
+    def authorize(self) -> AuthBase:
+        """Return the current token, fetching one if there is none; other threads wait for it.
+
+        Raises what `fetch` raises.
+        """
+        with self._lock:
+            if self._current is None or self._clock() >= self._renew_at:
+                token, seconds = self._fetch()
+                self._current = BearerAuth(token)
+                # A life shorter than the margin is used for half of it, not fetched anew each call.
+                self._renew_at = self._clock() + max(seconds - _MARGIN_SECONDS, seconds / 2)
+            return self._current
+
+    def renew(self, refused: AuthBase) -> bool:
+        """Drop the token, unless another thread has replaced it already."""
+        with self._lock:
+            if self._current is refused:
+                self._current = None
+        return True

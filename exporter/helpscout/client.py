@@ -1,0 +1,259 @@
+"""Help Scout's reporting API, either generation, as three questions: mailboxes, tags, report.
+
+Every call pays the account's budget, is counted and timed, and fails as one error of the tree in
+errors.py. Nothing is retried here except a call whose token was refused, once: when to ask again
+is the poller's business.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, NoReturn
+from urllib.parse import urlencode
+
+from requests.auth import AuthBase
+
+from exporter.helpscout import v1, v2
+from exporter.helpscout.account import Account, Secret
+from exporter.helpscout.auth import Authentication, KeyAuthentication, TokenAuthentication
+from exporter.helpscout.budget import Budget
+from exporter.helpscout.errors import (
+    BadCredentials,
+    BadResponse,
+    HelpScoutError,
+    NotAllowed,
+    NotThere,
+    Refused,
+    ServiceFailed,
+    Suspended,
+    Throttled,
+)
+from exporter.helpscout.transport import Answer, Transport
+from exporter.helpscout.wire import (
+    describe_error,
+    parse_report,
+    parse_report_and_tags,
+    parse_token,
+)
+from exporter.reports import Mailbox, ProductivityReport, ReportRequest, TimeRange
+from exporter.telemetry import Telemetry
+
+_MAX_PAGES: Final = 400
+_MAX_WAIT_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportAnswer:
+    """A report, and the account's tags by name where they were asked for."""
+
+    report: ProductivityReport
+    tags: Mapping[str, int]
+
+
+class Client:
+    """One account. Thread-safe; `clock` is monotonic seconds, `now` the wall clock in UTC."""
+
+    def __init__(
+        self,
+        account: Account,
+        budget: Budget,
+        telemetry: Telemetry,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._account, self._budget, self._telemetry = account, budget, telemetry
+        self._clock, self._now = clock, now
+        self._dialect = v1 if account.api == "v1" else v2
+        self._transport = Transport(
+            account.base_url, account.concurrency, account.timeout.total_seconds()
+        )
+        self._authentication: Authentication = (
+            KeyAuthentication(account.api_key or Secret())
+            if account.api == "v1"
+            else TokenAuthentication(self._fetch_token, clock)
+        )
+
+    def mailboxes(self, *, paid: bool = False) -> list[Mailbox]:
+        """Return every mailbox of the account, page by page.
+
+        `paid` says that the first page is paid for. Raises HelpScoutError, Stopping.
+        """
+        found: dict[int, Mailbox] = {}
+        for page in range(1, _MAX_PAGES + 1):
+            body = self._get("mailboxes", self._dialect.mailboxes_path(page), paid and page == 1)
+            mailboxes, number, pages = self._dialect.mailboxes(body)
+            new = [mailbox for mailbox in mailboxes if mailbox.id not in found]
+            found.update((mailbox.id, mailbox) for mailbox in mailboxes)
+            if page >= pages:
+                return list(found.values())
+            if number != page or not new:
+                raise BadResponse(f"the mailbox list does not end: page {page} brought nothing new")
+        raise BadResponse(f"the mailbox list has more than {_MAX_PAGES} pages")
+
+    def report(
+        self, request: ReportRequest, range_: TimeRange, *, tags: bool, paid: bool = False
+    ) -> ReportAnswer:
+        """Return the report for `request` over `range_`, with the account's tags if `tags`.
+
+        `paid` says that the call is paid for. Raises HelpScoutError, Stopping.
+        """
+        path = f"{self._dialect.REPORT_PATH}?{self._report_query(request, range_)}"
+        body = self._get("report", path, paid)
+        if tags:
+            return ReportAnswer(*parse_report_and_tags(body, compare=request.compare))
+        return ReportAnswer(parse_report(body, compare=request.compare), {})
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._transport.close()
+
+    def _report_query(self, request: ReportRequest, range_: TimeRange) -> str:
+        query = {"start": _instant(range_.start), "end": _instant(range_.end)}
+        if request.compare:
+            before = range_.preceding()
+            query |= {"previousStart": _instant(before.start), "previousEnd": _instant(before.end)}
+        for name, ids in (
+            ("mailboxes", request.mailbox_ids),
+            ("tags", request.tag_ids),
+            ("folders", request.folder_ids),
+            ("types", request.types),
+        ):
+            if ids:
+                query[name] = ",".join(map(str, ids))
+        query["officeHours"] = self._dialect.boolean(request.key.office_hours)
+        return urlencode(query, safe=":,")
+
+    def _get(self, endpoint: str, path: str, paid: bool) -> bytes:
+        auth = self._authentication.authorize()
+        try:
+            return self._call(endpoint, "GET", path, auth=auth, paid=paid)
+        except BadCredentials as error:
+            if not self._authentication.renew(auth):
+                raise
+            self._telemetry.api_retries.labels(self._account.name, error.reason).inc()
+            return self._call(endpoint, "GET", path, auth=self._authentication.authorize())
+
+    def _fetch_token(self) -> tuple[str, float]:
+        secret = self._account.client_secret or Secret()
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._account.client_id or "",
+            "client_secret": secret.read(),
+        }
+        try:
+            return parse_token(self._call("token", "POST", v2.TOKEN_PATH, data=form))
+        except Refused as error:
+            # A wrong secret is 400 or 401 here: what is refused is the login, not the question.
+            raise BadCredentials(
+                str(error), status=error.status, reference=error.reference
+            ) from None
+
+    def _call(
+        self,
+        endpoint: str,
+        method: str,
+        path: str,
+        *,
+        auth: AuthBase | None = None,
+        data: dict[str, str] | None = None,
+        paid: bool = False,
+    ) -> bytes:
+        if not paid:
+            self._budget.spend()
+        name, code = self._account.name, ""
+        started = self._clock()
+        try:
+            answer = self._transport.send(
+                method, self._account.base_url + path, auth=auth, data=data
+            )
+            code = str(answer.status)
+        except HelpScoutError as error:
+            code = error.reason
+            raise
+        finally:
+            self._telemetry.api_requests.labels(name, endpoint, code).inc()
+            self._telemetry.api_request_duration.labels(name, endpoint).observe(
+                self._clock() - started
+            )
+        self._budget.observe(
+            _number(answer.headers.get("X-RateLimit-Limit-Minute")),
+            _number(answer.headers.get("X-RateLimit-Remaining-Minute")),
+        )
+        if answer.status != 200:
+            self._refuse(answer)
+        _check_content(answer)
+        return answer.body
+
+    def _refuse(self, answer: Answer) -> NoReturn:
+        status = answer.status
+        text, reference = describe_error(answer.body)
+        reference = reference or answer.headers.get("Correlation-ID")
+        message = f"HTTP {status}" + (f": {text}" if text else "")
+        if 300 <= status < 400:
+            raise BadResponse(f"{message}: a redirect, which is not followed", status=status)
+        kind: type[HelpScoutError] = {
+            401: BadCredentials,
+            402: Suspended,
+            403: NotAllowed,
+            404: NotThere,
+            429: Throttled,
+        }.get(status, Refused if 400 <= status < 500 else ServiceFailed)
+        if status < 300:
+            kind = BadResponse
+        retry_after = self._retry_after(answer)
+        if kind is Throttled:
+            self._telemetry.throttled.labels(self._account.name).inc()
+            self._budget.close(retry_after)
+        raise kind(message, status=status, reference=reference, retry_after=retry_after)
+
+    def _retry_after(self, answer: Answer) -> float | None:
+        """Seconds to wait as the service says, None where it says nothing that makes sense."""
+        for header in ("X-RateLimit-Retry-After", "Retry-After"):
+            text = answer.headers.get(header)
+            if text is None:
+                continue
+            seconds = _number(text)
+            if seconds is None:
+                # Against the answer's own date, where it has one: our clock may be wrong.
+                then, reference = _http_date(text), _http_date(answer.headers.get("Date"))
+                seconds = (then - (reference or self._now())).total_seconds() if then else None
+            if seconds is not None:
+                return min(max(seconds, 0.0), _MAX_WAIT_SECONDS)
+        return None
+
+
+def _instant(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _http_date(text: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _check_content(answer: Answer) -> None:
+    kind, _, parameters = answer.headers.get("Content-Type", "").lower().partition(";")
+    kind = kind.strip()
+    if kind != "application/json" and not (
+        kind.startswith("application/") and kind.endswith("+json")
+    ):
+        raise BadResponse(
+            f"the answer is not JSON but {kind or 'of no declared type'}"[:100], status=200
+        )
+    name, _, charset = parameters.strip().partition("=")
+    if name == "charset" and charset.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
+        raise BadResponse(f"the answer's charset is {charset.strip()[:40]}, not UTF-8", status=200)

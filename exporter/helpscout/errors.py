@@ -1,0 +1,99 @@
+"""What can go wrong between us and Help Scout, as one tree.
+
+    HelpScoutError                 reason (a metric label), status, reference of the service
+    ├── BadCredentials             credentials    key, app or user refused (401, token refused)
+    ├── NotAllowed                 plan           403: plan without reports, or no right to them
+    ├── Suspended                  suspended      402: the key is suspended
+    ├── NotThere                   not_found      404: a mailbox that is gone
+    ├── Refused                    bad_request    400 and other 4xx: our question is at fault
+    ├── Throttled                  throttled      429: the account's limit is used up
+    ├── ServiceFailed              server_error   5xx
+    ├── Unreachable                unreachable    no connection, broken connection, time-out
+    └── BadResponse                bad_response   an answer that is not what the API promises
+
+`transient` says whether the same question may be asked again soon (design.md, section 6).
+"""
+
+from typing import ClassVar
+
+
+class HelpScoutError(Exception):
+    """A call that brought no usable answer. The message is one line without any secret.
+
+    `status` is the HTTP status, None where there was no answer. `reference` is what Help Scout's
+    support asks for (logRef, else Correlation-ID). `retry_after` is the wait in seconds that the
+    service asks for, None if it said none.
+    """
+
+    reason: ClassVar[str] = "unknown"
+    transient: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        reference: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reference = reference
+        self.retry_after = retry_after
+
+
+class BadCredentials(HelpScoutError):
+    """The key, the app or the user behind it is refused, or the secret cannot be read."""
+
+    reason = "credentials"
+
+
+class NotAllowed(HelpScoutError):
+    """403: a plan without the reports API, a user who may not see reports, or one mailbox."""
+
+    reason = "plan"
+
+
+class Suspended(HelpScoutError):
+    """402: the API key is suspended (1.0)."""
+
+    reason = "suspended"
+
+
+class NotThere(HelpScoutError):
+    """404: what was asked for does not exist, or no more."""
+
+    reason = "not_found"
+
+
+class Refused(HelpScoutError):
+    """400 and the rest of the 4xx: asking the same again brings the same."""
+
+    reason = "bad_request"
+
+
+class Throttled(HelpScoutError):
+    """429: the account's limit is used up, by whomever."""
+
+    reason = "throttled"
+    transient = True
+
+
+class ServiceFailed(HelpScoutError):
+    """5xx: Help Scout has a bad moment."""
+
+    reason = "server_error"
+    transient = True
+
+
+class Unreachable(HelpScoutError):
+    """No connection, one that broke, or no whole answer in time."""
+
+    reason = "unreachable"
+    transient = True
+
+
+class BadResponse(HelpScoutError):
+    """An answer whose content type, size or shape is not what the API promises."""
+
+    reason = "bad_response"

@@ -1,0 +1,20 @@
+"""The legacy Mailbox API 1.0: paths, parameter forms, envelope (helpscout-api.md, section 1)."""
+
+from exporter.helpscout.wire import MailboxPage, parse_legacy_mailboxes
+
+REPORT_PATH = "/reports/productivity.json"
+
+
+def mailboxes_path(page: int) -> str:
+    """Return the path and query of a page of the mailbox list, from 1."""
+    return f"/mailboxes.json?page={page}"
+
+
+def boolean(value: bool) -> str:
+    """Return a boolean parameter as this generation writes it."""
+    return "1" if value else "0"
+
+
+def mailboxes(body: bytes) -> MailboxPage:
+    """Return what a page of the mailbox list says. Raises BadResponse."""
+    return parse_legacy_mailboxes(body)

@@ -1,0 +1,21 @@
+"""Mailbox API 2.0: paths, parameter forms, envelope (helpscout-api.md, section 1)."""
+
+from exporter.helpscout.wire import MailboxPage, parse_hal_mailboxes
+
+REPORT_PATH = "/reports/productivity"
+TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path, not a secret
+
+
+def mailboxes_path(page: int) -> str:
+    """Return the path and query of a page of the mailbox list, from 1."""
+    return f"/mailboxes?page={page}"
+
+
+def boolean(value: bool) -> str:
+    """Return a boolean parameter as this generation writes it."""
+    return "true" if value else "false"
+
+
+def mailboxes(body: bytes) -> MailboxPage:
+    """Return what a page of the mailbox list says. Raises BadResponse."""
+    return parse_hal_mailboxes(body)

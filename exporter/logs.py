@@ -1,0 +1,57 @@
+"""Log lines as events with fields, on stderr: console, JSON or logfmt.
+
+What comes from outside (mailbox names, the service's messages) cannot forge a line or steer a
+terminal: control characters are escaped before any renderer sees them.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+Format = Literal["auto", "console", "json", "logfmt"]
+
+
+def configure(level: str = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002
+    """Set level and form of every later log line; may be called again on a reload.
+
+    `auto` is console on a terminal and JSON elsewhere. Times are UTC.
+    """
+    output = stream or sys.stderr
+    if format == "auto":
+        format = "console" if output.isatty() else "json"  # noqa: A001
+    renderer: Any
+    if format == "console":
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    elif format == "json":
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+    else:
+        renderer = structlog.processors.LogfmtRenderer(
+            key_order=["timestamp", "level", "event"], drop_missing=True, bool_as_flag=False
+        )
+    exceptions = [] if format == "console" else [structlog.processors.format_exc_info]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *exceptions,
+            _escape_controls,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(output),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _escape_controls(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if isinstance(value, str) and key != "exception" and not value.isprintable():
+            event[key] = "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
+    return event

@@ -1,0 +1,261 @@
+"""One account's side of polling: what to ask next, and what follows from how it went.
+
+A state machine without a lock: every method belongs to the dispatcher's thread. It decides and
+pays; a worker makes exactly one attempt. A retry is a due time like any other, so nothing sleeps
+through a back-off.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from exporter.health import AccountHealth, AccountStatus
+from exporter.helpscout.account import Account
+from exporter.helpscout.budget import Budget
+from exporter.helpscout.client import Client, ReportAnswer
+from exporter.helpscout.errors import (
+    BadCredentials,
+    HelpScoutError,
+    NotAllowed,
+    NotThere,
+    Suspended,
+)
+from exporter.poller.journal import Journal
+from exporter.reports import Mailbox, ReportKey, ReportRequest
+from exporter.schedule import Schedule
+from exporter.selection import Selection, requests_for
+from exporter.store import Store
+from exporter.telemetry import Telemetry
+
+DISCOVERY_SECONDS: Final = 600.0
+MIN_LIFETIME_SECONDS: Final = 600.0
+_DISCOVERY_RETRY_SECONDS: Final = 15.0
+_RETRIES: Final = 3
+_FIRST_RETRY_SECONDS: Final = 0.5
+_TICK_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One paid attempt: a report asked at `asked_at` (monotonic), or (None) the mailbox list."""
+
+    request: ReportRequest | None
+    asked_at: float
+
+
+class AccountPoller:
+    """Polls one account. Times are monotonic seconds; `jitter` gives numbers from 0 to 1."""
+
+    def __init__(
+        self,
+        account: Account,
+        selection: Selection,
+        stale_after: float,
+        client: Client,
+        budget: Budget,
+        store: Store,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+        *,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.account, self.client = account, client
+        self.selection, self._stale_after = selection, stale_after
+        self._budget, self._store, self._telemetry = budget, store, telemetry
+        self._clock, self._jitter = clock, jitter
+        self._journal = Journal(account.name, clock)
+        self._schedule = Schedule()
+        self._health = AccountHealth()
+        self._status = AccountStatus()
+        self._mailboxes: list[Mailbox] | None = None
+        self._tags: dict[str, int] = {}
+        self._discovery_due = clock()
+        self._discovery_failures = 0
+        self._discovering = False
+        self._running = 0
+        self._attempts: dict[ReportKey, int] = {}
+        self._locked_out: HelpScoutError | None = None
+        self.attempted = False
+        """Whether login and discovery have been tried once, whatever came of it."""
+
+    @property
+    def needs_tags(self) -> bool:
+        """Whether the reports' filter tags are of use: a segment names one."""
+        return self.selection.needs_tags
+
+    @property
+    def first_round_done(self) -> bool:
+        """Whether every report has been asked, or cannot be: there is no way in."""
+        if self._mailboxes is None:
+            return self.attempted
+        return not self._attempts and self._schedule.first_round_done
+
+    def stays(self, account: Account, selection: Selection) -> bool:
+        """Whether this poller can go on under another configuration of its account."""
+        return self.account == account and self.selection.shard == selection.shard
+
+    def configure(self, selection: Selection, stale_after: float) -> None:
+        """Poll another selection from now on, keeping what is known and when it is due."""
+        self.selection, self._stale_after = selection, stale_after
+        if self._mailboxes is not None:
+            self._plan(self._clock())
+
+    def next_job(self, now: float) -> tuple[Job | None, float]:
+        """Return a job that is paid for, or None and the time when to look again."""
+        if self._running >= self.account.concurrency:
+            return None, now + _TICK_SECONDS
+        discover = now >= self._discovery_due and not self._discovering
+        if not discover:
+            if self._locked_out is not None:
+                self._fail_without_asking(now, self._locked_out)
+            due = self._schedule.next_due()
+            if due > now:
+                return None, due if self._discovering else min(due, self._discovery_due)
+        delay = self._budget.try_spend()
+        if delay:
+            return None, now + delay
+        self._running += 1
+        if discover:
+            self._discovering = True
+            return Job(None, now), now
+        return Job(self._schedule.take(now), now), now
+
+    def tick(self, now: float) -> None:
+        """Bring status and self-metrics up to date; about once a second."""
+        self._telemetry.lag.labels(self.account.name).set(self._schedule.lag(now))
+        self._refit()
+        self._judge(now)
+
+    def discovered(self, mailboxes: list[Mailbox]) -> None:
+        """Take the account's mailboxes as they are now: new, renamed and deleted ones."""
+        now = self._clock()
+        self._end_discovery(now + DISCOVERY_SECONDS)
+        self._discovery_failures = 0
+        self._health.discovery(None)
+        self._locked_out = None
+        self._journal.mailboxes(self._mailboxes, mailboxes)
+        self._journal.round_ended(self._schedule.lag(now), self._budget.per_minute)
+        self._mailboxes = mailboxes
+        self._plan(now)
+        self._judge(now)
+
+    def discovery_failed(self, error: HelpScoutError) -> None:
+        """Keep the last list and try again soon, then less and less often."""
+        now = self._clock()
+        backoff = min(_DISCOVERY_RETRY_SECONDS * 2**self._discovery_failures, DISCOVERY_SECONDS)
+        wait = max(backoff, error.retry_after or 0.0)
+        self._end_discovery(now + wait)
+        self._discovery_failures += 1
+        self._health.discovery(error.reason)
+        if isinstance(error, BadCredentials | Suspended):
+            self._locked_out = error
+        self._journal.discovery_failed(error, wait)
+        self._judge(now)
+
+    def reported(self, job: Job, answer: ReportAnswer) -> None:
+        """A report came: into the store, and its key back to its place."""
+        assert job.request is not None
+        now, key = self._clock(), job.request.key
+        self._running -= 1
+        self._attempts.pop(key, None)
+        self._store.succeeded(key, answer.report)
+        self._schedule.done(key, job.asked_at)
+        self._health.report(now, key.mailbox_id, None)
+        self._journal.report_succeeded(key)
+        if self.needs_tags and answer.tags != self._tags:
+            self._tags = dict(answer.tags)
+            self._plan(now)
+        self._judge(now)
+
+    def report_failed(self, job: Job, error: HelpScoutError) -> None:
+        """A report did not come: try again soon if that can help, else at its next turn."""
+        assert job.request is not None
+        now, key = self._clock(), job.request.key
+        self._running -= 1
+        self._health.report(now, key.mailbox_id, error.reason)
+        attempt = self._attempts.get(key, 0)
+        backoff = _FIRST_RETRY_SECONDS * 2**attempt * self._jitter()
+        wait = max(backoff, error.retry_after or 0.0)
+        in_time = wait < self._schedule.interval(job.request.window)
+        if error.transient and attempt < _RETRIES and in_time:
+            self._attempts[key] = attempt + 1
+            self._telemetry.api_retries.labels(self.account.name, error.reason).inc()
+            self._schedule.again(key, now + wait)
+        else:
+            self._give_up(job.request, error, job.asked_at)
+            if isinstance(error, NotAllowed | NotThere):
+                self._schedule.drop(key.mailbox_id)
+            elif isinstance(error, BadCredentials | Suspended):
+                self._lock_out(now, error)
+        self._judge(now)
+
+    def abandoned(self, job: Job) -> None:
+        """A job was not done: the exporter stops."""
+        self._running -= 1
+        self._discovering = self._discovering and job.request is not None
+
+    def _plan(self, now: float) -> None:
+        name, mailboxes = self.account.name, self._mailboxes or []
+        requests = requests_for(name, self.selection, mailboxes, self._tags)
+        ages = {
+            key: now - entry.fresh_since
+            for key, entry in self._store.snapshot().entries.items()
+            if key.account == name and entry.report is not None
+        }
+        self._schedule.plan(requests, now, ages)
+        keys = {request.key: None for request in requests}
+        self._store.set_mailboxes(name, self.selection.mailboxes.chosen(mailboxes))
+        self._store.schedule(name, list(keys))
+        self._journal.keep(keys)
+        self._health.keep({key.mailbox_id for key in keys})
+        self._attempts = {key: tried for key, tried in self._attempts.items() if key in keys}
+        self._refit(always=True)
+
+    def _refit(self, *, always: bool = False) -> None:
+        name, before = self.account.name, self._schedule.stretch
+        if not self._schedule.fit(self._budget.per_minute) and not always:
+            return
+        self._journal.stretched(before, self._schedule.stretch, self._budget.per_minute)
+        self._telemetry.stretch.labels(name).set(self._schedule.stretch)
+        for window, number in self._schedule.windows():
+            interval = self._schedule.interval(window)
+            self._telemetry.reports.labels(name, window.text).set(number)
+            self._telemetry.report_interval.labels(name, window.text).set(interval)
+            lifetime = max(MIN_LIFETIME_SECONDS, self._stale_after * interval)
+            self._store.set_lifetime(name, window.text, lifetime)
+
+    def _give_up(self, request: ReportRequest, error: HelpScoutError, asked_at: float) -> None:
+        key = request.key
+        self._attempts.pop(key, None)
+        self._store.failed(key)
+        self._schedule.done(key, asked_at)
+        self._journal.report_failed(
+            key, self._store.mailbox_name(key), error, self._schedule.interval(request.window)
+        )
+
+    def _lock_out(self, now: float, error: HelpScoutError) -> None:
+        """Who is refused at the door does not knock once per report: the mailbox list tries."""
+        self._locked_out = error
+        self._health.discovery(error.reason)
+        self._discovery_due = min(self._discovery_due, now + _DISCOVERY_RETRY_SECONDS)
+
+    def _fail_without_asking(self, now: float, error: HelpScoutError) -> None:
+        while (request := self._schedule.take(now)) is not None:
+            self._give_up(request, error, now)
+
+    def _end_discovery(self, due: float) -> None:
+        self._running -= 1
+        self._discovering = False
+        self._discovery_due = due
+        self.attempted = True
+
+    def _judge(self, now: float) -> None:
+        status = self._health.status(now, gate_closed=self._budget.closed)
+        if status == self._status:
+            return
+        before, self._status = self._status, status
+        self._store.set_status(self.account.name, status)
+        self._journal.status(before, status)
+        if status.up and not before.up:
+            self._schedule.hurry(self._journal.failing, now)

@@ -1,0 +1,231 @@
+"""One dispatcher over all accounts, one pool of workers.
+
+The dispatcher's thread owns every account's state: it hands out paid jobs as they fall due and
+takes in the outcomes. A worker only calls Help Scout. One failing report leaves the others alone,
+one failing account the other accounts.
+"""
+
+import heapq
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
+from typing import Any, Final
+
+import structlog
+
+from exporter.helpscout.account import Account
+from exporter.helpscout.budget import Budget, Stopping
+from exporter.helpscout.client import Client
+from exporter.helpscout.errors import BadResponse, HelpScoutError
+from exporter.poller.account import AccountPoller, Job
+from exporter.selection import Selection
+from exporter.store import Store
+from exporter.telemetry import Telemetry
+
+STOP_SECONDS: Final = 10.0
+_MAX_WORKERS: Final = 64
+_TICK_SECONDS: Final = 1.0
+
+Outcome = Callable[[], None]
+
+
+def utc_now() -> datetime:
+    """Return the wall clock's time, aware UTC."""
+    return datetime.now(UTC)
+
+
+class Poller:
+    """Polls every account until stopped. `clock` is monotonic seconds, `now` the wall clock."""
+
+    def __init__(
+        self,
+        store: Store,
+        telemetry: Telemetry,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._store, self._telemetry = store, telemetry
+        self._clock, self._now = clock, now
+        self._log: Any = structlog.get_logger()
+        self._accounts: dict[str, AccountPoller] = {}
+        self._wakes: list[tuple[float, int, AccountPoller]] = []
+        self._turns = count()
+        self._turn_of: dict[str, int] = {}
+        self._jobs: queue.SimpleQueue[tuple[AccountPoller, Job] | None] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._workers: list[threading.Thread] = []
+        self._dispatcher = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
+        self._stopping = threading.Event()
+        self._ticked_at = clock()
+        self._configured = False
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._dispatcher.start()
+
+    def stop(self) -> bool:
+        """Ask nothing more and wait for what is in flight, at most STOP_SECONDS.
+
+        Tells whether everything ended in that time; the threads are daemons all the same.
+        """
+        self._stopping.set()
+        self._outcomes.put(lambda: None)
+        for _ in self._workers:
+            self._jobs.put(None)
+        until = time.monotonic() + STOP_SECONDS
+        threads = [*self._workers, *([self._dispatcher] if self._dispatcher.ident else [])]
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        for poller in self._accounts.values():
+            poller.client.close()
+        return not any(thread.is_alive() for thread in threads)
+
+    def configure(
+        self, accounts: Iterable[Account], selection: Selection, stale_after: float
+    ) -> None:
+        """Poll these accounts from now on; those that stay as they are go on undisturbed."""
+        wanted = tuple(accounts)
+        self._store.set_accounts([account.name for account in wanted])
+        self._telemetry.shard_index.set(selection.shard.index)
+        self._telemetry.shards.set(selection.shard.total)
+        self._outcomes.put(partial(self._configure, wanted, selection, stale_after))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the dispatcher's loop still turns."""
+        return self._dispatcher.is_alive() and self._clock() - self._ticked_at < 60 * _TICK_SECONDS
+
+    @property
+    def attempted(self) -> bool:
+        """Whether each account's login and discovery have been tried, whatever came of it."""
+        return self._configured and all(p.attempted for p in list(self._accounts.values()))
+
+    @property
+    def first_round_done(self) -> bool:
+        """Whether every report has been asked at least once."""
+        return self._configured and all(p.first_round_done for p in list(self._accounts.values()))
+
+    def _configure(
+        self, accounts: tuple[Account, ...], selection: Selection, stale_after: float
+    ) -> None:
+        before, after = self._accounts, dict[str, AccountPoller]()
+        for account in accounts:
+            poller = before.get(account.name)
+            if poller is not None and poller.stays(account, selection):
+                poller.configure(selection, stale_after)
+            else:
+                poller = self._new(account, selection, stale_after)
+            after[account.name] = poller
+        self._accounts = after
+        self._configured = True
+        for poller in after.values():
+            self._wake(poller, self._clock())
+        for poller in before.values():
+            if after.get(poller.account.name) is not poller:
+                poller.client.close()
+        needed = min(sum(account.concurrency for account in accounts), _MAX_WORKERS)
+        while len(self._workers) < needed:
+            worker = threading.Thread(
+                target=self._work, name=f"worker-{len(self._workers)}", daemon=True
+            )
+            self._workers.append(worker)
+            worker.start()
+
+    def _new(self, account: Account, selection: Selection, stale_after: float) -> AccountPoller:
+        budget = Budget(
+            account.name,
+            account.requests_per_minute,
+            account.budget * selection.shard.budget_share,
+            self._telemetry,
+            clock=self._clock,
+            wait=self._stopping.wait,
+        )
+        client = Client(account, budget, self._telemetry, clock=self._clock, now=self._now)
+        return AccountPoller(
+            account,
+            selection,
+            stale_after,
+            client,
+            budget,
+            self._store,
+            self._telemetry,
+            self._clock,
+        )
+
+    def _dispatch(self) -> None:
+        while not self._stopping.is_set():
+            now = self._clock()
+            if now - self._ticked_at >= _TICK_SECONDS:
+                self._ticked_at = now
+                for poller in self._accounts.values():
+                    poller.tick(now)
+            self._hand_out(now)
+            wake = self._wakes[0][0] if self._wakes else now + _TICK_SECONDS
+            self._take_in(min(wake - self._clock(), _TICK_SECONDS))
+
+    def _hand_out(self, now: float) -> None:
+        while self._wakes and self._wakes[0][0] <= now:
+            _, turn, poller = heapq.heappop(self._wakes)
+            name = poller.account.name
+            if self._accounts.get(name) is not poller or self._turn_of[name] != turn:
+                continue
+            job, again = poller.next_job(now)
+            if job is not None:
+                self._jobs.put((poller, job))
+            self._wake(poller, again)
+
+    def _take_in(self, timeout: float) -> None:
+        try:
+            outcome = self._outcomes.get(timeout=max(timeout, 0.0))
+            while True:
+                outcome()
+                outcome = self._outcomes.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _wake(self, poller: AccountPoller, at: float) -> None:
+        """Look at an account at `at`, and not when it was to be looked at before."""
+        turn = self._turn_of[poller.account.name] = next(self._turns)
+        heapq.heappush(self._wakes, (at, turn, poller))
+
+    def _work(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            poller, job = item
+            if self._stopping.is_set():
+                return
+            outcome = self._attempt(poller, job)
+            self._outcomes.put(partial(self._settle, poller, outcome))
+
+    def _settle(self, poller: AccountPoller, outcome: Outcome) -> None:
+        if self._accounts.get(poller.account.name) is poller:
+            outcome()
+            self._wake(poller, self._clock())
+
+    def _attempt(self, poller: AccountPoller, job: Job) -> Outcome:
+        """Do a job; return what follows from how it went. Never raises."""
+        try:
+            if job.request is None:
+                return partial(poller.discovered, poller.client.mailboxes(paid=True))
+            answer = poller.client.report(
+                job.request,
+                job.request.window.ending(self._now()),
+                tags=poller.needs_tags,
+                paid=True,
+            )
+            return partial(poller.reported, job, answer)
+        except Stopping:
+            return partial(poller.abandoned, job)
+        except HelpScoutError as error:
+            failure = error
+        except Exception:
+            # A mistake of ours must cost this one report, not the worker and all that follow.
+            self._log.exception("a report failed by a defect of the exporter", job=str(job))
+            failure = BadResponse("a defect of the exporter, see the log")
+        if job.request is None:
+            return partial(poller.discovery_failed, failure)
+        return partial(poller.report_failed, job, failure)

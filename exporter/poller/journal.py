@@ -1,0 +1,142 @@
+"""What the log says of an account: one line when something changes, none while it only goes on.
+
+Failures that befall the account as a whole are one matter; others are one matter a mailbox.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import structlog
+
+from exporter.health import ACCOUNT_WIDE, AccountStatus
+from exporter.helpscout.errors import HelpScoutError
+from exporter.reports import Mailbox, ReportKey
+
+Matter = tuple[str, str]
+"""A reason, and the id of the mailbox it concerns, empty for the account as a whole."""
+
+
+class Journal:
+    """The log of one account; `clock` is monotonic seconds. Belongs to one thread."""
+
+    def __init__(self, account: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log: Any = structlog.get_logger().bind(account=account)
+        self._clock = clock
+        self._matters: dict[ReportKey, Matter] = {}
+        self._discovery_reason: str | None = None
+        self._asked = self._failed = 0
+        self._since = clock()
+
+    @property
+    def failing(self) -> list[ReportKey]:
+        """The keys whose last attempt failed."""
+        return list(self._matters)
+
+    def report_succeeded(self, key: ReportKey) -> None:
+        """A report came; the last one of a matter to do so ends it."""
+        self._asked += 1
+        matter = self._matters.pop(key, None)
+        if matter is not None and matter not in self._matters.values():
+            self._log.info("reports work again", reason=matter[0], **_mailbox(matter))
+
+    def report_failed(
+        self, key: ReportKey, mailbox: str, error: HelpScoutError, next_try: float
+    ) -> None:
+        """A report did not come, after its retries; the first one of a matter is told."""
+        self._asked += 1
+        self._failed += 1
+        matter = (error.reason, "" if error.reason in ACCOUNT_WIDE else key.mailbox_id)
+        before, self._matters[key] = self._matters.get(key), matter
+        if before != matter and list(self._matters.values()).count(matter) == 1:
+            self._log.warning(
+                "reports fail",
+                **_words(error),
+                mailbox=mailbox,
+                mailbox_id=key.mailbox_id,
+                window=key.window,
+                type=key.type,
+                next_try_seconds=round(next_try),
+            )
+
+    def keep(self, keys: Collection[ReportKey]) -> None:
+        """Forget what concerns any other key."""
+        self._matters = {key: matter for key, matter in self._matters.items() if key in keys}
+
+    def mailboxes(self, before: Iterable[Mailbox] | None, now: Iterable[Mailbox]) -> None:
+        """The mailbox list came: tell what is new, renamed, gone."""
+        listed = {mailbox.id: mailbox for mailbox in now}
+        if self._discovery_reason is not None:
+            self._log.info("mailbox list works again", reason=self._discovery_reason)
+            self._discovery_reason = None
+        if before is None:
+            self._log.info("mailboxes found", mailboxes=len(listed))
+            return
+        known = {mailbox.id: mailbox for mailbox in before}
+        for mailbox in listed.values():
+            old = known.get(mailbox.id)
+            if old is None:
+                self._log.info("mailbox appeared", mailbox=mailbox.name, mailbox_id=mailbox.id)
+            elif old.name != mailbox.name:
+                self._log.info(
+                    "mailbox renamed", mailbox=mailbox.name, mailbox_id=mailbox.id, before=old.name
+                )
+        for mailbox in known.values():
+            if mailbox.id not in listed:
+                self._log.info("mailbox gone", mailbox=mailbox.name, mailbox_id=mailbox.id)
+
+    def discovery_failed(self, error: HelpScoutError, next_try: float) -> None:
+        """Login or the mailbox list failed; told when the reason is a new one."""
+        if error.reason != self._discovery_reason:
+            self._discovery_reason = error.reason
+            self._log.warning(
+                "login or mailbox list failed", **_words(error), next_try_seconds=round(next_try)
+            )
+
+    def status(self, before: AccountStatus, now: AccountStatus) -> None:
+        """The account's state changed."""
+        problems = sorted(now.problems)
+        if now.up and not before.up:
+            self._log.info("account works", problems=problems)
+        elif before.up and not now.up:
+            self._log.error("account does not work", problems=problems)
+        elif now.problems - before.problems:
+            self._log.warning("account has a problem", problems=problems)
+
+    def stretched(self, before: float, now: float, budget_per_minute: float) -> None:
+        """The factor that fits the plan into the budget changed: told as it comes and goes."""
+        if now > 1 >= before:
+            self._log.warning(
+                "the plan does not fit the budget: every interval is stretched",
+                factor=round(now, 2),
+                budget_per_minute=round(budget_per_minute, 1),
+                hint="see helpscout-exporter plan",
+            )
+        elif before > 1 >= now:
+            self._log.info("the plan fits the budget again")
+
+    def round_ended(self, lag: float, budget_per_minute: float) -> None:
+        """Sum up what was asked since the last time, if anything was."""
+        now = self._clock()
+        if self._asked:
+            self._log.info(
+                "poll round",
+                asked=self._asked,
+                failed=self._failed,
+                seconds=round(now - self._since),
+                lag_seconds=round(lag, 1),
+                budget_per_minute=round(budget_per_minute, 1),
+            )
+        self._asked = self._failed = 0
+        self._since = now
+
+
+def _words(error: HelpScoutError) -> dict[str, Any]:
+    words: dict[str, Any] = {"reason": error.reason, "error": str(error)}
+    if error.reference:
+        words["reference"] = error.reference
+    return words
+
+
+def _mailbox(matter: Matter) -> dict[str, str]:
+    return {"mailbox_id": matter[1]} if matter[1] else {}

@@ -1,0 +1,140 @@
+"""What to ask: from the mailboxes an account has and the configuration to report requests. Pure.
+
+Also which part of that work is this process's own, when it is split over shards.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from itertools import product
+
+from exporter.reports import ALL, Mailbox, ReportKey, ReportRequest, Window
+
+
+def matches(patterns: Iterable[str | int], mailbox: Mailbox) -> bool:
+    """Tell whether a glob (`*`, `?`, `[…]`, case matters) fits the name or an integer is the id."""
+    return any(
+        pattern == mailbox.id if isinstance(pattern, int) else fnmatchcase(mailbox.name, pattern)
+        for pattern in patterns
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxChoice:
+    """Which mailboxes are reported on; `all` adds one report over all the chosen together."""
+
+    include: tuple[str | int, ...] = ("*",)
+    exclude: tuple[str | int, ...] = ()
+    all: bool = True
+
+    def chosen(self, mailboxes: Iterable[Mailbox]) -> list[Mailbox]:
+        """Return those of `mailboxes` that are included and not excluded, in their order."""
+        return [
+            mailbox
+            for mailbox in mailboxes
+            if matches(self.include, mailbox) and not matches(self.exclude, mailbox)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A further cut through the conversations: any of these tags and any of these folders."""
+
+    name: str
+    tags: tuple[str | int, ...] = ()
+    folders: tuple[int, ...] = ()
+
+    def tag_ids(self, known: Mapping[str, int]) -> tuple[int, ...] | None:
+        """Return the ids of the tags, or None while a name among them is not known yet."""
+        ids = [tag if isinstance(tag, int) else known.get(tag) for tag in self.tags]
+        return None if None in ids else tuple(i for i in ids if i is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """This process's share: `index` of `total`; `by` is `account` or `mailbox`."""
+
+    index: int = 0
+    total: int = 1
+    by: str = "account"
+
+    def owns(self, account: str, mailbox_id: str) -> bool:
+        """Tell whether a mailbox's reports (or those of `all`) are asked by this shard."""
+        return self.total == 1 or self.index == self._owner(
+            account if self.by == "account" else f"{account}/{mailbox_id}"
+        )
+
+    def may_own(self, account: str) -> bool:
+        """Tell whether any report of `account` can fall to this shard."""
+        return self.by == "mailbox" or self.owns(account, ALL)
+
+    @property
+    def budget_share(self) -> float:
+        """The part of an account's budget that is this shard's: split accounts split it."""
+        return 1 / self.total if self.by == "mailbox" else 1.0
+
+    def _owner(self, name: str) -> int:
+        # Rendezvous hashing: one more shard takes its share from all the others and moves no more.
+        def weight(index: int) -> bytes:
+            return blake2b(f"{index}/{name}".encode(), digest_size=8).digest()
+
+        return max(range(self.total), key=weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The cuts that every account is reported by, as configured (design.md, section 3)."""
+
+    mailboxes: MailboxChoice
+    types: tuple[str, ...]
+    windows: tuple[Window, ...]
+    office_hours: tuple[bool, ...]
+    segments: tuple[Segment, ...]
+    compare: bool
+    shard: Shard
+
+    @property
+    def needs_tags(self) -> bool:
+        """Whether a segment names a tag that has to be looked up."""
+        return any(isinstance(tag, str) for segment in self.segments for tag in segment.tags)
+
+
+def requests_for(
+    account: str, selection: Selection, mailboxes: Iterable[Mailbox], tags: Mapping[str, int]
+) -> list[ReportRequest]:
+    """Return every request that `selection` makes of an account with these mailboxes and tags.
+
+    `tags` maps names to ids. A segment with a tag name that is not in it is left out for now.
+    """
+    listed = list(mailboxes)
+    chosen = selection.mailboxes.chosen(listed)
+    scopes: list[tuple[str, tuple[int, ...]]] = [(str(box.id), (box.id,)) for box in chosen]
+    if selection.mailboxes.all and chosen:
+        every = () if len(chosen) == len(listed) else tuple(mailbox.id for mailbox in chosen)
+        scopes.insert(0, (ALL, every))
+    mine = [scope for scope in scopes if selection.shard.owns(account, scope[0])]
+    cuts = list(_cuts(selection.segments, tags))
+    return [
+        ReportRequest(
+            ReportKey(account, mailbox_id, type_, window.text, office_hours, segment.name),
+            window,
+            ids,
+            tag_ids,
+            segment.folders,
+            selection.compare,
+        )
+        for window, (mailbox_id, ids), type_, office_hours, (segment, tag_ids) in product(
+            selection.windows, mine, selection.types, selection.office_hours, cuts
+        )
+    ]
+
+
+def _cuts(
+    segments: Iterable[Segment], tags: Mapping[str, int]
+) -> Iterator[tuple[Segment, tuple[int, ...]]]:
+    yield Segment(""), ()
+    for segment in segments:
+        tag_ids = segment.tag_ids(tags)
+        if tag_ids is not None:
+            yield segment, tag_ids

@@ -1,0 +1,168 @@
+"""The latest report of every key and the state of every account. Hands out immutable snapshots.
+
+Knows nothing of Prometheus and asks nobody. What is too old is dropped here, by the monotonic
+clock, so that a wall clock set to and fro neither loses nor keeps a figure.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from exporter.health import AccountStatus
+from exporter.reports import ALL, Mailbox, ProductivityReport, ReportKey
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known under one key.
+
+    `mailbox` is the mailbox's present name. `report` is None before the first success and once it
+    is too old. `succeeded_at` is Unix seconds of the last success, None before it; `fresh_since`
+    the same instant on the monotonic clock. `success` tells of the last attempt, None before it.
+    """
+
+    mailbox: str
+    report: ProductivityReport | None = None
+    succeeded_at: float | None = None
+    fresh_since: float = 0.0
+    success: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One consistent state. Two snapshots with the same revision are equal.
+
+    An entry that did not change is the same object in the next snapshot.
+    """
+
+    revision: int
+    entries: Mapping[ReportKey, Entry]
+    mailboxes: tuple[tuple[str, Mailbox], ...]
+    accounts: Mapping[str, AccountStatus]
+
+
+class Store:
+    """Thread-safe. `clock` is monotonic seconds, `wall` Unix seconds."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock, self._wall = clock, wall
+        self._lock = threading.Lock()
+        self._entries: dict[ReportKey, Entry] = {}
+        self._mailboxes: dict[str, tuple[Mailbox, ...]] = {}
+        self._accounts: dict[str, AccountStatus] = {}
+        self._lifetimes: dict[tuple[str, str], float] = {}
+        self._snapshot = Snapshot(0, MappingProxyType({}), (), MappingProxyType({}))
+        self._changed = False
+        self.changed = threading.Event()
+        """Set whenever there is something new; whoever waits for it clears it."""
+
+    def set_accounts(self, names: Iterable[str]) -> None:
+        """Keep exactly these accounts; what belongs to others is dropped."""
+        with self._lock:
+            wanted = list(names)
+            self._accounts = {n: self._accounts.get(n, AccountStatus()) for n in wanted}
+            self._mailboxes = {n: m for n, m in self._mailboxes.items() if n in wanted}
+            self._entries = {k: e for k, e in self._entries.items() if k.account in wanted}
+            self._touch()
+
+    def set_status(self, account: str, status: AccountStatus) -> None:
+        """Note how an account is."""
+        with self._lock:
+            if account in self._accounts and self._accounts[account] != status:
+                self._accounts[account] = status
+                self._touch()
+
+    def set_mailboxes(self, account: str, mailboxes: Iterable[Mailbox]) -> None:
+        """Note the mailboxes that are reported on; a renamed one takes its series along."""
+        with self._lock:
+            listed = tuple(mailboxes)
+            if self._mailboxes.get(account) == listed:
+                return
+            self._mailboxes[account] = listed
+            for key, entry in self._entries.items():
+                name = self._name(key)
+                if key.account == account and entry.mailbox != name:
+                    self._entries[key] = replace(entry, mailbox=name)
+            self._touch()
+
+    def set_lifetime(self, account: str, window: str, seconds: float) -> None:
+        """Say how long a report of this window stays good without being refreshed."""
+        with self._lock:
+            self._lifetimes[account, window] = seconds
+
+    def schedule(self, account: str, keys: Collection[ReportKey]) -> None:
+        """Keep an entry for exactly these keys of the account."""
+        with self._lock:
+            wanted = set(keys)
+            gone = [k for k in self._entries if k.account == account and k not in wanted]
+            for key in gone:
+                del self._entries[key]
+            new = [key for key in keys if key not in self._entries]
+            for key in new:
+                self._entries[key] = Entry(self._name(key))
+            if gone or new:
+                self._touch()
+
+    def succeeded(self, key: ReportKey, report: ProductivityReport) -> None:
+        """Keep `report` as the latest, from now. A key that is no longer scheduled is ignored."""
+        with self._lock:
+            if key in self._entries:
+                self._entries[key] = Entry(
+                    self._entries[key].mailbox, report, self._wall(), self._clock(), True
+                )
+                self._touch()
+
+    def failed(self, key: ReportKey) -> None:
+        """Note that the last attempt, retries included, brought nothing; the report stays."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None and entry.success is not False:
+                self._entries[key] = replace(entry, success=False)
+                self._touch()
+
+    def snapshot(self) -> Snapshot:
+        """Return the present state, without what is too old by now."""
+        with self._lock:
+            self._expire()
+            if self._changed:
+                self._changed = False
+                self._snapshot = Snapshot(
+                    self._snapshot.revision + 1,
+                    MappingProxyType(dict(self._entries)),
+                    tuple((a, m) for a, boxes in self._mailboxes.items() for m in boxes),
+                    MappingProxyType(dict(self._accounts)),
+                )
+            return self._snapshot
+
+    def mailbox_name(self, key: ReportKey) -> str:
+        """Return the present name of a key's mailbox, its id where none is known."""
+        with self._lock:
+            return self._name(key)
+
+    def _name(self, key: ReportKey) -> str:
+        if key.mailbox_id == ALL:
+            return ALL
+        for mailbox in self._mailboxes.get(key.account, ()):
+            if str(mailbox.id) == key.mailbox_id:
+                return mailbox.name
+        return key.mailbox_id
+
+    def _expire(self) -> None:
+        now = self._clock()
+        for key, entry in self._entries.items():
+            if entry.report is not None:
+                lifetime = self._lifetimes.get((key.account, key.window))
+                if lifetime is not None and now - entry.fresh_since > lifetime:
+                    self._entries[key] = replace(entry, report=None)
+                    self._changed = True
+
+    def _touch(self) -> None:
+        self._changed = True
+        self.changed.set()

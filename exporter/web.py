@@ -1,0 +1,273 @@
+"""HTTP: sends what lies ready, answers the probes, takes the reload. Nothing here asks Help Scout.
+
+The routes are the contract of design.md, section 5. uvicorn runs in a thread of its own and leaves
+the signals to the daemon.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from typing import Final
+from urllib.parse import parse_qs
+
+import uvicorn
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from exporter import __version__
+from exporter.exposition import OPENMETRICS, TEXT, Exposition
+from exporter.settings import WebSettings
+
+_KEEP_ALIVE_SECONDS: Final = 75
+_STOP_SECONDS: Final = 5
+_PAGE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What the routes need of the rest. `reload` returns what is wrong, nothing if it went well."""
+
+    exposition: Exposition
+    configuration: Callable[[], str]
+    healthy: Callable[[], bool]
+    ready: Callable[[], bool]
+    reload: Callable[[], tuple[str, ...]]
+
+
+class _Metrics:
+    """The telemetry path, as plain ASGI: this is the one that is asked all the time."""
+
+    def __init__(self, exposition: Exposition) -> None:
+        self._exposition = exposition
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        accept = encoding = b""
+        for name, value in scope["headers"]:
+            if name == b"accept":
+                accept = accept + b"," + value if accept else value
+            elif name == b"accept-encoding":
+                encoding = encoding + b"," + value if encoding else value
+        content_type = negotiate(accept.decode("latin-1"))
+        if scope["query_string"]:
+            names = parse_qs(scope["query_string"].decode("latin-1")).get("name[]")
+            if names:
+                body = await run_in_threadpool(self._exposition.selected, names, content_type)
+                await Response(body, media_type=content_type)(scope, receive, send)
+                return
+        ready = self._exposition.ready
+        body_ = ready.openmetrics if content_type == OPENMETRICS else ready.text
+        headers = [(b"content-type", content_type.encode()), (b"vary", b"accept, accept-encoding")]
+        parts: tuple[bytes, ...] = body_.parts
+        length = body_.length
+        if accepts_gzip(encoding.decode("latin-1")):
+            headers.append((b"content-encoding", b"gzip"))
+            parts = (body_.gzipped,)
+            length = len(body_.gzipped)
+        headers.append((b"content-length", b"%d" % length))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if scope["method"] == "HEAD":
+            parts = (b"",)
+        for part in parts[:-1]:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": parts[-1]})
+
+
+@lru_cache(maxsize=64)
+def negotiate(accept: str) -> str:
+    """Return the content type for an Accept header: OpenMetrics 1.0 where it is preferred."""
+    best = {TEXT: 0.0, OPENMETRICS: 0.0}
+    for item in accept.split(","):
+        kind, *parameters = (part.strip() for part in item.split(";"))
+        values = {
+            name.strip().lower(): value.strip(' "')
+            for name, _, value in (parameter.partition("=") for parameter in parameters)
+        }
+        quality = _quality(values.get("q", "1"))
+        if kind.lower() == "application/openmetrics-text":
+            if values.get("version", "1.0.0") == "1.0.0":
+                best[OPENMETRICS] = max(best[OPENMETRICS], quality)
+        elif kind.lower() in ("text/plain", "text/*", "*/*") and values.get("version", "0.0.4") in (
+            "0.0.4",
+            "1.0.0",
+        ):
+            best[TEXT] = max(best[TEXT], quality)
+    return OPENMETRICS if best[OPENMETRICS] > 0 and best[OPENMETRICS] >= best[TEXT] else TEXT
+
+
+@lru_cache(maxsize=64)
+def accepts_gzip(encoding: str) -> bool:
+    """Tell whether an Accept-Encoding header allows gzip."""
+    qualities = {}
+    for item in encoding.split(","):
+        name, _, parameter = item.partition(";")
+        _, _, quality = parameter.partition("=")
+        qualities[name.strip().lower()] = _quality(quality.strip() or "1")
+    return qualities.get("gzip", qualities.get("*", 0.0)) > 0
+
+
+def _quality(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def application(settings: WebSettings, backend: Backend) -> Router:
+    """Return the ASGI application with every route."""
+
+    async def page(_request: Request) -> Response:
+        return HTMLResponse(_page(settings.telemetry_path), headers=_PAGE_HEADERS)
+
+    async def configuration(_request: Request) -> Response:
+        return PlainTextResponse(backend.configuration(), headers=_PAGE_HEADERS)
+
+    async def healthy(_request: Request) -> Response:
+        return _probe(backend.healthy(), "healthy", "a loop of the exporter has stopped")
+
+    async def ready(_request: Request) -> Response:
+        return _probe(backend.ready(), "ready", "not ready yet: logging in and listing mailboxes")
+
+    async def reload(_request: Request) -> Response:
+        if not settings.enable_lifecycle:
+            return PlainTextResponse(
+                "reloading over HTTP is off: set web.enable_lifecycle, or send SIGHUP\n", 403
+            )
+        problems = await run_in_threadpool(backend.reload)
+        if problems:
+            return PlainTextResponse("\n".join(problems) + "\n", 400)
+        return PlainTextResponse("reloaded\n")
+
+    return Router(
+        [
+            Route(settings.telemetry_path, _Metrics(backend.exposition), methods=["GET"]),
+            Route("/", page),
+            Route("/config", configuration),
+            Route("/-/healthy", healthy),
+            Route("/-/ready", ready),
+            Route("/-/reload", reload, methods=["POST"]),
+        ],
+        redirect_slashes=False,
+    )
+
+
+def _probe(good: bool, word: str, otherwise: str) -> Response:
+    return PlainTextResponse(f"{word if good else otherwise}\n", 200 if good else 503)
+
+
+def _page(telemetry_path: str) -> str:
+    links = (
+        (telemetry_path, "metrics"),
+        ("/config", "effective configuration, secrets masked"),
+        ("/-/healthy", "is the exporter alive"),
+        ("/-/ready", "is it ready"),
+    )
+    items = "\n".join(
+        f'<li><a href="{escape(path)}">{escape(path)}</a>: {words}</li>' for path, words in links
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Help Scout exporter</title>
+<style>:root{{color-scheme:light dark;font-family:system-ui,sans-serif}}
+main{{max-width:40rem;margin:2rem auto;padding:0 1rem}}</style></head>
+<body><main><h1>Help Scout exporter</h1><p>Version {escape(__version__)}</p>
+<ul>
+{items}
+</ul></main></body></html>
+"""
+
+
+class Server:
+    """Listens and serves in a thread. `address` is known once it listens."""
+
+    def __init__(self, settings: WebSettings, app: Router) -> None:
+        self._settings = settings
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+        self._socket: socket.socket | None = None
+
+    @property
+    def url(self) -> str:
+        """Where a person on this machine reaches it."""
+        host, port = self._settings.host, self._settings.port
+        if self._socket is not None:
+            port = self._socket.getsockname()[1]
+        if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+            host = "127.0.0.1"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server's loop runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Listen. Raises CannotListen."""
+        self._socket = _listen(self._settings.host, self._settings.port)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the answers under way, for a few seconds at most, and close."""
+        self._server.should_exit = True
+        self._thread.join(_STOP_SECONDS + 2)
+        if self._socket is not None:
+            self._socket.close()
+
+    def _run(self) -> None:
+        assert self._socket is not None
+        self._server.run(sockets=[self._socket])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    failure: OSError | None = None
+    with contextlib.suppress(socket.gaierror):
+        for family, address in _addresses(host, port):
+            # With the protocol named, asyncio turns Nagle's algorithm off; else answers wait 40 ms.
+            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6 and not host:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                listener.bind(address)
+                listener.listen(512)
+            except OSError as error:
+                listener.close()
+                failure = error
+            else:
+                return listener
+    why = failure.strerror if failure else "the name does not resolve"
+    raise CannotListen(f"web.listen: cannot listen on {host}:{port}: {why}")
+
+
+def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[str, int]]]:
+    if not host:
+        yield socket.AF_INET6, ("::", port)
+        yield socket.AF_INET, ("0.0.0.0", port)  # noqa: S104 - asked for by an empty host
+        return
+    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        yield family, (str(address[0]), port)

@@ -1,0 +1,197 @@
+"""What is asked: mailboxes by glob and id, the cell for all, segments, shards."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.reports import Mailbox, ReportKey, Window
+from exporter.selection import (
+    MailboxChoice,
+    Segment,
+    Selection,
+    Shard,
+    matches,
+    requests_for,
+)
+
+HOUR = Window("1h", timedelta(hours=1), timedelta(minutes=1))
+WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
+
+
+def box(id_: int, name: str) -> Mailbox:
+    return Mailbox(id_, name, f"slug{id_}", f"box{id_}@example.com")
+
+
+SUPPORT, SALES, BILLING = box(1, "Support"), box(2, "Sales [EU]"), box(3, "billing*")
+EVERY_MAILBOX, WHOLE = MailboxChoice(), Shard()
+BOXES = [SUPPORT, SALES, BILLING]
+
+
+def selection(
+    mailboxes: MailboxChoice = EVERY_MAILBOX,
+    types: tuple[str, ...] = ("email",),
+    windows: tuple[Window, ...] = (HOUR,),
+    office_hours: tuple[bool, ...] = (False,),
+    segments: tuple[Segment, ...] = (),
+    compare: bool = False,
+    shard: Shard = WHOLE,
+) -> Selection:
+    return Selection(mailboxes, types, windows, office_hours, segments, compare, shard)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*", [1, 2, 3]),
+        ("S*", [1, 2]),
+        ("s*", []),
+        ("Support", [1]),
+        ("Suppor", []),
+        ("?upport", [1]),
+        ("[bS]*", [1, 2, 3]),
+        ("[!S]*", [3]),
+        ("Sales [[]EU]", [2]),
+        ("billing[*]", [3]),
+        (2, [2]),
+        ("2", []),
+        (4, []),
+    ],
+)
+def test_a_text_is_a_glob_on_the_name_and_a_number_an_id(
+    pattern: str | int, expected: list[int]
+) -> None:
+    assert [mailbox.id for mailbox in BOXES if matches((pattern,), mailbox)] == expected
+    assert [m.id for m in MailboxChoice(include=(pattern,)).chosen(BOXES)] == expected
+
+
+def test_what_is_excluded_is_out_whatever_includes_it() -> None:
+    choice = MailboxChoice(include=("S*", 3), exclude=(1, "billing*"))
+    assert choice.chosen(BOXES) == [SALES]
+
+
+def test_two_mailboxes_of_one_name_are_two() -> None:
+    twins = [box(1, "Support"), box(2, "Support")]
+    assert MailboxChoice(include=("Support",)).chosen(twins) == twins
+    assert MailboxChoice(include=(2,)).chosen(twins) == [twins[1]]
+
+
+def test_every_cell_of_the_table_is_asked_once() -> None:
+    chosen = selection(
+        types=("all", "email"),
+        windows=(HOUR, WEEK),
+        office_hours=(False, True),
+        segments=(Segment("vip", (7,), (991,)),),
+    )
+    keys = [request.key for request in requests_for("acme", chosen, BOXES, {})]
+    assert len(keys) == len(set(keys)) == 2 * 4 * 2 * 2 * 2
+    assert ReportKey("acme", "all", "all", "7d", True, "vip") in keys
+    assert ReportKey("acme", "2", "email", "1h", False, "") in keys
+
+
+def test_all_mailboxes_together_need_no_filter_unless_some_are_left_out() -> None:
+    everything = requests_for("acme", selection(), BOXES, {})
+    assert [(r.key.mailbox_id, r.mailbox_ids) for r in everything] == [
+        ("all", ()),
+        ("1", (1,)),
+        ("2", (2,)),
+        ("3", (3,)),
+    ]
+    some = requests_for("acme", selection(MailboxChoice(exclude=(2,))), BOXES, {})
+    assert (some[0].key.mailbox_id, some[0].mailbox_ids) == ("all", (1, 3))
+
+
+def test_without_the_cell_for_all_only_mailboxes_are_asked() -> None:
+    requests = requests_for("acme", selection(MailboxChoice(all=False)), BOXES, {})
+    assert [request.key.mailbox_id for request in requests] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("mailboxes", [[], [SALES]])
+def test_nothing_is_asked_where_no_mailbox_is_chosen(mailboxes: list[Mailbox]) -> None:
+    assert requests_for("acme", selection(MailboxChoice(("Support",))), mailboxes, {}) == []
+
+
+def test_all_types_together_need_no_filter() -> None:
+    chosen = selection(types=("all", "chat"))
+    by_type = {r.key.type: r.types for r in requests_for("acme", chosen, BOXES, {})}
+    assert by_type == {"all": (), "chat": ("chat",)}
+
+
+def test_a_segment_waits_until_all_its_tags_are_known() -> None:
+    chosen = selection(segments=(Segment("vip", ("gold", "silver", 7), (991,)),))
+    assert chosen.needs_tags
+    for known in ({}, {"gold": 1}):
+        requests = requests_for("acme", chosen, BOXES, known)
+        assert {request.key.segment for request in requests} == {""}
+    requests = requests_for("acme", chosen, [SUPPORT], {"gold": 1, "silver": 2, "other": 3})
+    cut = [request for request in requests if request.key.segment == "vip"]
+    assert {(r.tag_ids, r.folder_ids) for r in cut} == {((1, 2, 7), (991,))}
+    assert all(not r.tag_ids for r in requests if r.key.segment == "")
+
+
+def test_ids_and_folders_wait_for_nothing() -> None:
+    chosen = selection(segments=(Segment("a", (7,)), Segment("b", (), (991,))))
+    assert not chosen.needs_tags
+    requests = requests_for("acme", chosen, [SUPPORT], {})
+    assert {request.key.segment for request in requests} == {"", "a", "b"}
+
+
+def test_comparison_is_passed_on() -> None:
+    assert all(r.compare for r in requests_for("acme", selection(compare=True), BOXES, {}))
+
+
+@given(
+    by=st.sampled_from(["account", "mailbox"]),
+    total=st.integers(1, 12),
+    accounts=st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True),
+)
+def test_every_report_is_asked_by_exactly_one_shard(
+    by: str, total: int, accounts: list[str]
+) -> None:
+    def keys(shard: Shard) -> list[ReportKey]:
+        return [
+            request.key
+            for account in accounts
+            for request in requests_for(account, selection(shard=shard), BOXES, {})
+        ]
+
+    shards = [Shard(index, total, by) for index in range(total)]
+    split = [key for shard in shards for key in keys(shard)]
+    assert sorted(split) == sorted(keys(Shard()))
+    for shard in shards:
+        asked = {key.account for key in keys(shard)}
+        assert all(shard.may_own(account) for account in asked)
+
+
+@pytest.mark.parametrize("by", ["account", "mailbox"])
+def test_one_more_shard_moves_its_own_share_and_no_more(by: str) -> None:
+    def owner(total: int, number: int) -> int:
+        account, mailbox = (str(number), "all") if by == "account" else ("acme", str(number))
+        (index,) = [i for i in range(total) if Shard(i, total, by).owns(account, mailbox)]
+        return index
+
+    before = [owner(4, number) for number in range(2000)]
+    after = [owner(5, number) for number in range(2000)]
+    moved = [new for old, new in zip(before, after, strict=True) if old != new]
+    assert set(moved) == {4}
+    assert len(moved) <= 0.3 * 2000
+    for index in range(4):
+        assert 0.2 <= before.count(index) / 2000 <= 0.3
+
+
+def test_by_account_all_of_an_account_is_on_one_shard() -> None:
+    for number in range(20):
+        owners = {
+            index
+            for index in range(3)
+            for mailbox in ("all", "1", "2")
+            if Shard(index, 3).owns(f"account {number}", mailbox)
+        }
+        assert len(owners) == 1
+
+
+def test_shards_that_split_an_account_split_its_budget() -> None:
+    assert Shard(0, 4, "mailbox").budget_share == 0.25
+    assert Shard(0, 4, "account").budget_share == 1
+    assert Shard().budget_share == 1
