@@ -140,6 +140,8 @@ class Overlay:
     def _add(self, values: Iterable[tuple[KeyPath, str, str]], layer: int) -> None:
         for path, value, name in sorted(values, key=lambda item: _outer_first(item[0])):
             try:
+                if not _is_unicode(name + value):
+                    raise ValueError("is not UTF-8 text")
                 if value.lstrip()[:1] in ("[", "{") and not self.shape.scalar(path):
                     self._assign(path, parse_yaml(value), Origin(name, layer, whole=False))
                 else:
@@ -222,6 +224,10 @@ class Overlay:
         return self.file.parent / value
 
 
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
 def _outer_first(path: KeyPath) -> list[tuple[bool, int | str]]:
     return [(isinstance(part, str), part) for part in path]  # a path sorts before its extensions
 
@@ -269,8 +275,11 @@ class _Loader(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if event.anchor is not None:
             problem = "anchors and aliases (&, *) are not supported: use quotes around such a text"
-            raise _NotSupported(problem=problem, problem_mark=event.start_mark)
-        return super().compose_node(parent, index)
+        elif not _is_unicode(getattr(event, "value", "")):
+            problem = "half a surrogate pair is not text"
+        else:
+            return super().compose_node(parent, index)
+        raise _NotSupported(problem=problem, problem_mark=event.start_mark)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         mapping: dict[Any, Any] = {}
@@ -318,7 +327,7 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f"line {line}: a control character is not allowed") from None
     except RecursionError:
         raise ValueError("is nested too deeply") from None
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, OverflowError):
         raise ValueError("is not YAML") from None
 
 

@@ -37,10 +37,10 @@ class Simulator:
         self.options = options = options or SimulatorOptions()
         if options.now is not None and options.now.tzinfo is None:
             raise ValueError("now: needs a time zone")
-        frozen = None if options.now is None else int(options.now.timestamp())
+        frozen = options.now
         self.world = World(options.seed, options.accounts, options.mailboxes)
         self.url = ""
-        now = (lambda: int(clock())) if frozen is None else (lambda: frozen)
+        now = clock if frozen is None else frozen.timestamp
         self._service = Service(self.world, options, now, monotonic)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
@@ -52,20 +52,12 @@ class Simulator:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers take 40 ms
         port = listener.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        quiet: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off"}
         config = uvicorn.Config(
-            self._service,
-            http=_Protocol,
-            ws="none",
-            lifespan="off",
-            loop="asyncio",
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=75,
+            self._service, http=_Protocol, loop="asyncio", ws="none", timeout_keep_alive=75, **quiet
         )
         self._server = _Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listener],), name="simulator", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             time.sleep(0.002)

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from exporter.simulator.dialects import Generation, Invalid, error_body, mailbox_page, report_body
-from exporter.simulator.faults import FaultRule, Faults, Injector, parse_faults
+from exporter.simulator.faults import FaultRule, Faults, Injector, MailboxChange, parse_faults
 from exporter.simulator.report import Filter, Reports
 from exporter.simulator.world import KINDS, Mailbox, World
 
@@ -36,6 +36,7 @@ _ROUTES: dict[str, tuple[Generation, str, str]] = {
     "/v2/oauth2/token": (2, "token", "POST"),
 }
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+_Clock = Callable[[], float]
 _INTERVAL = 60  # seconds, of the rate limit; it begins with an account's first call
 _MESSAGES = {401: "Unauthorized", 402: "API key is suspended", 403: "Forbidden", 404: "Not found"}
 
@@ -75,17 +76,16 @@ class _Call:
 
 
 class Service:
-    """The ASGI application; `now` is the world's instant in whole seconds, UTC."""
+    """The ASGI application; `now` is the world's instant in seconds, UTC."""
 
     def __init__(
-        self,
-        world: World,
-        options: SimulatorOptions,
-        now: Callable[[], int],
-        monotonic: Callable[[], float],
+        self, world: World, options: SimulatorOptions, now: _Clock, monotonic: _Clock
     ) -> None:
         self.injector = Injector(options.faults)
         self._world, self._options, self._now, self._monotonic = world, options, now, monotonic
+        accounts = range(1, options.accounts + 1)
+        self._clients = {f"demo-{account}": account for account in accounts}
+        self._keys = {f"key-{account}": account for account in accounts}
         self._reports = Reports(world)
         self._tokens: dict[str, tuple[int, float]] = {}  # account, expiry
         self._windows: dict[int, tuple[float, int]] = {}  # begin, calls
@@ -163,7 +163,7 @@ class Service:
         """Whose call it is (0: nobody's that is known), and whether it may be answered."""
         scheme, _, value = call.authorization.partition(" ")
         if call.endpoint == "token":
-            account = self._account("demo-", call.form.get("client_id", ""))
+            account = self._clients.get(call.form.get("client_id", ""), 0)
             return account, call.form.get("client_secret") == f"secret-{account}"
         if call.generation == 2:
             account, expires = self._tokens.get(value, (0, 0.0))
@@ -172,12 +172,8 @@ class Service:
             user = base64.b64decode(value).decode().partition(":")[0]
         except ValueError:
             user = ""
-        account = self._account("key-", user) if scheme.lower() == "basic" else 0
+        account = self._keys.get(user, 0) if scheme.lower() == "basic" else 0
         return account, account > 0
-
-    def _account(self, prefix: str, name: str) -> int:
-        accounts = range(1, self._options.accounts + 1)
-        return next((number for number in accounts if name == f"{prefix}{number}"), 0)
 
     def _spend(self, account: int, generation: Generation) -> tuple[dict[str, str], int]:
         """Counts a call; gives the rate headers, and the seconds to wait if it was too many."""
@@ -212,45 +208,39 @@ class Service:
         if generation == 2 and refused.status == 429:
             return JSONResponse({"message": refused.message}, 429)
         self._errors += 1  # 1.0 answers in its two forms by turns
-        older, kind = (
-            self._errors % 2 > 0,
-            None if generation == 1 else "application/vnd.error+json",
-        )
+        older = self._errors % 2 > 0
         body = error_body(generation, refused.status, refused.message, refused.invalid, older)
+        kind = None if generation == 1 else "application/vnd.error+json"
         return JSONResponse(body, refused.status, media_type=kind)
 
     def _token(self, form: Mapping[str, str], account: int) -> Response:
         if form.get("grant_type") != "client_credentials":
-            text = "grant_type=client_credentials is needed, form-encoded"
-            return JSONResponse({"error": "invalid_request", "error_description": text}, 400)
+            return _token_error(400, "invalid_request", "needs a form with client_credentials")
         if not account:
-            text = "Client authentication failed"
-            return JSONResponse({"error": "invalid_client", "error_description": text}, 401)
+            return _token_error(401, "invalid_client", "Client authentication failed")
         token, now = secrets.token_hex(16), self._monotonic()
         lifetime = self.injector.faults.token_expires_in
         self._tokens = {key: value for key, value in self._tokens.items() if value[1] > now - 3600}
         self._tokens[token] = (account, now + lifetime)
-        kind = {"token_type": "bearer"}
-        return JSONResponse(kind | {"access_token": token, "expires_in": int(lifetime)})
+        answer = {"token_type": "bearer", "access_token": token, "expires_in": int(lifetime)}
+        return JSONResponse(answer)
 
     def _mailboxes(self, account: int, listed: bool) -> list[Mailbox]:
         """The account's mailboxes as they are now; `listed` leaves out the hidden ones."""
-        changes = self.injector.faults.mailboxes
+        change = self.injector.faults.mailboxes.get
+        boxes = [(box, change(box.id, MailboxChange())) for box in self._world.mailboxes(account)]
         return [
-            replace(box, name=change.name or box.name) if change else box
-            for box in self._world.mailboxes(account)
-            if not (
-                (change := changes.get(box.id)) and (change.deleted or (listed and change.hidden))
-            )
+            replace(box, name=meanwhile.name) if meanwhile.name else box
+            for box, meanwhile in boxes
+            if not (meanwhile.deleted or (listed and meanwhile.hidden))
         ]
 
     def _list(self, call: _Call, account: int) -> Response:
         page = call.query.get("page", "1")
         if not re.fullmatch("[1-9][0-9]{0,8}", page):
             raise _Refused(400, "Bad request", Invalid("page", "must be at least 1", page))
-        body = mailbox_page(
-            call.generation, self._mailboxes(account, True), int(page), call.address
-        )
+        listed = self._mailboxes(account, True)
+        body = mailbox_page(call.generation, listed, int(page), call.address)
         kind = None if call.generation == 1 else "application/hal+json;charset=UTF-8"
         return JSONResponse(body, media_type=kind)
 
@@ -272,10 +262,9 @@ class Service:
         for key in wanted - boxes.keys() if wanted else ():
             raise _Refused(404, f"Mailbox {key} not found")
         chosen = [box for key, box in boxes.items() if wanted is None or key in wanted]
-        now, earlier = self._now(), None
-        statistics = self._reports.compute(chosen, *current, now, which)
-        if previous:
-            earlier = self._reports.compute(chosen, *previous, now, which)
+        now, compute = int(self._now()), self._reports.compute
+        earlier = compute(chosen, *previous, now, which) if previous else None
+        statistics = compute(chosen, *current, now, which)
         return JSONResponse(report_body(call.generation, tags, statistics, earlier))
 
 
@@ -317,6 +306,10 @@ class _Parameters:
     def ids(self, name: str, known: Collection[int]) -> frozenset[int] | None:
         words = self.words(name, {str(key) for key in known})
         return None if words is None or self.invalid else frozenset(map(int, words))
+
+
+def _token_error(status: int, error: str, description: str) -> Response:
+    return JSONResponse({"error": error, "error_description": description}, status)
 
 
 def _spoiled(answer: Response, rule: FaultRule) -> Response:

@@ -25,14 +25,7 @@ UNTAGGED = 1
 
 _OPENS, _WORKDAY = 9 * 3600, 8 * 3600  # office hours: Monday to Friday, 09:00 to 17:00 UTC
 _EPOCH = date(1970, 1, 1)
-_HOSTILE_NAMES = (
-    "Support",
-    "Support",
-    'The "Quoted" Desk',
-    "Back\\slash",
-    "Line\nbreak",
-    "Sunny ☀️ days 🌻",
-)
+_HOSTILE_NAMES = ("Support", "Support", 'The "Desk"', "Back\\slash", "Line\nbreak", "🌻 Plants")
 _TAG_NAMES = ("No tags", "vip", "billing", "bug", 'needs "quotes"', "réclamation", "shipping")
 _WEEKDAY_VOLUME = (50, 48, 46, 46, 42, 24, 20)  # Monday first; 39 a day on average
 _HOUR_WEIGHTS = (2, 1, 1, 1, 1, 2, 4, 7, 12, 17, 18, 17, 14, 15, 17, 17, 15, 11, 8, 7, 6, 5, 4, 3)
@@ -50,8 +43,6 @@ class Mailbox:
     """No conversation is older than the end of this instant's day."""
     modified: int
     folders: tuple[int, ...]
-    size: float
-    """Its share of conversations; 1 is the average of 39 a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +125,13 @@ class World:
         if accounts < 1 or not 0 <= mailboxes <= 90_000:
             raise ValueError("accounts: at least 1; mailboxes: from 0 to 90000")
         self.seed = seed
-        self._mailboxes = {
-            account: tuple(self._mailbox(account, number) for number in range(mailboxes))
+        self._mailboxes = [
+            tuple(self._mailbox(account, number) for number in range(mailboxes))
             for account in range(1, accounts + 1)
-        }
+        ]
 
     def mailboxes(self, account: int) -> tuple[Mailbox, ...]:
-        return self._mailboxes[account]
+        return self._mailboxes[account - 1]
 
     def tags(self, account: int) -> dict[int, str]:
         """Id and name of every tag reports can be filtered by, the one for "no tag" first."""
@@ -153,7 +144,7 @@ class World:
 
         Raises KeyError for a mailbox the account does not have.
         """
-        mailbox = {box.id: box for box in self._mailboxes[account]}[mailbox_id]
+        mailbox = {box.id: box for box in self.mailboxes(account)}[mailbox_id]
         days = range((first_day - _EPOCH).days, (last_day - _EPOCH).days + 1)
         return [conversation for day in days for conversation in self.day(mailbox, day)]
 
@@ -163,15 +154,13 @@ class World:
             return []
         rng = self._random("day", mailbox.id, day)
         rand = rng.random
-        volume = max(0, round(rng.gauss(_WEEKDAY_VOLUME[(day + 3) % 7] * mailbox.size, 5)))
+        volume = max(0, round(rng.gauss(_WEEKDAY_VOLUME[(day + 3) % 7], 5)))
         seconds = sorted(
             _HOURS[int(rand() * len(_HOURS))] * 3600 + int(rand() * 3600) for _ in range(volume)
         )
         first_id = (mailbox.id * 100_000 + day) * 1000
-        return [
-            _live(rng, first_id + number, mailbox, day * DAY + second)
-            for number, second in enumerate(seconds)
-        ]
+        starts = enumerate(day * DAY + second for second in seconds)
+        return [_live(rng, first_id + number, mailbox, created) for number, created in starts]
 
     def _random(self, *key: object) -> Random:
         # A text seed goes through SHA-512, the same in every process; hash() would not be.
@@ -181,17 +170,11 @@ class World:
         identity = (account - 1) * 100_000 + 1001 + number
         rng = self._random("mailbox", identity)
         created = int(datetime(2015, 1, 5, tzinfo=UTC).timestamp()) + rng.randrange(300 * DAY)
-        return Mailbox(
-            id=identity,
-            account=account,
-            name=(*_HOSTILE_NAMES, f"Mailbox {number + 1}")[min(number, len(_HOSTILE_NAMES))],
-            slug=f"{rng.getrandbits(64):016x}",
-            email=f"desk{number + 1}@account{account}.example",
-            created=created,
-            modified=created + rng.randrange(600 * DAY),
-            folders=tuple(identity * 10 + folder for folder in range(1, 5)),
-            size=rng.uniform(0.85, 1.15),
-        )
+        modified = created + rng.randrange(600 * DAY)
+        name = (*_HOSTILE_NAMES, f"Mailbox {number + 1}")[min(number, len(_HOSTILE_NAMES))]
+        slug, email = f"{rng.getrandbits(64):016x}", f"desk{number + 1}@account{account}.example"
+        folders = tuple(identity * 10 + folder for folder in range(1, 5))
+        return Mailbox(identity, account, name, slug, email, created, modified, folders)
 
 
 def tag_ids(account: int) -> list[int]:
@@ -200,14 +183,10 @@ def tag_ids(account: int) -> list[int]:
 
 
 def _pick_tags(rand: Callable[[], float], tags: list[int]) -> tuple[int, ...]:
-    chance, first, second = (
-        rand(),
-        tags[int(rand() ** 2 * len(tags))],
-        tags[int(rand() * len(tags))],
-    )
-    if chance < 0.45:
-        return ()
-    return (first,) if chance < 0.85 or first == second else (first, second)
+    """None for nearly half, else one or two; the first ones of the list more often."""
+    picked = {tags[int(rand() ** 2 * len(tags))], tags[int(rand() * len(tags))]}
+    chance = rand()
+    return tuple(sorted(picked)[: 0 if chance < 0.45 else 1 if chance < 0.85 else 2])
 
 
 def _pick_kind(chance: float, in_office: bool) -> Kind:
@@ -221,11 +200,8 @@ def _live(rng: Random, identity: int, mailbox: Mailbox, created: int) -> Convers
     kind = _pick_kind(rand(), office_seconds(created, created + 1) > 0)
     tempo = _TEMPI[kind]
     last = created + LIFE_DAYS * DAY - 1
-    messages: list[int] = []
+    messages, outgoing, closings, reopenings = (list[int]() for _ in range(4))
     replies: list[Reply] = []
-    outgoing: list[int] = []
-    closings: list[int] = []
-    reopenings: list[int] = []
 
     def draw(median: float, spread: float) -> int:
         return 1 + int(median * exp(gauss(0.0, spread)))
