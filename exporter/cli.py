@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import click
 import requests
 import typer
 from requests.exceptions import RequestException
@@ -34,7 +33,7 @@ _DEMO_LIMIT: Final = 12_000
 app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     help="Prometheus exporter for Help Scout's productivity report.",
 )
 
@@ -57,8 +56,13 @@ class _Failed(Exception):
     """The job failed; the message is the one line that says why."""
 
 
+class _WrongUsage(Exception):
+    """An argument cannot be used; the message is the one line that names it and says why."""
+
+
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, help="Print the version and exit.")
     ] = False,
@@ -66,6 +70,9 @@ def _options(
     if version:
         typer.echo(f"helpscout-exporter {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        _note(context.get_help())
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -103,7 +110,7 @@ The Help Scout exporter runs on a simulated account. Look at
     {url}/metrics      the metrics
     {url}/             where else to look
 
-For your own account (Help Scout > Your Profile > My apps > Create App; Plus plan or higher):
+For your own account (Help Scout > Your Profile > My Apps > Create My App; Plus or Pro plan):
 
     export HELPSCOUT_CLIENT_ID=...  HELPSCOUT_CLIENT_SECRET=...
     helpscout-exporter check && helpscout-exporter serve
@@ -231,24 +238,22 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        _note(error.format_message())
-        return 2
-    except click.UsageError as error:
-        hint = f"; see {error.ctx.command_path} --help" if error.ctx else ""
-        _note(f"{error.format_message()}{hint}")
-        return 2
-    except ConfigurationError as error:
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"; see {context.command_path} --help" if context else ""
+        _note(" ".join(error.format_message().split()).rstrip(".") + hint)
+        return error.exit_code
+    except (ConfigurationError, _WrongUsage) as error:
         _note(str(error))
         return 2
-    except (_Failed, CannotListen, click.ClickException) as error:
+    except (_Failed, CannotListen) as error:
         _note(str(error))
         return 1
     except BrokenPipeError:
         # Whoever read our output has enough of it; say nothing into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return 130
     return code if isinstance(code, int) else 0
 
@@ -291,7 +296,7 @@ def _checked(option: str, parse: Callable[[str], Any], text: str) -> Any:
     try:
         return parse(text)
     except ValueError as error:
-        raise click.UsageError(f"{option}: {error}") from None
+        raise _WrongUsage(f"{option}: {error}") from None
 
 
 def _instant(text: str) -> datetime:
@@ -306,7 +311,7 @@ def _instant(text: str) -> datetime:
 def _host_and_port(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise click.UsageError(f'--listen: "{text}" is not HOST:PORT')
+        raise _WrongUsage(f'--listen: "{text}" is not HOST:PORT')
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - an empty host asks for it
 
 
@@ -314,9 +319,9 @@ def _faults(path: Path) -> Faults:
     try:
         return parse_faults(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise click.UsageError(f"--faults: {path}: {error.strerror}") from None
+        raise _WrongUsage(f"--faults: {path}: {error.strerror}") from None
     except ValueError as error:
-        raise click.UsageError(f"--faults: {path}: {error}") from None
+        raise _WrongUsage(f"--faults: {path}: {error}") from None
 
 
 def _write_atomically(path: Path, body: bytes) -> None:

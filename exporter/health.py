@@ -30,10 +30,16 @@ _PROBLEM: Final = {
 }
 """From an error's reason to the account's problem. A service that answers 5xx is out of reach."""
 
-ACCOUNT_WIDE: Final = frozenset(
-    {"credentials", "suspended", "throttled", "unreachable", "server_error"}
-)
-"""Reasons of errors that never are the fault of one mailbox."""
+_NEVER_ONE_MAILBOX: Final = frozenset({"credentials", "suspended", "throttled"})
+
+ACCOUNT_WIDE: Final = _NEVER_ONE_MAILBOX | {"unreachable", "server_error"}
+"""Reasons of errors that befall the account as a whole, as a rule.
+
+A time-out or a 5xx may be one mailbox's all the same: one that the service cannot compute.
+"""
+
+_ALL: Final = "all"
+"""The report over every mailbox together: it is ill where one of them is."""
 
 _MEMORY_SECONDS: Final = 60.0
 
@@ -52,7 +58,7 @@ class AccountHealth:
     def __init__(self) -> None:
         self._discovered = False
         self._discovery_failure: str | None = None
-        self._calls: deque[tuple[float, str | None]] = deque()
+        self._calls: deque[tuple[float, str, str | None]] = deque()
         self._scopes: dict[str, str | None] = {}
 
     def discovery(self, failure: str | None) -> None:
@@ -62,12 +68,13 @@ class AccountHealth:
 
     def report(self, now: float, mailbox_id: str, failure: str | None) -> None:
         """Note how one report call went: None, or the error's reason."""
-        self._calls.append((now, failure))
+        self._calls.append((now, mailbox_id, failure))
         self._scopes[mailbox_id] = failure
 
     def keep(self, mailbox_ids: set[str]) -> None:
         """Forget what concerns any other mailbox."""
         self._scopes = {key: value for key, value in self._scopes.items() if key in mailbox_ids}
+        self._calls = deque(call for call in self._calls if call[1] in mailbox_ids)
 
     def status(self, now: float, *, gate_closed: bool) -> AccountStatus:
         """Judge. `gate_closed`: the service said 429 and its time is not over."""
@@ -86,9 +93,14 @@ class AccountHealth:
 
         Where there was no call in the last minute, the last one counts.
         """
-        if not self._calls or any(failure is None for _, failure in self._calls):
+        if not self._calls or any(failure is None for _, _, failure in self._calls):
             return None
-        reasons = {failure for _, failure in self._calls}
-        if reasons & ACCOUNT_WIDE or all(failure for failure in self._scopes.values()):
-            return self._calls[-1][1]
+        reasons = {failure for _, _, failure in self._calls}
+        several = len({mailbox_id for _, mailbox_id, _ in self._calls} - {_ALL}) > 1
+        if (
+            reasons & _NEVER_ONE_MAILBOX
+            or (several and reasons & ACCOUNT_WIDE)
+            or all(self._scopes.values())
+        ):
+            return self._calls[-1][2]
         return None

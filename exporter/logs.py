@@ -33,12 +33,11 @@ def configure(level: str = "info", format: Format = "auto", stream: TextIO | Non
         renderer = structlog.processors.LogfmtRenderer(
             key_order=["timestamp", "level", "event"], drop_missing=True, bool_as_flag=False
         )
-    exceptions = [] if format == "console" else [structlog.processors.format_exc_info]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *exceptions,
+            structlog.processors.format_exc_info,
             _escape_controls,
             renderer,
         ],
@@ -52,6 +51,10 @@ def _escape_controls(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str) and key != "exception" and not value.isprintable():
-            event[key] = "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)
+        if isinstance(value, str) and not value.isprintable():
+            # A traceback has lines of its own; renderers of one line a record escape them.
+            kept = "\n" if key == "exception" else ""
+            event[key] = "".join(
+                c if c.isprintable() or c in kept else repr(c)[1:-1] for c in value
+            )
     return event

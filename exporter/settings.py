@@ -34,7 +34,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter.durations import format_duration, parse_duration
-from exporter.helpscout.account import Account, Secret
+from exporter.helpscout.account import Account, Secret, flaw
 from exporter.overlay import KeyPath, Overlay, Shape, Text, hint, read_file, variable
 from exporter.reports import ALL, TYPES, Window
 from exporter.selection import MailboxChoice, Segment, Selection, Shard
@@ -187,12 +187,8 @@ def _secret(value: object) -> SecretStr:
     # Never the value in a message here, and never its length.
     if not isinstance(value, str):
         raise ValueError("is not text: put it in quotes")
-    if not value.strip():
-        raise ValueError("is empty")
-    if any(ord(c) < 32 or ord(c) == 127 for c in value):
-        raise ValueError("holds a control character, perhaps a line break at its end")
-    if any(ord(c) > 255 or 128 <= ord(c) < 160 for c in value):
-        raise ValueError("holds a character that an HTTP header cannot carry")
+    if why_not := flaw(value):
+        raise ValueError(why_not)
     return SecretStr(str(value))
 
 

@@ -80,10 +80,14 @@ class Store:
                 self._touch()
 
     def set_mailboxes(self, account: str, mailboxes: Iterable[Mailbox]) -> None:
-        """Note the mailboxes that are reported on; a renamed one takes its series along."""
+        """Note the mailboxes that are reported on; a renamed one takes its series along.
+
+        An account that is not kept any more is ignored, as in `schedule`: its last answers may come
+        after it was taken out of the configuration.
+        """
         with self._lock:
             listed = tuple(mailboxes)
-            if self._mailboxes.get(account) == listed:
+            if account not in self._accounts or self._mailboxes.get(account) == listed:
                 return
             self._mailboxes[account] = listed
             for key, entry in self._entries.items():
@@ -100,6 +104,8 @@ class Store:
     def schedule(self, account: str, keys: Collection[ReportKey]) -> None:
         """Keep an entry for exactly these keys of the account."""
         with self._lock:
+            if account not in self._accounts:
+                return
             wanted = set(keys)
             gone = [k for k in self._entries if k.account == account and k not in wanted]
             for key in gone:

@@ -133,7 +133,7 @@ class Telemetry:
 
     def __init__(self, *, process_metrics: bool = True) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry = CollectorRegistry(auto_describe=True)
         if process_metrics:
             process_collector.ProcessCollector(registry=self.registry)
             platform_collector.PlatformCollector(registry=self.registry)

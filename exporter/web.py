@@ -245,7 +245,8 @@ class Server:
 
 def _listen(host: str, port: int) -> socket.socket:
     failure: OSError | None = None
-    with contextlib.suppress(socket.gaierror):
+    # UnicodeError: a label that is empty or too long for a host name.
+    with contextlib.suppress(socket.gaierror, UnicodeError):
         for family, address in _addresses(host, port):
             # With the protocol named, asyncio turns Nagle's algorithm off; else answers wait 40 ms.
             listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

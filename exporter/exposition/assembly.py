@@ -24,6 +24,7 @@ TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _PERIOD_SECONDS: Final = 1.0
+_SUFFIXES: Final = ("_total", "_bucket", "_sum", "_count")
 
 
 def text_header(family: Family) -> bytes:
@@ -139,7 +140,8 @@ class Exposition:
                 )
                 if body and wanted & {family.name, samples}:
                     parts += [format_.header(family)[0], body]
-        registry = self._telemetry.registry.restricted_registry(wanted)
+        suffixed = {name + suffix for name in wanted for suffix in _SUFFIXES}
+        registry = self._telemetry.registry.restricted_registry(wanted | suffixed)
         own = _own(registry, openmetrics=openmetrics)
         return b"".join([*parts, own])
 

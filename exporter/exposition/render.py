@@ -7,6 +7,7 @@ both. Label order, escaping and number format are the client library's (a test c
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+from math import isfinite
 from typing import Final
 
 from prometheus_client.utils import floatToGoString
@@ -103,7 +104,7 @@ class Renderer:
                 "".join(
                     labels.change(CHANGE.name, statistic, now / before - 1)
                     for statistic, now, before in zip(_STATISTICS, current, previous, strict=True)
-                    if now is not None and before is not None and before > 0
+                    if now is not None and before and isfinite(now / before)
                 )
             )
         return lines + self._sla(key, entry, labels)

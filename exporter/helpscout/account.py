@@ -10,6 +10,17 @@ from exporter.helpscout.errors import BadCredentials
 Api = Literal["v1", "v2"]
 
 
+def flaw(secret: str) -> str | None:
+    """Return why a text cannot be sent as a secret in an HTTP header, without the text, or None."""
+    if not secret.strip():
+        return "is empty"
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in secret):
+        return "holds a control character, perhaps a line break"
+    if any(ord(c) > 255 for c in secret):
+        return "holds a character that an HTTP header cannot carry"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A secret given as text or as a file that is read when needed, so rotation needs no restart.
@@ -23,7 +34,8 @@ class Secret:
     def read(self) -> str:
         """Return the secret, a file's trailing line break cut off.
 
-        Raises BadCredentials when the file cannot be read or is empty; the message names the file.
+        Raises BadCredentials when the file cannot be read or holds nothing that can be sent; the
+        message names the file and never quotes it.
         """
         if self.file is None:
             return self.text or ""
@@ -32,8 +44,8 @@ class Secret:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise BadCredentials(f"secret file {self.file}: {why}") from None
-        if not text:
-            raise BadCredentials(f"secret file {self.file} is empty")
+        if why_not := flaw(text):
+            raise BadCredentials(f"secret file {self.file} {why_not}")
         return text
 
 

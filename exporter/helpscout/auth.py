@@ -12,6 +12,7 @@ from requests import PreparedRequest
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from exporter.helpscout.account import Secret
+from exporter.helpscout.errors import HelpScoutError
 
 _MARGIN_SECONDS: Final = 60.0
 
@@ -47,10 +48,10 @@ class BearerAuth(AuthBase):
     """One token."""
 
     def __init__(self, token: str) -> None:
-        self._token = token
+        self.token = token
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        request.headers["Authorization"] = f"Bearer {self.token}"
         return request
 
 
@@ -64,18 +65,22 @@ class TokenAuthentication:
         self._lock = threading.Lock()
         self._current: BearerAuth | None = None
         self._renew_at = 0.0
+        self._fetches = 0
+        self._failure: HelpScoutError | None = None
 
     def authorize(self) -> AuthBase:
         """Return the current token, fetching one if there is none; other threads wait for it.
 
-        Raises what `fetch` raises.
+        Raises what `fetch` raises. Who waited for a fetch that failed shares its failure: else one
+        refused login would be as many as there are threads, one time-out after the other.
         """
+        fetches_before = self._fetches
         with self._lock:
             if self._current is None or self._clock() >= self._renew_at:
-                token, seconds = self._fetch()
-                self._current = BearerAuth(token)
-                # A life shorter than the margin is used for half of it, not fetched anew each call.
-                self._renew_at = self._clock() + max(seconds - _MARGIN_SECONDS, seconds / 2)
+                if self._failure is not None and self._fetches != fetches_before:
+                    raise self._failure
+                self._renew()
+            assert self._current is not None
             return self._current
 
     def renew(self, refused: AuthBase) -> bool:
@@ -84,3 +89,16 @@ class TokenAuthentication:
             if self._current is refused:
                 self._current = None
         return True
+
+    def _renew(self) -> None:
+        self._failure = None
+        try:
+            token, seconds = self._fetch()
+        except HelpScoutError as error:
+            self._failure = error
+            raise
+        finally:
+            self._fetches += 1
+        self._current = BearerAuth(token)
+        # A life shorter than the margin is used for half of it, not fetched anew each call.
+        self._renew_at = self._clock() + max(seconds - _MARGIN_SECONDS, seconds / 2)

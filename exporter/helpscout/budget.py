@@ -1,22 +1,110 @@
 """The share of an account's rate limit that is ours, spent evenly. One per account.
 
-A token bucket of `limit x share` a minute that holds one second's worth (at least one call): a
-burst is never larger. The limit is the configured one until the service's own header says
-otherwise. Every call pays here: reports, retries, pages, the token (design.md, section 6).
+Every call pays here: reports, retries, pages, the token (design.md, section 6). A token bucket of
+`limit x share` a minute holds one second's worth (at least one call): a burst is never larger. The
+limit is the configured one until the service's own header says otherwise.
+
+The account is shared with other tools. What they use is the service's count less our own; what
+they used at most in a minute, of late, is kept free for them. A 429 closes the gate for everybody
+until its time is over, and the rate then comes back slowly.
 """
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from exporter.telemetry import Telemetry
 
+_MINUTE: Final = 60.0
 _DEFAULT_WAIT_SECONDS: Final = 60.0
+_RECOVERY_SECONDS: Final = 120.0
+_REDUCED: Final = 0.25
+_MEMORY_MINUTES: Final = 5
+_MARGIN: Final = 0.02
+_LEAST_SHARE: Final = 0.02
+_RECHECK_SECONDS: Final = 1.0
+_PROBE_SECONDS: Final = 20.0
+_SLACK: Final = 0.03  # of the limit: how far counts may be apart for calls that are on their way
+_NEARLY: Final = 0.9  # of the limit
+_WHOLE: Final = 1 - 1e-9  # a call's worth, but for rounding
 
 
 class Stopping(Exception):
     """The exporter is shutting down; what was about to be asked is not asked."""
+
+
+class _Others:
+    """How much of the account's limit is used by somebody else, from the service's own count.
+
+    The service counts in fixed minutes whose beginning shows as a jump of `remaining` to nearly
+    the limit. Where none was seen our calls of the last 60 s stand for ours of its minute, which
+    never overrates the others.
+    """
+
+    def __init__(self) -> None:
+        self._ours: deque[float] = deque()
+        self._peaks: deque[tuple[int, float]] = deque(maxlen=_MEMORY_MINUTES)
+        self._minute_began: float | None = None
+        self._ours_in_minute = 0
+        self._remaining: float | None = None
+        self._seen_at = 0.0
+        self.now = 0.0
+        """Calls of others in the service's current minute, as far as we know."""
+
+    def spent(self, now: float) -> None:
+        """We make a call."""
+        if self.remaining(now) is None:
+            self._seen_at = now  # one call goes to see; the others wait for what it finds
+        self._ours.append(now)
+        self._ours_in_minute += 1
+        if self._remaining is not None:
+            self._remaining -= 1
+
+    def seen(self, now: float, asked_at: float, limit: float, remaining: float) -> None:
+        """An answer to what we asked at `asked_at` says what is left of the limit."""
+        if self._minute_began is not None and asked_at < self._minute_began:
+            return  # it speaks of a minute that is over
+        slack = max(3.0, _SLACK * limit)
+        low = self._remaining
+        if low is not None and remaining > low + slack and remaining >= _NEARLY * limit:
+            self.minute_begins(asked_at)
+            self._ours_in_minute = sum(at >= asked_at for at in self._ours)
+        self._remaining, self._seen_at = remaining, now
+        while self._ours and self._ours[0] <= now - _MINUTE:
+            self._ours.popleft()
+        in_minute = self._minute_began is not None and now - self._minute_began < _MINUTE
+        ours = self._ours_in_minute if in_minute else len(self._ours)
+        others = limit - remaining - ours
+        self.now = others if others > slack else 0.0
+        minute = int(now // _MINUTE)
+        if self._peaks and self._peaks[-1][0] == minute:
+            self._peaks[-1] = (minute, max(self._peaks[-1][1], self.now))
+        else:
+            self._peaks.append((minute, self.now))
+
+    def at_most(self, now: float) -> float:
+        """Return the most that others used in a minute, of the last few."""
+        oldest = now // _MINUTE - _MEMORY_MINUTES
+        return max((peak for minute, peak in self._peaks if minute > oldest), default=0.0)
+
+    def remaining(self, now: float) -> float | None:
+        """Return what is left of the service's minute by now, None where nothing is known."""
+        if self._minute_began is not None and now - self._minute_began >= _MINUTE:
+            # The next minute has begun unseen: everything is there again, as far as we know.
+            self.minute_begins(self._minute_began + (now - self._minute_began) // _MINUTE * _MINUTE)
+        if self._minute_began is None and now - self._seen_at >= _PROBE_SECONDS:
+            # Only a call can tell whether there is more by now.
+            return None
+        return self._remaining
+
+    def minute_begins(self, at: float) -> None:
+        """The service counts from nothing again at `at`."""
+        self._minute_began = at
+        self._ours_in_minute = 0
+        self._remaining = None
+        self.now = 0.0
 
 
 class Budget:
@@ -36,15 +124,22 @@ class Budget:
         self._clock, self._wait = clock, wait
         self._lock = threading.Lock()
         self._limit = limit_per_minute
+        self._others = _Others()
         self._tokens = 1.0
         self._filled_at = clock()
         self._closed_until = float("-inf")
-        self._publish()
+        self._publish(self._allowed(clock()))
+
+    @property
+    def planned_per_minute(self) -> float:
+        """Calls a minute that are ours while nobody else is at work: what a plan is made for."""
+        return self._limit * self._share
 
     @property
     def per_minute(self) -> float:
-        """Calls a minute that we allow ourselves."""
-        return self._limit * self._share
+        """Calls a minute that we allow ourselves at present."""
+        with self._lock:
+            return self._allowed(self._clock())
 
     @property
     def closed(self) -> bool:
@@ -56,15 +151,19 @@ class Budget:
         with self._lock:
             now = self._clock()
             if now < self._closed_until:
+                self._tokens, self._filled_at = 0.0, now
                 return self._closed_until - now
-            per_second = self.per_minute / 60
+            per_second = self._allowed(now) / _MINUTE
             capacity = max(1.0, per_second)
             self._tokens = min(capacity, self._tokens + (now - self._filled_at) * per_second)
             self._filled_at = now
-            if self._tokens >= 1:
-                self._tokens -= 1
-                return 0.0
-            return (1 - self._tokens) / per_second
+            if self._tokens < _WHOLE:
+                return (1 - self._tokens) / per_second
+            if self._is_short(now):
+                return _RECHECK_SECONDS
+            self._tokens -= 1
+            self._others.spent(now)
+            return 0.0
 
     def spend(self) -> None:
         """Pay for one call, waiting for it if need be. Raises Stopping on shutdown."""
@@ -72,14 +171,19 @@ class Budget:
             if self._wait(delay):
                 raise Stopping
 
-    def observe(self, limit: float | None, remaining: float | None) -> None:
-        """Take in what the service says of the account's limit a minute and of what is left."""
-        if limit is not None and limit > 0:
-            with self._lock:
+    def observe(self, asked_at: float, limit: float | None, remaining: float | None) -> None:
+        """Take in what an answer says of the account's limit a minute and of what is left.
+
+        `asked_at` is when the call went out, on this budget's clock.
+        """
+        with self._lock:
+            now = self._clock()
+            if limit is not None and limit > 0:
                 self._limit = limit
-            self._publish()
-        if remaining is not None:
-            self._telemetry.rate_limit_remaining.labels(self._account).set(remaining)
+            if remaining is not None:
+                self._others.seen(now, asked_at, self._limit, remaining)
+                self._telemetry.rate_limit_remaining.labels(self._account).set(remaining)
+            self._publish(self._allowed(now))
 
     def close(self, seconds: float | None) -> None:
         """Let no call of this account go out for so long: the service said 429.
@@ -89,7 +193,24 @@ class Budget:
         with self._lock:
             wait = _DEFAULT_WAIT_SECONDS if seconds is None else max(seconds, 1.0)
             self._closed_until = max(self._closed_until, self._clock() + wait)
+            if seconds is not None and wait <= _MINUTE:
+                self._others.minute_begins(self._closed_until)
 
-    def _publish(self) -> None:
+    def _allowed(self, now: float) -> float:
+        limit = self._limit
+        room = limit * (1 - _MARGIN) - self._others.at_most(now)
+        ours = max(min(limit * self._share, room), limit * self._share * _LEAST_SHARE)
+        recovered = (now - self._closed_until) / _RECOVERY_SECONDS
+        return ours * min(1.0, _REDUCED + (1 - _REDUCED) * max(recovered, 0.0))
+
+    def _is_short(self, now: float) -> bool:
+        """Whether what is left of this minute belongs to the others, by what they usually take."""
+        remaining = self._others.remaining(now)
+        if remaining is None:
+            return False
+        expected = max(0.0, self._others.at_most(now) - self._others.now)
+        return remaining - expected <= self._limit * _MARGIN
+
+    def _publish(self, per_minute: float) -> None:
         self._telemetry.rate_limit.labels(self._account).set(self._limit)
-        self._telemetry.rate_budget.labels(self._account).set(self.per_minute)
+        self._telemetry.rate_budget.labels(self._account).set(per_minute)

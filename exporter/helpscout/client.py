@@ -13,11 +13,16 @@ from email.utils import parsedate_to_datetime
 from typing import Final, NoReturn
 from urllib.parse import urlencode
 
-from requests.auth import AuthBase
+from requests.auth import AuthBase, HTTPBasicAuth
 
 from exporter.helpscout import v1, v2
 from exporter.helpscout.account import Account, Secret
-from exporter.helpscout.auth import Authentication, KeyAuthentication, TokenAuthentication
+from exporter.helpscout.auth import (
+    Authentication,
+    BearerAuth,
+    KeyAuthentication,
+    TokenAuthentication,
+)
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.errors import (
     BadCredentials,
@@ -87,6 +92,8 @@ class Client:
             mailboxes, number, pages = self._dialect.mailboxes(body)
             new = [mailbox for mailbox in mailboxes if mailbox.id not in found]
             found.update((mailbox.id, mailbox) for mailbox in mailboxes)
+            if number != page and page > 1:
+                raise BadResponse(f"the mailbox list is not whole: page {page} is page {number}")
             if page >= pages:
                 return list(found.values())
             if number != page or not new:
@@ -179,17 +186,18 @@ class Client:
                 self._clock() - started
             )
         self._budget.observe(
+            started,
             _number(answer.headers.get("X-RateLimit-Limit-Minute")),
             _number(answer.headers.get("X-RateLimit-Remaining-Minute")),
         )
         if answer.status != 200:
-            self._refuse(answer)
+            self._refuse(answer, _secrets(auth, data))
         _check_content(answer)
         return answer.body
 
-    def _refuse(self, answer: Answer) -> NoReturn:
+    def _refuse(self, answer: Answer, secrets: list[str]) -> NoReturn:
         status = answer.status
-        text, reference = describe_error(answer.body)
+        text, reference = describe_error(answer.body, secrets)
         reference = reference or answer.headers.get("Correlation-ID")
         message = f"HTTP {status}" + (f": {text}" if text else "")
         if 300 <= status < 400:
@@ -240,13 +248,13 @@ def _number(text: str | None) -> float | None:
 def _http_date(text: str | None) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _check_content(answer: Answer) -> None:
-    kind, _, parameters = answer.headers.get("Content-Type", "").lower().partition(";")
+    kind, *parameters = answer.headers.get("Content-Type", "").lower().split(";")
     kind = kind.strip()
     if kind != "application/json" and not (
         kind.startswith("application/") and kind.endswith("+json")
@@ -254,6 +262,19 @@ def _check_content(answer: Answer) -> None:
         raise BadResponse(
             f"the answer is not JSON but {kind or 'of no declared type'}"[:100], status=200
         )
-    name, _, charset = parameters.strip().partition("=")
-    if name == "charset" and charset.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
-        raise BadResponse(f"the answer's charset is {charset.strip()[:40]}, not UTF-8", status=200)
+    for parameter in parameters:
+        name, _, charset = parameter.partition("=")
+        if name.strip() == "charset" and charset.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
+            raise BadResponse(
+                f"the answer's charset is {charset.strip()[:40]}, not UTF-8", status=200
+            )
+
+
+def _secrets(auth: AuthBase | None, data: dict[str, str] | None) -> list[str]:
+    """Return what a call carries that must not be read in a log."""
+    carried = [data.get("client_secret", "")] if data else []
+    if isinstance(auth, BearerAuth):
+        carried.append(auth.token)
+    elif isinstance(auth, HTTPBasicAuth):
+        carried.append(str(auth.username))
+    return carried

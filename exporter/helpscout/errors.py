@@ -36,10 +36,15 @@ class HelpScoutError(Exception):
         reference: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(_one_line(message))
         self.status = status
-        self.reference = reference
+        self.reference = reference and _one_line(reference)
         self.retry_after = retry_after
+
+
+def _one_line(text: str) -> str:
+    """Return `text` without what breaks a line or steers a terminal: others wrote part of it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 class BadCredentials(HelpScoutError):

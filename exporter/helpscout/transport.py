@@ -101,12 +101,17 @@ class _Adapter(HTTPAdapter):
         return manager
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """There is none; else `requests` reads its whole body, unbounded, though not to follow."""
+
+
 class Transport:
     """Sends requests to one base URL. Thread-safe: the session is only read after this."""
 
     def __init__(self, base_url: str, connections: int, timeout_seconds: float) -> None:
         self._timeout = timeout_seconds
-        session = requests.Session()
+        session = _Session()
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         if not _is_loopback(urlsplit(base_url).hostname or ""):
@@ -185,9 +190,9 @@ def _cause(error: BaseException, timeout_seconds: float) -> str:
         ("ConnectTimeoutError", "no connection in time"),
         ("TimeoutError", f"no whole answer within {timeout_seconds:g} s"),
         ("ConnectionRefusedError", "connection refused"),
+        ("RemoteDisconnected", "the connection was closed without an answer"),
         ("ConnectionResetError", "connection reset"),
         ("IncompleteRead", "the connection broke in the middle of the answer"),
-        ("RemoteDisconnected", "the connection was closed without an answer"),
     ):
         if wanted in names:
             return words

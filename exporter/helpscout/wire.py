@@ -25,7 +25,8 @@ from exporter.reports import (
     only_measured,
 )
 
-_Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Beyond 2**53 a float is no exact count any more, and sums of such figures overflow.
+_Number = Annotated[float, Field(ge=0, le=2**53, allow_inf_nan=False)]
 _Id = Annotated[int, Field(ge=1)]
 
 
@@ -159,10 +160,11 @@ def parse_token(body: bytes) -> tuple[str, float]:
     return token.access_token, token.expires_in
 
 
-def describe_error(body: bytes) -> tuple[str, str | None]:
-    """Return what an error body says in one short line, and its logRef. Lenient: never raises.
+def describe_error(body: bytes, secrets: Iterable[str] = ()) -> tuple[str, str | None]:
+    """Return what an error body says, cut short, and its logRef. Lenient: never raises.
 
-    Knows 2.0's vnd.error, 1.0's two forms and the token endpoint's.
+    Knows 2.0's vnd.error, 1.0's two forms and the token endpoint's. Where the service repeats one
+    of `secrets`, as "key … is not valid" does, asterisks stand for it.
     """
     try:
         document = json.loads(body)
@@ -180,11 +182,10 @@ def describe_error(body: bytes) -> tuple[str, str | None]:
     for detail in _dicts(details or document.get("validationErrors")):
         where = detail.get("path") or detail.get("property")
         words.append(f"{where}: {detail.get('message')}")
-    reference = document.get("logRef")
-    return (
-        "; ".join(str(word) for word in words)[:200],
-        reference[:100] if isinstance(reference, str) else None,
-    )
+    text, reference = "; ".join(str(word) for word in words), document.get("logRef")
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return text[:200], reference[:100] if isinstance(reference, str) else None
 
 
 def _dicts(value: Any) -> Iterable[dict[str, Any]]:
@@ -269,15 +270,25 @@ def _parse(model: type[_Model], body: bytes) -> _Model:
         return model.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid" and _LONE_SURROGATE.search(body):
-            # Half a surrogate pair, as a name cut in the middle of an emoji has it, is no reason
-            # to lose every mailbox: it becomes a question mark.
-            try:
-                mended = json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
-                return model.model_validate_json(mended)
-            except (ValueError, RecursionError):
-                pass
+        if first["type"] == "json_invalid":
+            mended = _without_lone_surrogates(body)
+            if mended is not None and mended != body:
+                return _parse(model, mended)
         raise BadResponse(_problem(first["type"], first["loc"], first["msg"])) from None
+
+
+def _without_lone_surrogates(body: bytes) -> bytes | None:
+    """Return the body with question marks for lone surrogates, None where there are none.
+
+    Half a surrogate pair, as a name cut in the middle of an emoji has it, is no reason to lose
+    every mailbox.
+    """
+    if not _LONE_SURROGATE.search(body):
+        return None
+    try:
+        return json.dumps(json.loads(body), ensure_ascii=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return None
 
 
 _WORDS: Final = {
@@ -289,6 +300,7 @@ _WORDS: Final = {
     "model_type": "is not an object",
     "finite_number": "is not a finite number",
     "greater_than_equal": "is negative or too small",
+    "less_than_equal": "is too large",
 }
 
 

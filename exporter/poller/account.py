@@ -214,9 +214,9 @@ class AccountPoller:
 
     def _refit(self, *, always: bool = False) -> None:
         name, before = self.account.name, self._schedule.stretch
-        if not self._schedule.fit(self._budget.per_minute) and not always:
+        if not self._schedule.fit(self._budget.planned_per_minute) and not always:
             return
-        self._journal.stretched(before, self._schedule.stretch, self._budget.per_minute)
+        self._journal.stretched(before, self._schedule.stretch, self._budget.planned_per_minute)
         self._telemetry.stretch.labels(name).set(self._schedule.stretch)
         for window, number in self._schedule.windows():
             interval = self._schedule.interval(window)

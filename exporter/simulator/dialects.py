@@ -93,7 +93,7 @@ def report_body(
         body["previous"] = _dates(before) | _figures(generation, before)
         old, new = _figures(1, before), _figures(1, now)
         body["deltas"] = {
-            name: _ratio(100.0 * (new[name] - old[name]), old[name])
+            name: _ratio(100.0 * ((new[name] or 0) - (old[name] or 0)), old[name] or 0)
             for name in new
             if name != "percentResolvedOnFirstReply"
         }
@@ -149,10 +149,12 @@ def _figures(generation: Generation, s: Statistics) -> Json:
         "handleTime": _number(_ratio(s.handle, s.replies)),
         "percentResolvedOnFirstReply": _ratio(s.resolved_on_first_reply, s.resolved),
     }
-    if generation == 1:
-        return figures
-    figures["percentResolvedOnFirstReply"] = round(100 * figures["percentResolvedOnFirstReply"], 2)
+    if generation == 2:
+        share = figures["percentResolvedOnFirstReply"]
+        figures["percentResolvedOnFirstReply"] = round(100 * share, 2)
     if not s.conversations:  # nulls and zeros side by side, as seen
         empty = ("total", "resol", "repliesTo", "percent")
         figures |= {name: None for name in figures if name.startswith(empty)}
+    if generation == 1:
+        return figures
     return figures | {"ratings": s.resolved // 5}  # seen, documented nowhere

@@ -6,97 +6,82 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
-from exporter.simulator.world import KINDS
-
 _T = TypeVar("_T")
-_NONE: Mapping[Any, Any] = MappingProxyType({})
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-def _key(default: Any, expected: str, fits: Callable[[Any], Any]) -> Any:
-    """A field that is read from a document; `fits` gives its value, or None where it is wrong."""
-    return field(default_factory=lambda: default, metadata={"check": (fits, expected)})
+def _to_seconds(value: object) -> float:
+    number, unit = re.findall("([0-9.]+)([a-z]*)", str(value))[0]
+    return float(number) * _UNITS[unit]
 
 
-def _whole(least: int, most: int = 10**9) -> Any:
-    def fits(value: object) -> int | None:
-        return value if type(value) is int and least <= value <= most else None
-
-    return _key(None, f"a whole number from {least} to {most}", fits)
-
-
-def _duration(default: float | None = None) -> Any:
-    def fits(value: object) -> float | None:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?", str(value), re.ASCII)
-        return float(match[1]) * _UNITS[match[2] or "s"] if match else None
-
-    return _key(default, 'a duration (0.05, "50ms", "2s")', fits)
-
-
-def _is(
-    kind: type, default: Any, expected: str, good: Callable[[Any], Any] = lambda _: True
+def _key(
+    default: Any, expected: str, pattern: str, convert: Callable[[Any], Any] = lambda value: value
 ) -> Any:
-    def fits(value: Any) -> Any:
-        return value if isinstance(value, kind) and good(value) else None
-
-    return _key(default, expected, fits)
-
-
-def _text(pattern: str, expected: str, default: str | None = None) -> Any:
-    return _is(str, default, expected, lambda value: re.fullmatch(pattern, value, re.DOTALL))
+    """A field read from a document, where its value, as JSON, has to match the pattern."""
+    check = (expected, re.compile(pattern), convert)
+    return field(default_factory=lambda: default, metadata={"check": check})
 
 
-def _types(value: object) -> frozenset[str] | None:
-    types = frozenset(str(value).split(","))
-    return types if types <= set(KINDS) else None
+_COUNT = ("a whole number of at least 1", "[1-9][0-9]{0,8}")
+_SECONDS = (
+    'a duration (0.05, "50ms", "2s")',
+    r'[0-9]+(\.[0-9]+)?|"[0-9]+(\.[0-9]+)?(ms|[smhd])?"',
+    _to_seconds,
+)
+_FLAG = ("true or false", "true|false")
+_TEXT = ("a text", '".*"')
+_VALUE = r"[ !#-\[\]-~]*"  # of a header: printable, and nothing that JSON escapes
+_TYPES = '"(email|chat|phone)(,(email|chat|phone))*"'
 
 
-def _share(value: Any) -> float | None:
-    return value if type(value) in (int, float) and 0 <= value <= 1 else None
+class Call(NamedTuple):
+    """What a rule looks at; words: the mailboxes and types that a report's query names."""
 
-
-def _are_headers(headers: Mapping[str, Any]) -> bool:
-    return all(
-        re.fullmatch("[!-9;-~]+: [ -~]*", f"{name}: {value}") for name, value in headers.items()
-    )
+    endpoint: str
+    account: int
+    words: frozenset[str]
+    range_seconds: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class FaultRule:
     """Which calls are hit (None: any), and what happens to them; times and ranges in seconds."""
 
-    endpoint: str = _text("[*]|token|mailboxes|report", "one of *, token, mailboxes, report", "*")
-    account: int | None = _whole(1)
-    mailbox: int | None = _whole(1)
-    types: frozenset[str] = _key(frozenset(), "a comma list of " + ", ".join(KINDS), _types)
-    min_range: float = _duration(0.0)
-    max_range: float | None = _duration()
-    share: float = _key(1.0, "a share from 0 to 1", _share)
-    times: int | None = _whole(1)
-    status: int | None = _whole(200, 599)
-    headers: Mapping[str, Any] = _is(dict, _NONE, "a mapping of headers", _are_headers)
-    body: str | None = _text(".*", "a text")
-    content_type: str | None = _text("[ -~]*", "a header")
-    delay: float = _duration(0.0)
-    cut: int | None = _whole(0)
-    garbage: bool = _is(bool, False, "true or false")
+    endpoint: str = _key(
+        "*", "one of *, token, mailboxes, report", r'"(\*|token|mailboxes|report)"'
+    )
+    account: int | None = _key(None, *_COUNT)
+    mailbox: int | None = _key(None, *_COUNT)
+    types: str | None = _key(None, "a comma list of email, chat, phone", _TYPES)
+    min_range: float = _key(0.0, *_SECONDS)
+    max_range: float | None = _key(None, *_SECONDS)
+    share: float = _key(1.0, "a share from 0 to 1", r"[01](\.0)?|0\.[0-9]+")
+    times: int | None = _key(None, *_COUNT)
+    status: int | None = _key(None, "a status from 200 to 599", "[2-5][0-9]{2}")
+    headers: Mapping[str, Any] = _key(
+        {}, "a mapping of headers", rf'\{{("[!-9;-~]+": ("{_VALUE}"|[0-9]+)(, )?)*\}}'
+    )
+    body: str | None = _key(None, *_TEXT)
+    content_type: str | None = _key(None, "a header", f'"{_VALUE}"')
+    delay: float = _key(0.0, *_SECONDS)
+    cut: int | None = _key(None, "a number of bytes", "[0-9]{1,9}")
+    garbage: bool = _key(False, *_FLAG)
 
-    def matches(
-        self, endpoint: str, account: int, query: Mapping[str, str], span: int | None
-    ) -> bool:
-        """Mailbox and types must be named by the query; `span` is the length of its range."""
+    def matches(self, call: Call) -> bool:
+        types = set(self.types.split(",")) if self.types else set()
+        seconds = call.range_seconds or 0
         return (
-            self.endpoint in ("*", endpoint)
-            and self.account in (None, account)
-            and (self.mailbox is None or str(self.mailbox) in query.get("mailboxes", "").split(","))
-            and self.types <= set(query.get("types", "").split(","))
-            and self.min_range <= (span or 0)
-            and (self.max_range is None or (span is not None and span <= self.max_range))
+            self.endpoint in ("*", call.endpoint)
+            and self.account in (None, call.account)
+            and (self.mailbox is None or str(self.mailbox) in call.words)
+            and types <= call.words
+            and self.min_range <= seconds
+            and (self.max_range is None or 0 < seconds <= self.max_range)
         )
 
 
@@ -104,24 +89,20 @@ class FaultRule:
 class MailboxChange:
     """What became of a mailbox meanwhile; hidden: not listed, but its reports still answer."""
 
-    name: str | None = _text(".*", "a text")
-    deleted: bool = _is(bool, False, "true or false")
-    hidden: bool = _is(bool, False, "true or false")
-
-
-def _are_ids(mailboxes: Mapping[str, object]) -> bool:
-    return all(re.fullmatch("[0-9]+", key) for key in mailboxes)
+    name: str | None = _key(None, *_TEXT)
+    deleted: bool = _key(False, *_FLAG)
+    hidden: bool = _key(False, *_FLAG)
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
     """A faults document. None keeps what the simulator was started with; times in seconds."""
 
-    rate_limit: int | None = _whole(1)
-    latency: float | None = _duration()
-    token_expires_in: float = _duration(172_800.0)
-    mailboxes: Mapping[Any, Any] = _is(dict, _NONE, "a mapping of ids", _are_ids)
-    faults: tuple[FaultRule, ...] = _is(list, (), "a list")
+    rate_limit: int | None = _key(None, *_COUNT)
+    latency: float | None = _key(None, *_SECONDS)
+    token_expires_in: float = _key(172_800.0, *_SECONDS)
+    mailboxes: Mapping[Any, Any] = _key({}, "a mapping of ids", r"\{.*\}")
+    faults: tuple[FaultRule, ...] = _key((), "a list", r"\[.*\]")
     document: Mapping[str, Any] = field(default_factory=dict)  # as it came, to show it
 
 
@@ -135,11 +116,9 @@ class Injector:
         self.faults = faults
         self._matched, self._hits = [0] * len(faults.faults), [0] * len(faults.faults)
 
-    def choose(
-        self, endpoint: str, account: int, query: Mapping[str, str], span: int | None
-    ) -> FaultRule | None:
+    def choose(self, call: Call) -> FaultRule | None:
         for index, rule in enumerate(self.faults.faults):
-            if self._hits[index] != rule.times and rule.matches(endpoint, account, query, span):
+            if self._hits[index] != rule.times and rule.matches(call):
                 before = self._matched[index] * rule.share + 1e-9  # ten tenths are one
                 self._matched[index] += 1
                 if int(before + rule.share) > int(before):
@@ -155,17 +134,13 @@ def parse_faults(text: str) -> Faults:
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise ValueError("not a document: " + " ".join(str(error).split())) from None
     faults = _take(Faults, document, "")
-    return replace(
-        faults,
-        mailboxes={
-            int(key): _take(MailboxChange, change, f"mailboxes.{key}")
-            for key, change in faults.mailboxes.items()
-        },
-        faults=tuple(
-            _take(FaultRule, rule, f"faults[{number}]") for number, rule in enumerate(faults.faults)
-        ),
-        document=document,
-    )
+    mailboxes = {}
+    for key, change in faults.mailboxes.items():
+        if not re.fullmatch("[0-9]+", key):
+            raise ValueError(f"mailboxes.{key}: {key!r} is not a mailbox id")
+        mailboxes[int(key)] = _take(MailboxChange, change, f"mailboxes.{key}")
+    rules = [_take(FaultRule, rule, f"faults[{n}]") for n, rule in enumerate(faults.faults)]
+    return replace(faults, mailboxes=mailboxes, faults=tuple(rules), document=document)
 
 
 def _take(kind: type[_T], value: object, where: str) -> _T:
@@ -178,8 +153,8 @@ def _take(kind: type[_T], value: object, where: str) -> _T:
         place = f"{where}.{key}".lstrip(".")
         if key not in checks:
             raise ValueError(f"{place}: unknown key")
-        convert, expected = checks[key]
-        taken[key] = convert(item)
-        if taken[key] is None:
+        expected, pattern, convert = checks[key]
+        if not pattern.fullmatch(json.dumps(item)):
             raise ValueError(f"{place}: {item!r} is not {expected}")
+        taken[key] = convert(item)
     return kind(**taken)

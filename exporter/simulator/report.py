@@ -137,9 +137,9 @@ class Reports:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        # Bounded: about 10 kB for a mailbox's day, 1 kB for what a filter lets through of it.
+        # A mailbox's day is about 10 kB, what a filter lets through of it 1 kB more.
         self._day = lru_cache(8192)(self._pack_day)
-        self._selection = lru_cache(40_000)(self._select)
+        self._selection = lru_cache(20_000)(self._select)
 
     def _pack_day(self, mailbox: Mailbox, day: int) -> list[_Packed]:
         conversations = self._world.day(mailbox, day)

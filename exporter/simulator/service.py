@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from exporter.simulator.dialects import Generation, Invalid, error_body, mailbox_page, report_body
-from exporter.simulator.faults import FaultRule, Faults, Injector, MailboxChange, parse_faults
+from exporter.simulator.faults import Call, FaultRule, Faults, Injector, MailboxChange, parse_faults
 from exporter.simulator.report import Filter, Reports
 from exporter.simulator.world import KINDS, Mailbox, World
 
@@ -60,7 +60,7 @@ class _Refused(Exception):
         self.status, self.message, self.invalid = status, message, invalid
 
 
-class _Call:
+class _Request:
     """A request as far as it is understood; endpoint: token, mailboxes, report, or ? for none."""
 
     def __init__(self, request: Request, body: bytes) -> None:
@@ -98,7 +98,7 @@ class Service:
         if scope["path"].startswith("/_"):
             await self._control(request.method, scope["path"], body)(scope, receive, send)
             return
-        answer, rule = self._answer(_Call(request, body))
+        answer, rule = self._answer(_Request(request, body))
         latency = self.injector.faults.latency
         delay = self._options.latency_seconds if latency is None else latency
         delay += rule.delay if rule else 0
@@ -135,14 +135,15 @@ class Service:
             return JSONResponse({"error": str(error)}, 400)
         return JSONResponse(self.injector.faults.document)
 
-    def _answer(self, call: _Call) -> tuple[Response, FaultRule | None]:
+    def _answer(self, call: _Request) -> tuple[Response, FaultRule | None]:
         account, authentic = self._identify(call)
         headers, wait = self._spend(account, call.generation) if account else ({}, 0)
         rule = None
         if not wait:
             span = _Parameters(call.query).span("start", "end")
             seconds = span[1] - span[0] + 1 if span else None
-            rule = self.injector.choose(call.endpoint, account, call.query, seconds)
+            named = f"{call.query.get('mailboxes')},{call.query.get('types')}".split(",")
+            rule = self.injector.choose(Call(call.endpoint, account, frozenset(named), seconds))
         if call.generation == 2:
             headers["Correlation-ID"] = str(uuid.uuid4())
         try:
@@ -159,7 +160,7 @@ class Service:
         self._calls[account, call.endpoint, answer.status_code] += 1
         return answer, rule
 
-    def _identify(self, call: _Call) -> tuple[int, bool]:
+    def _identify(self, call: _Request) -> tuple[int, bool]:
         """Whose call it is (0: nobody's that is known), and whether it may be answered."""
         scheme, _, value = call.authorization.partition(" ")
         if call.endpoint == "token":
@@ -193,7 +194,7 @@ class Service:
             headers["Retry-After" if generation == 1 else "X-RateLimit-Retry-After"] = str(wait)
         return headers, wait
 
-    def _respond(self, call: _Call, account: int) -> Response:
+    def _respond(self, call: _Request, account: int) -> Response:
         if call.endpoint == "?":
             raise _Refused(404, f"The specified resource was not found: '{call.path}'")
         if call.method != call.only_method:
@@ -235,7 +236,7 @@ class Service:
             if not (meanwhile.deleted or (listed and meanwhile.hidden))
         ]
 
-    def _list(self, call: _Call, account: int) -> Response:
+    def _list(self, call: _Request, account: int) -> Response:
         page = call.query.get("page", "1")
         if not re.fullmatch("[1-9][0-9]{0,8}", page):
             raise _Refused(400, "Bad request", Invalid("page", "must be at least 1", page))
@@ -244,7 +245,7 @@ class Service:
         kind = None if call.generation == 1 else "application/hal+json;charset=UTF-8"
         return JSONResponse(body, media_type=kind)
 
-    def _report(self, call: _Call, account: int) -> Response:
+    def _report(self, call: _Request, account: int) -> Response:
         boxes = {str(box.id): box for box in self._mailboxes(account, False)}
         tags = self._world.tags(account)
         folders = [folder for box in boxes.values() for folder in box.folders]

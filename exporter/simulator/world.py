@@ -26,7 +26,7 @@ UNTAGGED = 1
 _OPENS, _WORKDAY = 9 * 3600, 8 * 3600  # office hours: Monday to Friday, 09:00 to 17:00 UTC
 _EPOCH = date(1970, 1, 1)
 _HOSTILE_NAMES = ("Support", "Support", 'The "Desk"', "Back\\slash", "Line\nbreak", "🌻 Plants")
-_TAG_NAMES = ("No tags", "vip", "billing", "bug", 'needs "quotes"', "réclamation", "shipping")
+_TAG_NAMES = ("vip", "billing", "bug", 'needs "quotes"', "réclamation", "shipping")
 _WEEKDAY_VOLUME = (50, 48, 46, 46, 42, 24, 20)  # Monday first; 39 a day on average
 _HOUR_WEIGHTS = (2, 1, 1, 1, 1, 2, 4, 7, 12, 17, 18, 17, 14, 15, 17, 17, 15, 11, 8, 7, 6, 5, 4, 3)
 _HOURS = tuple(hour for hour, weight in enumerate(_HOUR_WEIGHTS) for _ in range(weight))
@@ -135,7 +135,8 @@ class World:
 
     def tags(self, account: int) -> dict[int, str]:
         """Id and name of every tag reports can be filtered by, the one for "no tag" first."""
-        return dict(zip(tag_ids(account), _TAG_NAMES, strict=True))
+        named = enumerate(_TAG_NAMES, (account - 1) * 1000 + 501)
+        return {UNTAGGED: "No tags"} | dict(named)
 
     def conversations(
         self, account: int, mailbox_id: int, first_day: date, last_day: date
@@ -177,14 +178,9 @@ class World:
         return Mailbox(identity, account, name, slug, email, created, modified, folders)
 
 
-def tag_ids(account: int) -> list[int]:
-    first = (account - 1) * 1000 + 501
-    return [UNTAGGED, *range(first, first + len(_TAG_NAMES) - 1)]
-
-
-def _pick_tags(rand: Callable[[], float], tags: list[int]) -> tuple[int, ...]:
-    """None for nearly half, else one or two; the first ones of the list more often."""
-    picked = {tags[int(rand() ** 2 * len(tags))], tags[int(rand() * len(tags))]}
+def _pick_tags(rand: Callable[[], float], first: int) -> tuple[int, ...]:
+    """None for nearly half, else one or two; those with low ids more often."""
+    picked = {first + int(rand() ** 2 * len(_TAG_NAMES)), first + int(rand() * len(_TAG_NAMES))}
     chance = rand()
     return tuple(sorted(picked)[: 0 if chance < 0.45 else 1 if chance < 0.85 else 2])
 
@@ -253,6 +249,6 @@ def _live(rng: Random, identity: int, mailbox: Mailbox, created: int) -> Convers
             if closes:
                 reopenings.append(since)
     events = (tuple(messages), tuple(replies), tuple(outgoing), tuple(closings), tuple(reopenings))
-    tags = _pick_tags(rand, tag_ids(mailbox.account)[1:])
+    tags = _pick_tags(rand, (mailbox.account - 1) * 1000 + 501)
     folder = mailbox.folders[int(rand() * len(mailbox.folders))]
     return Conversation(identity, mailbox.id, kind, created, tags, folder, *events)

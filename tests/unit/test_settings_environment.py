@@ -228,12 +228,20 @@ def test_without_any_the_way_to_start_is_told() -> None:
             'HELPSCOUT_STALE_AFTER: "1e3" is not a number from 1',
         ),
         (
+            {"HELPSCOUT_API": "v2"},
+            "HELPSCOUT_CLIENT_ID: is missing: v2 needs it, and client_secret",
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_STATE_FILE": "\udcff"},
+            "HELPSCOUT_STATE_FILE: is not UTF-8 text",
+        ),
+        (
             ACCOUNT | {"HELPSCOUT_COMPARE": "1"},
             'HELPSCOUT_COMPARE: "1" is not true or false',
         ),
         (
             ACCOUNT | {"HELPSCOUT_CLIENT_SECRET": "hunter2\n"},
-            "HELPSCOUT_CLIENT_SECRET: holds a control character, perhaps a line break at its end",
+            "HELPSCOUT_CLIENT_SECRET: holds a control character, perhaps a line break",
         ),
         (
             ACCOUNT | {"HELPSCOUT_SHARD__INDEX": "3", "HELPSCOUT_SHARD__TOTAL": "3"},
@@ -401,6 +409,13 @@ def test_relative_paths_start_at_the_file_or_at_the_working_directory(write: Wri
     loaded = load(path, {"HELPSCOUT_STATE_FILE": "b.db", "HELPSCOUT_API_KEY_FILE": "key"})
     assert loaded.accounts[0].api_key == Secret(file=Path("key"))
     assert loaded.state_file == Path("b.db")
+
+
+def test_an_index_is_missing_where_the_file_has_a_list(write: Write) -> None:
+    path = write("accounts: [{api_key: k}]\nwindows: [7d]\n")
+    assert refusals({"HELPSCOUT_WINDOWS__EVERY": "5m"}, path) == [
+        "HELPSCOUT_WINDOWS__EVERY: windows is a list: an index is missing"
+    ]
 
 
 def test_null_unsets_a_file(write: Write) -> None:

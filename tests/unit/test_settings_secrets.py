@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from exporter.helpscout.account import Secret
+from exporter.helpscout.errors import BadCredentials
 from exporter.settings import ConfigurationError, load
 
 # Long enough not to be a part of a message by chance; of all kinds of characters.
@@ -107,3 +109,41 @@ def test_the_library_can_be_made_to_log_its_sources_but_finds_no_secret(
     caplog.set_level(logging.DEBUG)
     load(None, {"HELPSCOUT_API_KEY": "hunter2"})
     assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"hunter2", "hunter2"),
+        (b"hunter2\n", "hunter2"),
+        (b"hunter2\r\n", "hunter2"),
+        (" hünter2 ".encode(), " hünter2 "),
+    ],
+)
+def test_a_secret_file_is_read_up_to_its_line_break(
+    content: bytes, expected: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    assert Secret(file=tmp_path / "secret").read() == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, ": No such file or directory"),
+        (b"", " is empty"),
+        (b" \n", " is empty"),
+        (b"hunter2\nhunter2\n", " holds a control character, perhaps a line break"),
+        ("hunter2€".encode(), " holds a character that an HTTP header cannot carry"),
+        (b"hunter2\xff", ": is not UTF-8 text"),
+    ],
+)
+def test_a_secret_file_of_no_use_is_named_and_not_quoted(
+    content: bytes | None, why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadCredentials) as caught:
+        Secret(file=path).read()
+    assert str(caught.value) == f"secret file {path}{why}"

@@ -1,0 +1,1 @@
+"""The tests, layer by layer: unit, contract, faults, system."""

@@ -1,0 +1,208 @@
+"""What tests need to run the program for real: processes, readiness by polling, parsed metrics."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import pytest
+import requests
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import (
+    text_string_to_metric_families as parse_openmetrics,
+)
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+ROOT: Final = Path(__file__).parent.parent
+TESTDATA: Final = ROOT / "tests" / "testdata"
+EXPORTER: Final = (sys.executable, "-m", "exporter")
+
+MISSION: Final = (
+    "helpscout_response_time_seconds",
+    "helpscout_first_response_time_seconds",
+    "helpscout_handle_time_seconds",
+    "helpscout_replies_to_resolve",
+)
+"""The four figures that all of this is about."""
+
+_START_SECONDS: Final = 40.0
+_LOOK_SECONDS: Final = 0.05
+
+_T = TypeVar("_T")
+
+
+def eventually(look: Callable[[], _T], what: str, seconds: float = _START_SECONDS) -> _T:
+    """Return the first truthy result of `look`; fail with `what` if none comes in time."""
+    until = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(_LOOK_SECONDS)
+    return found
+
+
+def get(url: str, *, timeout: float = 10.0, **headers: str) -> requests.Response:
+    """GET without proxies; underscores in the names of `headers` stand for hyphens."""
+    with requests.Session() as session:
+        session.trust_env = False
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return session.get(url, headers=named, timeout=timeout, allow_redirects=False)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without its own settings of the program, and these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HELPSCOUT_")}
+    return kept | variables
+
+
+# --- metrics ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One line of an exposition."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+    @property
+    def series(self) -> tuple[str, frozenset[tuple[str, str]]]:
+        """Name and labels: what tells one series from another."""
+        return self.name, frozenset(self.labels.items())
+
+
+class Metrics:
+    """A parsed exposition, by the client library's own parsers."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self.families = {family.name: family for family in families}
+        self.samples = [
+            Sample(sample.name, sample.labels, sample.value)
+            for family in self.families.values()
+            for sample in family.samples
+        ]
+
+    @classmethod
+    def of_text(cls, text: str) -> "Metrics":
+        """Parse the text format 0.0.4."""
+        return cls(parse_text(text))
+
+    @classmethod
+    def of_openmetrics(cls, text: str) -> "Metrics":
+        """Parse OpenMetrics 1.0."""
+        return cls(parse_openmetrics(text))
+
+    def named(self, name: str, **labels: str) -> list[Sample]:
+        """Return the samples with this name and (at least) these labels."""
+        return [
+            sample
+            for sample in self.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        ]
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return the value of the one sample with this name and (at least) these labels."""
+        found = self.named(name, **labels)
+        assert len(found) == 1, f"{name}{labels}: {len(found)} samples"
+        return found[0].value
+
+    def by_series(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Return every value by name and labels."""
+        return {sample.series: sample.value for sample in self.samples}
+
+
+def scrape(url: str) -> Metrics:
+    """Return what an exporter's /metrics says now, in the text format."""
+    answer = get(f"{url}/metrics")
+    assert answer.status_code == 200, answer.text
+    return Metrics.of_text(answer.text)
+
+
+def round_is_complete(url: str, reports: int) -> Metrics | None:
+    """Return the metrics once so many reports have come."""
+    metrics = scrape(url)
+    good = sum(sample.value for sample in metrics.named("helpscout_report_success"))
+    return metrics if good == reports else None
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+
+class Process:
+    """A running program, its output in two files of a folder of its own."""
+
+    def __init__(self, folder: Path, command: Iterable[str], environ: Mapping[str, str]) -> None:
+        self.command = list(command)
+        self._stdout, self._stderr = folder / "stdout", folder / "stderr"
+        with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
+            self.started_at = time.monotonic()
+            self._popen = subprocess.Popen(
+                self.command, cwd=folder, env=dict(environ), stdout=stdout, stderr=stderr
+            )
+
+    @property
+    def stdout(self) -> str:
+        """All that it has written there so far."""
+        return self._stdout.read_text()
+
+    @property
+    def stderr(self) -> str:
+        """All that it has written there so far."""
+        return self._stderr.read_text()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._popen.poll() is None
+
+    def says(self, pattern: str, *, stdout: bool = False) -> str:
+        """Wait until its output matches; return the pattern's first group."""
+
+        def look() -> re.Match[str] | None:
+            found = re.search(pattern, self.stdout if stdout else self.stderr)
+            if found is None and not self.running:
+                raise AssertionError(f"{self.command} ended:\n{self.stdout}{self.stderr}")
+            return found
+
+        return eventually(look, f"{pattern} from {self.command}").group(1)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._popen.send_signal(number)
+
+    def wait(self, seconds: float = _START_SECONDS) -> int:
+        """Return its exit code once it has ended."""
+        return self._popen.wait(seconds)
+
+    def end(self) -> int:
+        """Ask it to end with SIGTERM; return its exit code."""
+        if self.running:
+            self._popen.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        """End it at once; nothing happens if it has ended."""
+        self._popen.kill()
+        self._popen.wait()
+
+
+def need(program: str) -> str:
+    """Return the path of a program that a test starts for real.
+
+    Where it is missing that is a failure in CI and wherever apt-get could bring it
+    (scripts/debian-packages), elsewhere the test is skipped and says so.
+    """
+    path = shutil.which(program)
+    if path is not None:
+        return path
+    if os.environ.get("CI") or shutil.which("apt-get"):
+        pytest.fail(f"{program} is missing: run scripts/debian-packages", pytrace=False)
+    pytest.skip(f"{program} is not installed here")

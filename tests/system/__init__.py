@@ -1,0 +1,1 @@
+"""The program as a real process, with a real Prometheus."""

@@ -1,0 +1,74 @@
+"""One frozen world, asked through either generation of the API: the same series."""
+
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+
+from tests.support import MISSION, Metrics, eventually, round_is_complete
+from tests.system.conftest import NOW, Desk, Start, address, desk
+
+REPORTS = 7 * 4 * 3
+MOMENTS = "helpscout_report_last_success_timestamp_seconds"
+
+
+def once(start: Start, desk: Desk, api: str, at: str = NOW, **more: str) -> Metrics:
+    process = start("once", "--at", at, environ=desk.environ(api, **more))
+    assert process.wait() == 0, process.stderr
+    return Metrics.of_text(process.stdout)
+
+
+def comparable(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Everything about the account, without our own metrics; no moment of success is like another."""
+    return {
+        series: 0 if series[0] == MOMENTS else value
+        for series, value in metrics.by_series().items()
+        if not series[0].startswith("helpscout_exporter_")
+    }
+
+
+@pytest.mark.parametrize(
+    ("at", "more"),
+    [
+        (NOW, {}),
+        (NOW, {"HELPSCOUT_COMPARE": "true"}),
+        (NOW, {"HELPSCOUT_OFFICE_HOURS": "[true]", "HELPSCOUT_MAILBOXES__EXCLUDE": "[1002]"}),
+        (NOW, {"HELPSCOUT_SEGMENTS": "[{name: vip, tags: [vip]}]", "HELPSCOUT_WINDOWS": "[7d]"}),
+        ("2026-03-08T05:00:00Z", {"HELPSCOUT_COMPARE": "true", "HELPSCOUT_WINDOWS": "[6h]"}),
+    ],
+    ids=[
+        "as it comes",
+        "compared",
+        "in office hours, without a mailbox",
+        "cut by a tag's name",
+        "on a Sunday morning, when many a mailbox rests",
+    ],
+)
+def test_both_generations_give_the_same_series_and_values(
+    start: Start, frozen_desk: Desk, at: str, more: dict[str, str]
+) -> None:
+    one = comparable(once(start, frozen_desk, "v1", at, **more))
+    two = comparable(once(start, frozen_desk, "v2", at, **more))
+    assert one == two
+    assert {series[0] for series in one} >= {*MISSION, "helpscout_mailbox_info"}
+    assert all(value == 1 for series, value in one.items() if series[0].endswith("report_success"))
+
+
+def test_the_same_moment_asked_twice_gives_the_same_values(start: Start, frozen_desk: Desk) -> None:
+    first = once(start, frozen_desk, "v2", HELPSCOUT_WINDOWS="[24h]")
+    second = once(start, frozen_desk, "v2", HELPSCOUT_WINDOWS="[24h]")
+    assert comparable(first) == comparable(second)
+    moments = [{s.value for s in metrics.named(MOMENTS)} for metrics in (first, second)]
+    assert max(moments[0]) < min(moments[1])
+
+
+def test_the_daemon_shows_the_same_series_over_either_generation(start: Start) -> None:
+    # Its windows end when each report is asked, which no two processes share: series, not values.
+    standing = desk(start, "--now", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    found = []
+    for api in ("v1", "v2"):
+        url = address(start("serve", environ=standing.environ(api)))
+        round_ = partial(round_is_complete, url, REPORTS)
+        found.append({*comparable(eventually(round_, f"a whole round over {api}"))})
+    assert found[0] == found[1]
+    assert {series[0] for series in found[0]} >= {*MISSION, MOMENTS}

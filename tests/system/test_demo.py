@@ -1,0 +1,85 @@
+"""`demo`: one command, no credentials, and the mission's figures are on /metrics."""
+
+import time
+from itertools import product
+
+import pytest
+
+from tests.support import MISSION, Metrics, Process, eventually, round_is_complete
+from tests.system.conftest import Start, address
+
+TYPES = ("all", "email", "chat", "phone")
+WINDOWS = ("24h", "7d", "30d")
+MAILBOXES = ("all", "1001", "1002", "1003", "1004", "1005", "1006")
+CELLS = {*product(MAILBOXES, TYPES, WINDOWS)}
+
+# It takes 3 s on an idle machine; the tests' machine has other work and measures coverage, too.
+FULL_ROUND_SECONDS = 15
+
+
+@pytest.fixture(scope="module")
+def running(start_once: Start) -> tuple[Process, Metrics, float]:
+    """The demo, its metrics after a whole round, and how many seconds that took."""
+    process = start_once("demo", "--listen", "127.0.0.1:0")
+    url = address(process)
+    metrics = eventually(lambda: round_is_complete(url, len(CELLS)), "a whole round of the demo")
+    return process, metrics, time.monotonic() - process.started_at
+
+
+def cells(metrics: Metrics, name: str) -> set[tuple[str, str, str]]:
+    return {
+        (sample.labels["mailbox_id"], sample.labels["type"], sample.labels["window"])
+        for sample in metrics.named(name)
+    }
+
+
+def test_the_demo_asks_every_mailbox_type_and_window_within_seconds(
+    running: tuple[Process, Metrics, float],
+) -> None:
+    _, metrics, seconds = running
+    assert cells(metrics, "helpscout_report_success") == CELLS
+    assert seconds < FULL_ROUND_SECONDS
+
+
+@pytest.mark.parametrize("name", MISSION)
+def test_the_demo_shows_the_missions_figures_wherever_something_was_measured(
+    running: tuple[Process, Metrics, float], name: str
+) -> None:
+    _, metrics, _ = running
+    stem = name.removesuffix("_seconds")
+    distribution = name.replace(stem, f"{stem}_distribution") + "_bucket"
+    measured = {
+        (sample.labels["mailbox_id"], sample.labels["type"], sample.labels["window"])
+        for sample in metrics.named(distribution, le="+Inf")
+        if sample.value > 0
+    }
+    shown = cells(metrics, name)
+    assert shown == measured
+    # Within a week everybody does everything, and within any day somebody does something.
+    assert {cell for cell in CELLS if cell[2] != "24h"} | {("all", "all", "24h")} <= shown
+
+
+def test_the_demo_says_on_stderr_where_to_look_and_what_to_set(
+    running: tuple[Process, Metrics, float],
+) -> None:
+    process, _, _ = running
+    said = process.stderr
+    for words in (
+        f"{address(process)}/metrics",
+        "HELPSCOUT_CLIENT_ID",
+        "HELPSCOUT_CLIENT_SECRET",
+        "HELPSCOUT_API=v1",
+        "HELPSCOUT_API_KEY",
+        "helpscout-exporter check",
+        "helpscout-exporter serve",
+    ):
+        assert words in said
+    assert process.stdout == ""
+
+
+def test_the_demo_needs_no_account_and_ignores_one_that_is_set(start: Start) -> None:
+    process = start(
+        "demo", "--listen", "127.0.0.1:0", environ={"HELPSCOUT_ACCOUNTS__0__NAME": "mine"}
+    )
+    metrics = eventually(lambda: round_is_complete(address(process), len(CELLS)), "a whole round")
+    assert {sample.labels["account"] for sample in metrics.named("helpscout_up")} == {"demo"}

@@ -1,0 +1,556 @@
+"""The bodies of the API: what is taken as it varies, what is refused and in which words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.helpscout.errors import BadResponse
+from exporter.helpscout.wire import (
+    describe_error,
+    parse_hal_mailboxes,
+    parse_legacy_mailboxes,
+    parse_report,
+    parse_report_and_tags,
+    parse_token,
+)
+from exporter.reports import Distribution, Mailbox, ProductivityReport, Statistics
+
+ANSWERS = Path(__file__).parent.parent / "testdata" / "answers"
+
+
+def published(name: str) -> bytes:
+    return (ANSWERS / f"{name}.json").read_bytes()
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"current": {}} | fields).encode()
+
+
+def refusal(text: str | bytes) -> str:
+    with pytest.raises(BadResponse) as caught:
+        parse_report_and_tags(text.encode() if isinstance(text, str) else text, compare=True)
+    return str(caught.value)
+
+
+# --- the published answers ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("generation", ["v1", "v2"])
+def test_the_published_report_is_read(generation: str) -> None:
+    report, tags = parse_report_and_tags(published(f"{generation}_productivity"), compare=True)
+    over_two_days = Distribution((0,) * 9 + (1,), (0,) * 9 + (12,))
+    assert report == ProductivityReport(
+        current=Statistics(1, 2278004, 2278004, 6, 2278004, 2, 1, 0, 94, 62),
+        previous=Statistics(
+            14, 4850412, 5138913, 0, 6531211.714285715, 2.2142857142857144, 14, 5, 49, 636
+        ),
+        response_time=over_two_days,
+        first_response_time=over_two_days,
+        handle_time=Distribution((1, 0, 0, 0, 0), (14, 0, 0, 0, 0)),
+        replies_to_resolve=Distribution((0, 1, 0, 0, 0), (0, 4, 0, 0, 0)),
+        resolution_time_by_replies=(None, 2278004, None, None, None),
+    )
+    assert report.current.resolved_on_first_reply_ratio == 0
+    assert tags == {"sample-tag": 123}
+
+
+def test_both_generations_give_the_same_report() -> None:
+    first, second = (
+        parse_report(published(f"{generation}_productivity"), compare=True)
+        for generation in ("v1", "v2")
+    )
+    assert first == second
+
+
+def test_previous_is_ignored_where_no_second_range_was_asked_for() -> None:
+    assert parse_report(published("v2_productivity"), compare=False).previous is None
+
+
+def test_the_published_mailbox_lists_are_read() -> None:
+    assert parse_legacy_mailboxes(published("v1_mailboxes")) == (
+        [Mailbox(1234, "My Mailbox", "47204a026903ce6d", "help@mymailbox.com")],
+        1,
+        1,
+    )
+    assert parse_hal_mailboxes(published("v2_mailboxes")) == (
+        [
+            Mailbox(1, "Help Scout", "83ebc5d87292a795", "bearbox@acme.com"),
+            Mailbox(2, "Help Pioneer", "83ebc5d87292a795", "pioneer@acme.com"),
+        ],
+        1,
+        1,
+    )
+
+
+def test_the_published_token_is_read() -> None:
+    assert parse_token(published("v2_token")) == ("369dbb08be58430086d2f8bd832bc1eb", 172800)
+
+
+def test_another_reports_answer_is_refused_by_the_field_that_differs() -> None:
+    # The e-mail report nests its figures: none is where this report has it, so none is taken.
+    report = parse_report(published("v2_email"), compare=True)
+    assert report.current == report.previous == Statistics()
+
+
+# --- what varies --------------------------------------------------------------------------------
+
+NOTHING = ProductivityReport(Statistics())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"current": {}}', NOTHING),
+        ('{"current": {"ratings": {"a": [1, "x"]}}, "ratings": [NaN], "deltas": 7}', NOTHING),
+        (
+            '{"current": {"responseTime": 488475.313}}',
+            ProductivityReport(Statistics(response_time=488475.313)),
+        ),
+        ('{"current": {"responseTime": 12}}', ProductivityReport(Statistics(response_time=12.0))),
+        ('{"current": {"closed": 94.0}}', ProductivityReport(Statistics(closed=94))),
+        ('{"current": {"closed": 1e3}}', ProductivityReport(Statistics(closed=1000))),
+        ('{"current": {"closed": -0.0}}', ProductivityReport(Statistics(closed=0))),
+        (
+            '{"current": {"totalConversations": null, "resolutionTime": null, "responseTime": 0,'
+            ' "firstResponseTime": 0, "handleTime": 0, "closed": 0, "repliesSent": 0,'
+            ' "resolved": null, "repliesToResolve": null, "resolvedOnFirstReply": null}}',
+            ProductivityReport(Statistics(closed=0, replies_sent=0)),
+        ),
+        ('{"current": {}, "previous": null}', NOTHING),
+        ('{"current": {}, "previous": {"closed": 3}}', NOTHING),
+        ('{"current": {}, "filterTags": null, "responseTime": null}', NOTHING),
+        ('{"current": {}, "responseTime": {}}', NOTHING),
+        ('{"current": {}, "responseTime": {"ranges": null}}', NOTHING),
+        (
+            '{"current": {}, "handleTime": {"count": 9, "ranges": []}}',
+            ProductivityReport(Statistics(), handle_time=Distribution((0,) * 5, (0,) * 5)),
+        ),
+        (
+            '{"current": {}, "handleTime": {"ranges": [{"id": 5, "count": 7}, {"id": 1.0},'
+            ' {"id": 2, "count": 3.0, "previousCount": 4, "percent": "n/a"}]}}',
+            ProductivityReport(
+                Statistics(), handle_time=Distribution((0, 3, 0, 0, 7), (0, 4, 0, 0, 0))
+            ),
+        ),
+        (
+            '{"current": {}, "repliesToResolve": {"ranges": ['
+            '{"id": 5, "count": 1, "resolutionTime": 0},'
+            '{"id": 3, "count": 0, "resolutionTime": 0},'
+            '{"id": 2, "resolutionTime": 0},'
+            '{"id": 1, "count": 2, "resolutionTime": 60.5}]}}',
+            ProductivityReport(
+                Statistics(),
+                replies_to_resolve=Distribution((2, 0, 0, 0, 1), (0,) * 5),
+                resolution_time_by_replies=(60.5, None, None, None, 0.0),
+            ),
+        ),
+    ],
+)
+def test_what_varies_is_taken_as_it_comes(text: str, expected: ProductivityReport) -> None:
+    assert parse_report(text.encode(), compare=False) == expected
+
+
+def test_a_second_period_that_was_asked_for_and_did_not_come_is_unknown() -> None:
+    assert parse_report(body(), compare=True).previous == Statistics()
+
+
+@given(st.permutations(range(1, 11)), st.lists(st.integers(0, 10**9), min_size=10, max_size=10))
+def test_ranges_are_taken_by_id_whatever_their_order(ids: list[int], counts: list[int]) -> None:
+    ranges = [{"id": id_, "count": counts[id_ - 1], "previousCount": id_} for id_ in ids]
+    report = parse_report(body(responseTime={"ranges": ranges}), compare=True)
+    assert report.response_time == Distribution(tuple(counts), tuple(range(1, 11)))
+
+
+@given(st.dictionaries(st.integers(1, 5), st.integers(0, 10**6)))
+def test_a_range_left_out_is_empty(given_: dict[int, int]) -> None:
+    ranges = [{"id": id_, "count": count} for id_, count in given_.items()]
+    report = parse_report(body(handleTime={"ranges": ranges}), compare=False)
+    assert report.handle_time is not None
+    assert report.handle_time.counts == tuple(given_.get(id_, 0) for id_ in range(1, 6))
+    assert report.handle_time.previous == (0,) * 5
+
+
+def test_of_tags_with_one_name_the_first_counts() -> None:
+    tags = [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}, {"id": 3, "name": "a"}]
+    assert parse_report_and_tags(body(filterTags=tags), compare=False)[1] == {"a": 1, "b": 2}
+
+
+def test_tags_nobody_asked_for_are_not_looked_at() -> None:
+    assert parse_report(body(filterTags="garbage"), compare=False) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        (r'"\ud83d\ude00"', "😀"),
+        (r'"\ud83d"', "?"),
+        (r'"a\ude00b"', "a?b"),
+        (r'"\ud83dx\ude00"', "?x?"),
+        (r'"\\ud83d"', r"\ud83d"),
+        (r'"\\ud83d\ud83d"', r"\ud83d?"),
+        (r'"\u0000\n\"\\"', '\0\n"\\'),
+        ('"Поддержка 😀"', "Поддержка 😀"),
+        ('""', ""),
+    ],
+)
+def test_a_mailbox_bears_any_name(written: str, name: str) -> None:
+    page = f'{{"page": 1, "pages": 1, "items": [{{"id": 1, "name": {written}}}]}}'
+    assert parse_legacy_mailboxes(page.encode()) == ([Mailbox(1, name, "", "")], 1, 1)
+
+
+def test_a_cut_name_does_not_hide_what_else_is_wrong() -> None:
+    page = rb'{"page": 1, "pages": 1, "items": [{"id": "1", "name": "\ud83d"}]}'
+    with pytest.raises(BadResponse) as caught:
+        parse_legacy_mailboxes(page)
+    assert str(caught.value) == "items[0].id: is not a whole number"
+
+
+@pytest.mark.parametrize("rest", [b"", b"]", b'{"page": ', b'"' + b"[" * 100_000])
+def test_a_cut_name_in_what_is_no_json_is_refused(rest: bytes) -> None:
+    with pytest.raises(BadResponse) as caught:
+        parse_legacy_mailboxes(rb'["\ud83d" ' + rest)
+    assert str(caught.value) == "the body is not JSON"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"page": {"number": 1, "totalPages": 0}}',
+        '{"page": {"number": 1, "totalPages": 0}, "_embedded": {}}',
+        '{"page": {"number": 1, "totalPages": 0}, "_embedded": {"mailboxes": []}}',
+    ],
+)
+def test_an_account_without_a_mailbox_has_none(text: str) -> None:
+    assert parse_hal_mailboxes(text.encode()) == ([], 1, 0)
+
+
+def test_a_token_of_unsaid_life_lives_two_hours() -> None:
+    assert parse_token(b'{"access_token": "abc"}') == ("abc", 7200)
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+def test_every_single_figure_is_checked_and_named() -> None:
+    figures = json.loads(published("v2_productivity"))["current"]
+    names = [name for name, value in figures.items() if isinstance(value, int | float)]
+    assert len(names) == 11
+    for name in set(names) - {"percentResolvedOnFirstReply"}:
+        for period in ("current", "previous"):
+            text = json.dumps({"current": {}, period: {name: "12"}})
+            assert refusal(text) == f"{period}.{name}: is not a number"
+
+
+@pytest.mark.parametrize("field", ["responseTime", "closed"])
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ('"12"', "is not a number"),
+        ("true", "is not a number"),
+        ("false", "is not a number"),
+        ("[]", "is not a number"),
+        ("[1]", "is not a number"),
+        ("{}", "is not a number"),
+        ("NaN", "is not a finite number"),
+        ("Infinity", "is not a finite number"),
+        ("-Infinity", "is not a finite number"),
+        ("1e999", "is not a finite number"),
+        ("1" + "0" * 400, "is not a finite number"),
+        ("-1", "is negative or too small"),
+        ("-0.001", "is negative or too small"),
+        ("1e308", "is too large"),
+        (str(2**53 + 2), "is too large"),
+    ],
+)
+def test_what_is_no_number_is_refused_in_plain_words(field: str, written: str, words: str) -> None:
+    assert refusal(f'{{"current": {{"{field}": {written}}}}}') == f"current.{field}: {words}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        # no JSON
+        ("", "the body is not JSON"),
+        ("<html><body>Sorry</body></html>", "the body is not JSON"),
+        ('{"current": {"closed": 1', "the body is not JSON"),
+        ('{"current": {}} {}', "the body is not JSON"),
+        ("[" * 100_000, "the body is not JSON"),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, "the body is not JSON"),
+        ('{"current": {}, "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "the body is not JSON"),
+        ('{"current": {"closed": 1' + "0" * 5000 + "}}", "the body is not JSON"),
+        (b'{"current": {}, "x": "\xe9"}', "the body is not JSON"),
+        ('{"current": {}}'.encode("utf-16"), "the body is not JSON"),
+        # another shape
+        ("[]", "the body: is not an object"),
+        ("null", "the body: is not an object"),
+        ("12", "the body: is not an object"),
+        ("{}", "current: is missing"),
+        ('{"previous": {}}', "current: is missing"),
+        ('{"current": null}', "current: is not an object"),
+        ('{"current": []}', "current: is not an object"),
+        ('{"current": "x"}', "current: is not an object"),
+        ('{"current": {}, "previous": []}', "previous: is not an object"),
+        ('{"current": {}, "responseTime": []}', "responseTime: is not an object"),
+        ('{"current": {}, "responseTime": 5}', "responseTime: is not an object"),
+        ('{"current": {}, "handleTime": {"ranges": {}}}', "handleTime.ranges: is not a list"),
+        (
+            '{"current": {}, "handleTime": {"ranges": [1]}}',
+            "handleTime.ranges[0]: is not an object",
+        ),
+        (
+            '{"current": {}, "handleTime": {"ranges": [null]}}',
+            "handleTime.ranges[0]: is not an object",
+        ),
+        ('{"current": {}, "filterTags": {}}', "filterTags: is not a list"),
+        ('{"current": {}, "filterTags": [{"id": "1"}]}', "filterTags[0].id: is not a whole number"),
+        ('{"current": {}, "filterTags": [{"id": 1}]}', "filterTags[0].name: is missing"),
+        (
+            '{"current": {}, "filterTags": [{"id": 1, "name": 2}]}',
+            "filterTags[0].name: is not text",
+        ),
+        # counts
+        ('{"current": {"closed": 1.5}}', "current.closed: 1.5 is not a whole number"),
+        (
+            '{"current": {}, "previous": {"repliesSent": 0.1}}',
+            "previous.repliesSent: 0.1 is not a whole number",
+        ),
+    ],
+)
+def test_another_shape_is_refused_by_the_name_of_its_field(text: str | bytes, words: str) -> None:
+    assert refusal(text) == words
+
+
+@pytest.mark.parametrize(
+    ("distribution", "last"),
+    [("responseTime", 10), ("firstResponseTime", 10), ("handleTime", 5), ("repliesToResolve", 5)],
+)
+@pytest.mark.parametrize(
+    ("ranges", "words"),
+    [
+        ('{"id": 1}, {"id": 1}', "[1].id: 1 is not an id from 1 to {last}, each once"),
+        ('{"id": 1}, {"id": 1.0}', "[1].id: 1 is not an id from 1 to {last}, each once"),
+        ('{"id": 0}', "[0].id: 0 is not an id from 1 to {last}, each once"),
+        ('{"id": 11}', "[0].id: 11 is not an id from 1 to {last}, each once"),
+        ('{"id": 1}, {"id": -1}', "[1].id: is negative or too small"),
+        ('{"id": 1.5}', "[0].id: 1.5 is not a whole number"),
+        ('{"id": 1e300}', "[0].id: is too large"),
+        ('{"id": "1"}', "[0].id: is not a number"),
+        ('{"id": true}', "[0].id: is not a number"),
+        ('{"id": null}', "[0].id: is not a number"),
+        ('{"count": 1}', "[0].id: is missing"),
+        ('{"id": 1, "count": 1.5}', "[0].count: 1.5 is not a whole number"),
+        ('{"id": 1, "count": -1}', "[0].count: is negative or too small"),
+        ('{"id": 1, "count": "1"}', "[0].count: is not a number"),
+        ('{"id": 1, "count": 1e308}', "[0].count: is too large"),
+        ('{"id": 1, "previousCount": 0.5}', "[0].previousCount: 0.5 is not a whole number"),
+        ('{"id": 1, "resolutionTime": "x"}', "[0].resolutionTime: is not a number"),
+    ],
+)
+def test_a_wrong_range_is_refused_by_its_place(
+    distribution: str, last: int, ranges: str, words: str
+) -> None:
+    text = f'{{"current": {{}}, "{distribution}": {{"ranges": [{ranges}]}}}}'
+    assert refusal(text) == f"{distribution}.ranges{words.format(last=last)}"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", "page: is missing"),
+        ('{"page": 1, "pages": 1}', "items: is missing"),
+        ('{"page": 1, "pages": 1, "items": null}', "items: is not a list"),
+        ('{"page": 1, "pages": 1, "items": {}}', "items: is not a list"),
+        ('{"page": "1", "pages": 1, "items": []}', "page: is not a whole number"),
+        ('{"page": true, "pages": 1, "items": []}', "page: is not a whole number"),
+        ('{"page": 1, "pages": 1, "items": [{"id": 1}]}', "items[0].name: is missing"),
+        (
+            '{"page": 1, "pages": 1, "items": [{"id": 1, "name": null}]}',
+            "items[0].name: is not text",
+        ),
+        (
+            '{"page": 1, "pages": 1, "items": [{"id": 0, "name": ""}]}',
+            "items[0].id: is negative or too small",
+        ),
+    ],
+)
+def test_a_wrong_list_of_the_first_generation_is_refused(text: str, words: str) -> None:
+    with pytest.raises(BadResponse) as caught:
+        parse_legacy_mailboxes(text.encode())
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(
+    ("embedded", "words"),
+    [
+        ("null", "_embedded: is not an object"),
+        ("[]", "_embedded: is not an object"),
+        ('{"mailboxes": null}', "_embedded.mailboxes: is not a list"),
+        ('{"mailboxes": {}}', "_embedded.mailboxes: is not a list"),
+        ('{"mailboxes": [7]}', "_embedded.mailboxes[0]: is not an object"),
+        (
+            '{"mailboxes": [{"id": "1", "name": "a"}]}',
+            "_embedded.mailboxes[0].id: is not a whole number",
+        ),
+    ],
+)
+def test_a_null_where_mailboxes_belong_is_not_taken_for_none_of_them(
+    embedded: str, words: str
+) -> None:
+    # "No mailbox" would take every series away; a list that fails keeps the last one.
+    text = f'{{"page": {{"number": 1, "totalPages": 1}}, "_embedded": {embedded}}}'
+    with pytest.raises(BadResponse) as caught:
+        parse_hal_mailboxes(text.encode())
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("{}", "access_token"),
+        ('{"access_token": ""}', "access_token"),
+        ('{"access_token": null}', "access_token"),
+        ('{"access_token": 7777777}', "access_token"),
+        ('{"access_token": "tok 7777777"}', "access_token"),
+        (r'{"access_token": "tok7777777\r\nX: y"}', "access_token"),
+        (r'{"access_token": "tok7777777é"}', "access_token"),
+        ('{"access_token": "tok7777777", "expires_in": "7200"}', "expires_in"),
+        ('{"access_token": "tok7777777", "expires_in": null}', "expires_in"),
+        ('{"access_token": "tok7777777", "expires_in": -1}', "expires_in"),
+        ('{"access_token": "tok7777777", "expires_in": 1e999}', "expires_in"),
+    ],
+)
+def test_a_wrong_token_is_refused_without_being_quoted(text: str, field: str) -> None:
+    with pytest.raises(BadResponse) as caught:
+        parse_token(text.encode())
+    assert str(caught.value).startswith(f"{field}: ")
+    assert "7777777" not in repr(caught.value)
+    assert caught.value.__suppress_context__
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=3) | st.sampled_from(["id", "count", "ranges"]), inner)
+    ),
+    max_leaves=10,
+)
+FIELDS = ["current", "previous", "responseTime", "handleTime", "repliesToResolve", "filterTags"]
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), json_values))
+def test_any_document_is_read_or_refused_and_never_anything_else(document: Any) -> None:
+    text = json.dumps(document)
+    try:
+        report, tags = parse_report_and_tags(text.encode(), compare=True)
+    except BadResponse as error:
+        assert str(error)
+        assert error.reason == "bad_response"
+    else:
+        assert isinstance(report.current, Statistics)
+        assert all(isinstance(id_, int) for id_ in tags.values())
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_or_refused_and_never_anything_else(text: bytes) -> None:
+    for parse in (parse_legacy_mailboxes, parse_hal_mailboxes, parse_token):
+        with pytest.raises(BadResponse):
+            parse(text)
+
+
+# --- bodies of errors ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            published("v2_error_400"),
+            (
+                "Bad request; subject: may not be empty; status: Expected one of these: 'active',"
+                " 'spam', 'open', 'closed', 'pending'",
+                "64bb72b4-0a92-11e8-ba89-0ed5f89f718b",
+            ),
+        ),
+        (published("v2_error_429"), ("API rate limit exceeded", None)),
+        (
+            published("v2_error_500"),
+            ("Internal error", "cb73aad3-9a81-44fd-bf70-48250ea256ff#12"),
+        ),
+        (b'{"status": 403, "message": "Not for this plan"}', ("Not for this plan", None)),
+        (
+            b'{"code": 400, "error": "Bad", "validationErrors":'
+            b' [{"property": "start", "value": "x", "message": "not a date"}]}',
+            ("Bad; start: not a date", None),
+        ),
+        (
+            b'{"error": "invalid_client", "error_description": "wrong secret"}',
+            ("wrong secret", None),
+        ),
+        (b'{"error": "invalid_client"}', ("invalid_client", None)),
+        (b'{"message": "m", "_embedded": {"errors": []}}', ("m", None)),
+        (b'{"message": "m", "_embedded": {"errors": {}}}', ("m", None)),
+        (b'{"message": "m", "_embedded": {"errors": [1, null, []]}}', ("m", None)),
+        (b'{"message": "m", "_embedded": []}', ("m", None)),
+        (b'{"message": "m", "validationErrors": {"a": 1}}', ("m", None)),
+        (b'{"message": null, "error": {"message": "x"}, "logRef": 12}', ("", None)),
+        (b"[]", ("", None)),
+        (b'"text"', ("", None)),
+        (b"null", ("", None)),
+        (b"", ("", None)),
+        (b"<html>502</html>", ("", None)),
+        (b'{"message": ', ("", None)),
+        (b"\xff\xfe", ("", None)),
+        (b"[" * 100_000, ("", None)),
+        (b'{"message":' * 100_000, ("", None)),
+        (b'{"message": 1' + b"0" * 5000 + b"}", ("", None)),
+        (b'{"message": "' + b"x" * 1000 + b'"}', ("x" * 200, None)),
+        (b'{"logRef": "' + b"r" * 1000 + b'"}', ("", "r" * 100)),
+    ],
+)
+def test_an_error_body_of_any_form_is_described(
+    text: bytes, expected: tuple[str, str | None]
+) -> None:
+    assert describe_error(text) == expected
+
+
+@given(st.binary() | json_values.map(lambda document: json.dumps(document).encode()))
+def test_describing_an_error_never_raises(text: bytes) -> None:
+    words, reference = describe_error(text)
+    assert len(words) <= 200
+    assert reference is None or len(reference) <= 100
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["message", "error", "_embedded", "validationErrors", "logRef"]),
+        json_values | json_values.map(lambda inner: {"errors": inner}),
+    )
+)
+def test_describing_an_error_of_the_right_keys_and_wrong_values_never_raises(
+    document: Any,
+) -> None:
+    words, _ = describe_error(json.dumps(document).encode())
+    assert len(words) <= 200
+
+
+@pytest.mark.parametrize("depth", [10, 300, 900, 990, 1000, 5000])
+def test_describing_an_error_of_any_depth_never_raises(depth: int) -> None:
+    nested = '{"validationErrors": [{"message": ' + "[" * depth + "]" * depth + "}]}"
+    words, _ = describe_error(nested.encode())
+    assert words == "" or words.startswith("None: [")
+
+
+def test_a_secret_that_the_service_repeats_is_not_passed_on() -> None:
+    text = json.dumps({"message": 'key "s3cr\u00e9t" is wrong' + "x" * 180}).encode()
+    words, _ = describe_error(text, ["", "s3cr\u00e9t"])
+    assert words.startswith('key "***" is wrongx')
+
+
+def test_a_secret_is_hidden_before_the_text_is_cut() -> None:
+    text = json.dumps({"message": "x" * 195 + "s3cret-key"}).encode()
+    assert describe_error(text, ["s3cret-key"])[0] == "x" * 195 + "***"
