@@ -23,6 +23,7 @@ from exporter.poller.dispatcher import utc_now
 from exporter.schedule import demand_per_minute
 from exporter.selection import requests_for
 from exporter.settings import Configuration, ConfigurationError
+from exporter.state import State
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 from exporter.web import Backend, Server, application
@@ -48,14 +49,15 @@ class Exporter:
         self.configuration = configuration
         self.telemetry = Telemetry(process_metrics=process_metrics)
         self.store = Store()
-        self.poller = Poller(self.store, self.telemetry, now=now)
+        self._state = State(configuration.state_file)
+        self.poller = Poller(self.store, self.telemetry, self._state, now=now)
+        self._configured(configuration)
         self.exposition = Exposition(self.store, self.telemetry, _renderer(configuration))
         self._stopping = threading.Event()
         self._assembler = threading.Thread(
             target=self.exposition.run, args=(self._stopping,), name="assembler", daemon=True
         )
         self._started_at = time.monotonic()
-        self._configured(configuration)
 
     @property
     def healthy(self) -> bool:
@@ -78,6 +80,7 @@ class Exporter:
         ended = self.poller.stop()
         self._stopping.set()
         self.store.changed.set()
+        self._state.close()
         return ended
 
     def configure(self, configuration: Configuration) -> None:
@@ -180,7 +183,7 @@ def one_round(
         while not exporter.poller.first_round_done:
             time.sleep(_ROUND_LOOK_SECONDS)
     finally:
-        exporter.poller.stop()
+        exporter.stop()
     exporter.exposition.assemble()
     snapshot = exporter.store.snapshot()
     complete = all(entry.success for entry in snapshot.entries.values()) and all(

@@ -9,7 +9,7 @@ that does not fit the budget is stretched by one factor (design.md, section 6).
 import heapq
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import count
 
 from exporter.reports import ReportKey, ReportRequest, Window
@@ -28,7 +28,7 @@ class _Task:
     place: float = 0.0
     running: bool = False
     asked: bool = False
-    turn: int = field(default=0)
+    turn: int = 0
 
 
 class Schedule:
@@ -63,8 +63,10 @@ class Schedule:
             positions[window.text] += 1
             task = self._tasks.get(request.key)
             if task is not None:
-                task.request, task.place = request, place
                 latest = now + self.interval(window)
+                if replace(request, window=task.request.window) != task.request:
+                    latest = now  # what is known answers another question
+                task.request, task.place = request, place
                 if task.due > latest and not task.running:
                     task.due = latest
                     self._push(request.key)

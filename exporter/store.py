@@ -9,9 +9,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Final
 
 from exporter.health import AccountStatus
 from exporter.reports import ALL, Mailbox, ProductivityReport, ReportKey
+
+_SKEW_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +119,33 @@ class Store:
             if gone or new:
                 self._touch()
 
-    def succeeded(self, key: ReportKey, report: ProductivityReport) -> None:
-        """Keep `report` as the latest, from now. A key that is no longer scheduled is ignored."""
+    def succeeded(self, key: ReportKey, report: ProductivityReport) -> float:
+        """Keep `report` as the latest and return the Unix time of its success, which is now.
+
+        A key that is no longer scheduled is ignored.
+        """
+        at = self._wall()
         with self._lock:
             if key in self._entries:
-                self._entries[key] = Entry(
-                    self._entries[key].mailbox, report, self._wall(), self._clock(), True
-                )
+                mailbox = self._entries[key].mailbox
+                self._entries[key] = Entry(mailbox, report, at, self._clock(), True)
                 self._touch()
+        return at
+
+    def restore(self, key: ReportKey, report: ProductivityReport, at: float) -> None:
+        """Take in a report of an earlier process, got at Unix time `at`, unless it is too old.
+
+        One from the future is not believed: the clock was set back since.
+        """
+        age = self._wall() - at
+        with self._lock:
+            entry = self._entries.get(key)
+            lifetime = self._lifetimes.get((key.account, key.window), 0.0)
+            if entry is None or entry.report is not None or not -_SKEW_SECONDS <= age <= lifetime:
+                return
+            fresh_since = self._clock() - max(age, 0.0)
+            self._entries[key] = Entry(entry.mailbox, report, at, fresh_since, True)
+            self._touch()
 
     def failed(self, key: ReportKey) -> None:
         """Note that the last attempt, retries included, brought nothing; the report stays."""

@@ -38,14 +38,16 @@ _LOOK_SECONDS: Final = 0.05
 _T = TypeVar("_T")
 
 
-def eventually(look: Callable[[], _T], what: str, seconds: float = _START_SECONDS) -> _T:
-    """Return the first truthy result of `look`; fail with `what` if none comes in time."""
+def eventually(look: Callable[[], _T | None], what: str, seconds: float = _START_SECONDS) -> _T:
+    """Return the first true result of `look`; fail with `what` if none comes in time."""
     until = time.monotonic() + seconds
-    while not (found := look()):
+    while True:
+        found = look()
+        if found:
+            return found
         if time.monotonic() > until:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(_LOOK_SECONDS)
-    return found
 
 
 def get(url: str, *, timeout: float = 10.0, **headers: str) -> requests.Response:
@@ -98,7 +100,7 @@ class Metrics:
     @classmethod
     def of_openmetrics(cls, text: str) -> "Metrics":
         """Parse OpenMetrics 1.0."""
-        return cls(parse_openmetrics(text))
+        return cls(parse_openmetrics(text))  # type: ignore[no-untyped-call]
 
     def named(self, name: str, **labels: str) -> list[Sample]:
         """Return the samples with this name and (at least) these labels."""

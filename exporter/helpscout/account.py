@@ -67,3 +67,8 @@ class Account:
     budget: float
     concurrency: int
     timeout: timedelta
+
+    @property
+    def identity(self) -> str:
+        """What tells this login from another one under the same name; holds no secret."""
+        return f"{self.name} {self.api} {self.base_url} {self.client_id or ''}"

@@ -187,10 +187,10 @@ def _cause(error: BaseException, timeout_seconds: float) -> str:
         ("SSLCertVerificationError", "its TLS certificate is not trusted"),
         ("SSLError", "the TLS handshake failed"),
         ("gaierror", "its name does not resolve"),
-        ("ConnectTimeoutError", "no connection in time"),
-        ("TimeoutError", f"no whole answer within {timeout_seconds:g} s"),
         ("ConnectionRefusedError", "connection refused"),
         ("RemoteDisconnected", "the connection was closed without an answer"),
+        ("ConnectTimeoutError", "no connection in time"),
+        ("TimeoutError", f"no whole answer within {timeout_seconds:g} s"),
         ("ConnectionResetError", "connection reset"),
         ("IncompleteRead", "the connection broke in the middle of the answer"),
     ):

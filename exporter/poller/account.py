@@ -25,6 +25,7 @@ from exporter.poller.journal import Journal
 from exporter.reports import Mailbox, ReportKey, ReportRequest
 from exporter.schedule import Schedule
 from exporter.selection import Selection, requests_for
+from exporter.state import State, question
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 
@@ -56,6 +57,7 @@ class AccountPoller:
         budget: Budget,
         store: Store,
         telemetry: Telemetry,
+        state: State,
         clock: Callable[[], float],
         *,
         jitter: Callable[[], float] = random.random,
@@ -63,6 +65,7 @@ class AccountPoller:
         self.account, self.client = account, client
         self.selection, self._stale_after = selection, stale_after
         self._budget, self._store, self._telemetry = budget, store, telemetry
+        self._state = state
         self._clock, self._jitter = clock, jitter
         self._journal = Journal(account.name, clock)
         self._schedule = Schedule()
@@ -96,10 +99,28 @@ class AccountPoller:
         return self.account == account and self.selection.shard == selection.shard
 
     def configure(self, selection: Selection, stale_after: float) -> None:
-        """Poll another selection from now on, keeping what is known and when it is due."""
+        """Poll another selection from now on, keeping what is known and when it is due.
+
+        The mailboxes are listed anew at once: who reloads wants to see what is there.
+        """
         self.selection, self._stale_after = selection, stale_after
+        self._discovery_due = self._clock()
         if self._mailboxes is not None:
             self._plan(self._clock())
+
+    def recall(self) -> None:
+        """Take over what an earlier process left in the state file, before anything is asked."""
+        remembered = self._state.recall(self.account.identity, self.account.name)
+        if remembered is None:
+            return
+        now = self._clock()
+        self._mailboxes, self._tags = remembered.mailboxes, remembered.tags
+        for request in self._plan(now):
+            found = remembered.reports.get(request.key)
+            if found is not None and found[0] == question(request):
+                self._store.restore(request.key, *found[1:])
+        self._schedule = Schedule()
+        self._plan(now)
 
     def next_job(self, now: float) -> tuple[Job | None, float]:
         """Return a job that is paid for, or None and the time when to look again."""
@@ -137,6 +158,7 @@ class AccountPoller:
         self._journal.mailboxes(self._mailboxes, mailboxes)
         self._journal.round_ended(self._schedule.lag(now), self._budget.per_minute)
         self._mailboxes = mailboxes
+        self._remember()
         self._plan(now)
         self._judge(now)
 
@@ -159,12 +181,14 @@ class AccountPoller:
         now, key = self._clock(), job.request.key
         self._running -= 1
         self._attempts.pop(key, None)
-        self._store.succeeded(key, answer.report)
+        at = self._store.succeeded(key, answer.report)
+        self._state.remember_report(self.account.identity, job.request, answer.report, at)
         self._schedule.done(key, job.asked_at)
         self._health.report(now, key.mailbox_id, None)
         self._journal.report_succeeded(key)
         if self.needs_tags and answer.tags != self._tags:
             self._tags = dict(answer.tags)
+            self._remember()
             self._plan(now)
         self._judge(now)
 
@@ -195,7 +219,11 @@ class AccountPoller:
         self._running -= 1
         self._discovering = self._discovering and job.request is not None
 
-    def _plan(self, now: float) -> None:
+    def _remember(self) -> None:
+        mailboxes = self._mailboxes or []
+        self._state.remember_account(self.account.identity, mailboxes, self._tags)
+
+    def _plan(self, now: float) -> list[ReportRequest]:
         name, mailboxes = self.account.name, self._mailboxes or []
         requests = requests_for(name, self.selection, mailboxes, self._tags)
         ages = {
@@ -211,6 +239,7 @@ class AccountPoller:
         self._health.keep({key.mailbox_id for key in keys})
         self._attempts = {key: tried for key, tried in self._attempts.items() if key in keys}
         self._refit(always=True)
+        return requests
 
     def _refit(self, *, always: bool = False) -> None:
         name, before = self.account.name, self._schedule.stretch

@@ -23,6 +23,7 @@ from exporter.helpscout.client import Client
 from exporter.helpscout.errors import BadResponse, HelpScoutError
 from exporter.poller.account import AccountPoller, Job
 from exporter.selection import Selection
+from exporter.state import State
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 
@@ -45,11 +46,12 @@ class Poller:
         self,
         store: Store,
         telemetry: Telemetry,
+        state: State,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self._store, self._telemetry = store, telemetry
+        self._store, self._telemetry, self._state = store, telemetry, state
         self._clock, self._now = clock, now
         self._log: Any = structlog.get_logger()
         self._accounts: dict[str, AccountPoller] = {}
@@ -88,12 +90,18 @@ class Poller:
     def configure(
         self, accounts: Iterable[Account], selection: Selection, stale_after: float
     ) -> None:
-        """Poll these accounts from now on; those that stay as they are go on undisturbed."""
+        """Poll these accounts from now on; those that stay as they are go on undisturbed.
+
+        Before the start that includes taking over what the state file knows.
+        """
         wanted = tuple(accounts)
         self._store.set_accounts([account.name for account in wanted])
         self._telemetry.shard_index.set(selection.shard.index)
         self._telemetry.shards.set(selection.shard.total)
-        self._outcomes.put(partial(self._configure, wanted, selection, stale_after))
+        if self._dispatcher.ident is None:
+            self._configure(wanted, selection, stale_after)
+        else:
+            self._outcomes.put(partial(self._configure, wanted, selection, stale_after))
 
     @property
     def alive(self) -> bool:
@@ -146,7 +154,7 @@ class Poller:
             wait=self._stopping.wait,
         )
         client = Client(account, budget, self._telemetry, clock=self._clock, now=self._now)
-        return AccountPoller(
+        poller = AccountPoller(
             account,
             selection,
             stale_after,
@@ -154,8 +162,11 @@ class Poller:
             budget,
             self._store,
             self._telemetry,
+            self._state,
             self._clock,
         )
+        poller.recall()
+        return poller
 
     def _dispatch(self) -> None:
         while not self._stopping.is_set():

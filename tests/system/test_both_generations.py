@@ -19,7 +19,7 @@ def once(start: Start, desk: Desk, api: str, at: str = NOW, **more: str) -> Metr
 
 
 def comparable(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Everything about the account, without our own metrics; no moment of success is like another."""
+    """Everything about the account, without our own metrics; moments of success never agree."""
     return {
         series: 0 if series[0] == MOMENTS else value
         for series, value in metrics.by_series().items()

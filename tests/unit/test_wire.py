@@ -1,5 +1,6 @@
 """The bodies of the API: what is taken as it varies, what is refused and in which words."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def test_the_published_token_is_read() -> None:
     assert parse_token(published("v2_token")) == ("369dbb08be58430086d2f8bd832bc1eb", 172800)
 
 
-def test_another_reports_answer_is_refused_by_the_field_that_differs() -> None:
+def test_of_another_reports_answer_no_figure_is_taken() -> None:
     # The e-mail report nests its figures: none is where this report has it, so none is taken.
     report = parse_report(published("v2_email"), compare=True)
     assert report.current == report.previous == Statistics()
@@ -115,9 +116,11 @@ NOTHING = ProductivityReport(Statistics())
         ('{"current": {"closed": 1e3}}', ProductivityReport(Statistics(closed=1000))),
         ('{"current": {"closed": -0.0}}', ProductivityReport(Statistics(closed=0))),
         (
-            '{"current": {"totalConversations": null, "resolutionTime": null, "responseTime": 0,'
-            ' "firstResponseTime": 0, "handleTime": 0, "closed": 0, "repliesSent": 0,'
-            ' "resolved": null, "repliesToResolve": null, "resolvedOnFirstReply": null}}',
+            (
+                '{"current": {"totalConversations": null, "resolutionTime": null,'
+                ' "responseTime": 0, "firstResponseTime": 0, "handleTime": 0, "closed": 0, "repliesSent": 0,'
+                ' "resolved": null, "repliesToResolve": null, "resolvedOnFirstReply": null}}'
+            ),
             ProductivityReport(Statistics(closed=0, replies_sent=0)),
         ),
         ('{"current": {}, "previous": null}', NOTHING),
@@ -130,18 +133,22 @@ NOTHING = ProductivityReport(Statistics())
             ProductivityReport(Statistics(), handle_time=Distribution((0,) * 5, (0,) * 5)),
         ),
         (
-            '{"current": {}, "handleTime": {"ranges": [{"id": 5, "count": 7}, {"id": 1.0},'
-            ' {"id": 2, "count": 3.0, "previousCount": 4, "percent": "n/a"}]}}',
+            (
+                '{"current": {}, "handleTime": {"ranges": [{"id": 5, "count": 7}, {"id": 1.0},'
+                ' {"id": 2, "count": 3.0, "previousCount": 4, "percent": "n/a"}]}}'
+            ),
             ProductivityReport(
                 Statistics(), handle_time=Distribution((0, 3, 0, 0, 7), (0, 4, 0, 0, 0))
             ),
         ),
         (
-            '{"current": {}, "repliesToResolve": {"ranges": ['
-            '{"id": 5, "count": 1, "resolutionTime": 0},'
-            '{"id": 3, "count": 0, "resolutionTime": 0},'
-            '{"id": 2, "resolutionTime": 0},'
-            '{"id": 1, "count": 2, "resolutionTime": 60.5}]}}',
+            (
+                '{"current": {}, "repliesToResolve": {"ranges": ['
+                '{"id": 5, "count": 1, "resolutionTime": 0},'
+                '{"id": 3, "count": 0, "resolutionTime": 0},'
+                '{"id": 2, "resolutionTime": 0},'
+                '{"id": 1, "count": 2, "resolutionTime": 60.5}]}}'
+            ),
             ProductivityReport(
                 Statistics(),
                 replies_to_resolve=Distribution((2, 0, 0, 0, 1), (0,) * 5),
@@ -209,7 +216,7 @@ def test_a_cut_name_does_not_hide_what_else_is_wrong() -> None:
     assert str(caught.value) == "items[0].id: is not a whole number"
 
 
-@pytest.mark.parametrize("rest", [b"", b"]", b'{"page": ', b'"' + b"[" * 100_000])
+@pytest.mark.parametrize("rest", [b"", b"]]", b'{"page": ', b'"' + b"[" * 100_000])
 def test_a_cut_name_in_what_is_no_json_is_refused(rest: bytes) -> None:
     with pytest.raises(BadResponse) as caught:
         parse_legacy_mailboxes(rb'["\ud83d" ' + rest)
@@ -444,13 +451,8 @@ FIELDS = ["current", "previous", "responseTime", "handleTime", "repliesToResolve
 
 @given(st.dictionaries(st.sampled_from(FIELDS), json_values))
 def test_any_document_is_read_or_refused_and_never_anything_else(document: Any) -> None:
-    text = json.dumps(document)
-    try:
-        report, tags = parse_report_and_tags(text.encode(), compare=True)
-    except BadResponse as error:
-        assert str(error)
-        assert error.reason == "bad_response"
-    else:
+    with contextlib.suppress(BadResponse):
+        report, tags = parse_report_and_tags(json.dumps(document).encode(), compare=True)
         assert isinstance(report.current, Statistics)
         assert all(isinstance(id_, int) for id_ in tags.values())
 
@@ -471,8 +473,10 @@ def test_any_bytes_are_read_or_refused_and_never_anything_else(text: bytes) -> N
         (
             published("v2_error_400"),
             (
-                "Bad request; subject: may not be empty; status: Expected one of these: 'active',"
-                " 'spam', 'open', 'closed', 'pending'",
+                (
+                    "Bad request; subject: may not be empty; status: Expected one of these:"
+                    " 'active', 'spam', 'open', 'closed', 'pending'"
+                ),
                 "64bb72b4-0a92-11e8-ba89-0ed5f89f718b",
             ),
         ),
@@ -483,8 +487,10 @@ def test_any_bytes_are_read_or_refused_and_never_anything_else(text: bytes) -> N
         ),
         (b'{"status": 403, "message": "Not for this plan"}', ("Not for this plan", None)),
         (
-            b'{"code": 400, "error": "Bad", "validationErrors":'
-            b' [{"property": "start", "value": "x", "message": "not a date"}]}',
+            (
+                b'{"code": 400, "error": "Bad", "validationErrors":'
+                b' [{"property": "start", "value": "x", "message": "not a date"}]}'
+            ),
             ("Bad; start: not a date", None),
         ),
         (

@@ -1,0 +1,323 @@
+"""Every command's exit code and what it says: one line on stderr, results alone on stdout."""
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.support import EXPORTER, Metrics, Process, environment, eventually, get
+from tests.system.conftest import NOW, Desk, Start, address
+
+OPTIONS = {
+    "serve": ["--config", "--listen"],
+    "demo": ["--listen"],
+    "simulate": [
+        "--listen",
+        "--seed",
+        "--mailboxes",
+        "--accounts",
+        "--latency",
+        "--rate-limit",
+        "--now",
+        "--faults",
+    ],
+    "check": ["--config"],
+    "once": ["--config", "--output"],
+    "healthcheck": ["--url"],
+}
+ACCOUNT = {"HELPSCOUT_CLIENT_ID": "demo-1", "HELPSCOUT_CLIENT_SECRET": "secret-1"}
+BAD_CONFIG = """
+accounts: [{client_id: a, client_secret: b}]
+windows: [24h, {range: 7x}]
+"""
+
+
+WRONG_USAGE = [
+    (["--nothing"], "No such option: --nothing; see "),
+    (["nothing"], "No such command 'nothing'; see "),
+    (["serve", "--nothing"], "No such option: --nothing; see "),
+    (["serve", "surplus"], "unexpected extra argument(s) (surplus); see "),
+    (["serve", "--config"], "'--config' requires an argument"),
+    (["serve", "--config", "missing.yml"], "missing.yml: cannot be read: No such file"),
+    (["serve", "--config", "."], ".: cannot be read: Is a directory"),
+    (["serve", "--config", "bad.yml"], 'bad.yml: windows[1].range: "7x" is not a duration'),
+    (["check", "--config", "bad.yml"], 'bad.yml: windows[1].range: "7x" is not a duration'),
+    (["once", "--config", "bad.yml"], 'bad.yml: windows[1].range: "7x" is not a duration'),
+    (["healthcheck", "--config", "bad.yml"], 'bad.yml: windows[1].range: "7x" is not a duration'),
+    (["serve", "--listen", "nowhere"], '--listen: "nowhere" is not HOST:PORT'),
+    (["demo", "--listen", "nowhere"], '--listen: "nowhere" is not HOST:PORT'),
+    (["simulate", "--listen", "nowhere"], '--listen: "nowhere" is not HOST:PORT'),
+    (["simulate", "--now", "never"], '--now: "never" is not a time like 2026-'),
+    (["simulate", "--latency", "soon"], '--latency: "soon" is not a duration'),
+    (["simulate", "--rate-limit", "0"], "Invalid value for '--rate-limit'"),
+    (["simulate", "--mailboxes", "many"], "Invalid value for '--mailboxes'"),
+    (["simulate", "--faults", "missing.yml"], "--faults: missing.yml: No such file"),
+    (["simulate", "--faults", "bad.yml"], "bad.yml: accounts: unknown key"),
+    (["once", "--at", "never"], '--at: "never" is not a time like 2026-'),
+]
+
+
+Outcomes = dict[tuple[str, ...], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """What came of every command that ends by itself, several at a time: starting takes long."""
+    folder = tmp_path_factory.mktemp("commands")
+    (folder / "bad.yml").write_text(BAD_CONFIG)
+    commands: list[tuple[str, ...]] = [(), ("--help",), ("--version",)]
+    commands += [(command, "--help") for command in OPTIONS]
+    commands += [tuple(arguments) for arguments, _ in WRONG_USAGE]
+
+    def run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*EXPORTER, *arguments],
+            cwd=folder,
+            env=environment(**ACCOUNT),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(commands, pool.map(run, commands), strict=True))
+
+
+def test_the_help_lists_every_command(outcomes: Outcomes) -> None:
+    outcome = outcomes[("--help",)]
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    for command in OPTIONS:
+        assert f"\n  {command} " in outcome.stdout
+
+
+def test_without_a_command_the_help_is_shown_as_an_error(outcomes: Outcomes) -> None:
+    outcome = outcomes[()]
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert outcome.stderr == outcomes[("--help",)].stdout
+
+
+def test_the_version_is_told(outcomes: Outcomes) -> None:
+    outcome = outcomes[("--version",)]
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert outcome.stdout == f"helpscout-exporter {version('helpscout-exporter')}\n"
+
+
+@pytest.mark.parametrize(("command", "options"), OPTIONS.items(), ids=OPTIONS)
+def test_the_help_of_a_command_shows_its_options(
+    outcomes: Outcomes, command: str, options: list[str]
+) -> None:
+    outcome = outcomes[command, "--help"]
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    for option in options:
+        assert f"\n  {option} " in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), WRONG_USAGE, ids=[" ".join(words) for words, _ in WRONG_USAGE]
+)
+def test_wrong_usage_and_configuration_exit_2_with_one_line(
+    outcomes: Outcomes, arguments: list[str], message: str
+) -> None:
+    outcome = outcomes[tuple(arguments)]
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    assert message in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_without_an_account_every_way_to_one_is_named(start: Start) -> None:
+    process = start("serve")
+    assert process.wait() == 2
+    for words in (
+        "no account is configured",
+        "HELPSCOUT_CLIENT_ID",
+        "HELPSCOUT_CLIENT_SECRET",
+        "HELPSCOUT_API_KEY",
+        "helpscout-exporter demo",
+    ):
+        assert words in process.stderr
+    assert process.stderr.count("\n") == 1
+
+
+# --- the job failed -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def taken() -> Iterator[str]:
+    """An address that somebody else listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address that is taken, but that nobody listens on: connections are refused."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """Serve one status and a word about it, whatever is asked; yield the address."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(b"a word\n")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/-/healthy"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def failed_with_one_line(process: Process) -> str:
+    """Return the line that a failed command says on stderr."""
+    assert process.wait() == 1, process.stderr
+    assert process.stdout == ""
+    assert process.stderr.count("\n") == 1
+    return process.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "demo", "simulate"])
+def test_a_port_in_use_is_told(start: Start, taken: str, command: str) -> None:
+    said = failed_with_one_line(start(command, "--listen", taken, environ=ACCOUNT))
+    assert "listen" in said
+    assert f"cannot listen on {taken}: Address already in use" in said
+
+
+@pytest.mark.parametrize(
+    ("credentials", "message"),
+    [
+        (
+            {"HELPSCOUT_CLIENT_ID": "demo-1", "HELPSCOUT_CLIENT_SECRET": "a-wrong-one"},
+            "Client authentication failed",
+        ),
+        ({"HELPSCOUT_API_KEY": "a-wrong-one"}, "401"),
+    ],
+    ids=["v2", "v1"],
+)
+def test_check_says_that_credentials_are_wrong_and_never_shows_them(
+    start: Start, frozen_desk: Desk, credentials: dict[str, str], message: str
+) -> None:
+    api = "v1" if "HELPSCOUT_API_KEY" in credentials else "v2"
+    environ = {"HELPSCOUT_BASE_URL": f"{frozen_desk.url}/{api}", **credentials}
+    said = failed_with_one_line(start("check", environ=environ))
+    assert said.startswith("default: ")
+    assert message in said
+    assert "a-wrong-one" not in said
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_check_says_that_the_service_cannot_be_reached(start: Start, nobody: str, api: str) -> None:
+    said = failed_with_one_line(start("check", environ=Desk(f"http://{nobody}").environ(api)))
+    assert said.startswith("default: ")
+    assert "connect" in said
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_check_says_what_it_found(start: Start, frozen_desk: Desk, api: str) -> None:
+    process = start("check", environ=frozen_desk.environ(api))
+    assert process.wait() == 0
+    assert process.stdout.startswith(f"default: login good (API {api[1]}.0), 6 mailboxes")
+    assert "84 reports" in process.stdout
+    assert process.stdout.count("\n") == 1
+    assert process.stderr == ""
+
+
+def test_once_says_that_the_service_cannot_be_reached_and_still_prints_what_there_is(
+    start: Start, nobody: str
+) -> None:
+    process = start("once", environ=Desk(f"http://{nobody}").environ("v2"))
+    assert process.wait() == 1
+    metrics = Metrics.of_text(process.stdout)
+    assert metrics.value("helpscout_up", account="default") == 0
+    assert metrics.value("helpscout_account_problem", reason="unreachable") == 1
+    assert process.stderr.splitlines()[-1] == "not every report came, see the log above"
+
+
+def test_once_prints_the_account_without_the_metrics_of_a_process(
+    start: Start, frozen_desk: Desk
+) -> None:
+    process = start("once", "--at", NOW, environ=frozen_desk.environ("v2"))
+    assert process.wait() == 0
+    metrics = Metrics.of_text(process.stdout)
+    assert len(metrics.named("helpscout_report_success")) == 84
+    assert not [name for name in metrics.families if not name.startswith("helpscout_")]
+
+
+def test_once_writes_a_file_for_the_textfile_collector(
+    start: Start, frozen_desk: Desk, tmp_path: Path
+) -> None:
+    folder = tmp_path / "textfiles"
+    folder.mkdir()
+    target = folder / "helpscout.prom"
+    target.write_text("yesterday's\n")
+    environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[7d]")
+    process = start("once", "--at", NOW, "--output", str(target), environ=environ)
+    assert process.wait() == 0
+    assert process.stdout == ""
+    assert len(Metrics.of_text(target.read_text()).named("helpscout_report_success")) == 28
+    assert target.stat().st_mode & 0o777 == 0o644
+    assert [*folder.iterdir()] == [target], "nothing else is left there"
+
+
+def test_once_says_that_its_file_cannot_be_written(
+    start: Start, frozen_desk: Desk, tmp_path: Path
+) -> None:
+    target = tmp_path / "missing" / "helpscout.prom"
+    environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[24h]")
+    process = start("once", "--at", NOW, "--output", str(target), environ=environ)
+    assert process.wait() == 1
+    assert process.stdout == ""
+    assert process.stderr.splitlines()[-1] == f"--output: {target}: No such file or directory"
+
+
+# --- healthcheck --------------------------------------------------------------------------------
+
+
+def test_healthcheck_fails_where_nobody_listens(start: Start, nobody: str) -> None:
+    url = f"http://{nobody}/-/healthy"
+    assert failed_with_one_line(start("healthcheck", "--url", url)).startswith(f"{url}: no answer")
+
+
+@pytest.mark.parametrize("status", [302, 404, 500, 503])
+def test_healthcheck_fails_on_every_status_but_200(start: Start, status: int) -> None:
+    with answering(status) as url:
+        said = failed_with_one_line(start("healthcheck", "--url", url))
+    assert said == f"{url}: HTTP {status}: a word\n"
+
+
+def test_healthcheck_fails_on_what_is_no_url(start: Start) -> None:
+    assert failed_with_one_line(start("healthcheck", "--url", "nowhere")).startswith("nowhere: ")
+
+
+def test_healthcheck_asks_the_configured_listener_and_succeeds(
+    start: Start, frozen_desk: Desk
+) -> None:
+    environ = frozen_desk.environ("v2")
+    url = address(start("serve", environ=environ))
+    eventually(lambda: get(f"{url}/-/healthy").ok, "a healthy exporter")
+    listen = url.removeprefix("http://")
+    process = start("healthcheck", environ=environ | {"HELPSCOUT_WEB__LISTEN": listen})
+    assert process.wait() == 0
+    assert process.stdout == "healthy\n"
+    assert process.stderr == ""

@@ -1,0 +1,73 @@
+"""The tree of errors: reasons that become labels, one line each, whatever the service wrote."""
+
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.helpscout import errors
+from exporter.helpscout.errors import BadResponse, HelpScoutError
+
+KINDS = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, HelpScoutError) and kind is not HelpScoutError
+]
+
+
+def test_every_error_has_a_reason_of_its_own() -> None:
+    reasons = [kind.reason for kind in KINDS]
+    assert sorted(reasons) == sorted(
+        [
+            "credentials",
+            "plan",
+            "suspended",
+            "not_found",
+            "bad_request",
+            "throttled",
+            "server_error",
+            "unreachable",
+            "bad_response",
+        ]
+    )
+
+
+def test_only_what_can_pass_is_transient() -> None:
+    transient = {kind.reason for kind in KINDS if kind.transient}
+    assert transient == {"throttled", "server_error", "unreachable"}
+
+
+def test_the_drawing_atop_the_module_shows_the_tree() -> None:
+    drawn = inspect.getdoc(errors) or ""
+    for kind in KINDS:
+        assert f" {kind.__name__} " in drawn
+        assert f" {kind.reason} " in drawn
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ("two\nlines", "two lines"),
+        ("a\r\n\tb", "a b"),
+        ("\x1b[31mred", "[31mred"),
+        ("half \ud83d a pair", "half a pair"),
+        ("turned \u202e round", "turned round"),
+        ("Поддержка 😀", "Поддержка 😀"),
+    ],
+)
+def test_a_message_is_one_line_of_what_can_be_printed(written: str, line: str) -> None:
+    error = BadResponse(written, reference=written)
+    assert (str(error), error.reference) == (line, line)
+
+
+@given(st.text(st.characters()))
+def test_no_message_breaks_a_line_or_steers_a_terminal(text: str) -> None:
+    error = BadResponse(text, reference=text)
+    assert str(error).isprintable()
+    assert (error.reference or "").isprintable()
+
+
+def test_what_is_not_known_is_none() -> None:
+    error = BadResponse("x")
+    assert (error.status, error.reference, error.retry_after) == (None, None, None)

@@ -1,0 +1,220 @@
+"""The catalogue is one table: nothing exposed that is not in it, nothing in it that is not exposed."""
+
+import re
+from typing import Any
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from exporter.exposition import Exposition, Renderer
+from exporter.metrics import CATALOGUE, FIGURES, REPORT_LABELS, SHAPES
+from exporter.sla import EDGES
+from exporter.telemetry import FAMILIES, Family, Telemetry
+from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
+
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+UNITS = {"seconds", "ratio"}
+
+BY_NAME = {family.name: family for family in CATALOGUE}
+families = pytest.mark.parametrize("family", CATALOGUE, ids=[family.name for family in CATALOGUE])
+
+REPORT_FAMILIES = """
+helpscout_response_time_seconds helpscout_first_response_time_seconds helpscout_handle_time_seconds
+helpscout_resolution_time_seconds helpscout_replies_to_resolve helpscout_conversations
+helpscout_conversations_resolved helpscout_conversations_resolved_on_first_reply
+helpscout_conversations_closed helpscout_replies_sent helpscout_resolved_on_first_reply_ratio
+""".split()
+
+CONTRACT = {
+    **dict.fromkeys(REPORT_FAMILIES, set(REPORT_LABELS)),
+    **{
+        name.replace("helpscout_", "helpscout_previous_"): set(REPORT_LABELS)
+        for name in REPORT_FAMILIES
+    },
+    **dict.fromkeys(
+        [
+            "helpscout_response_time_distribution_seconds",
+            "helpscout_first_response_time_distribution_seconds",
+            "helpscout_handle_time_distribution_seconds",
+            "helpscout_replies_to_resolve_distribution",
+        ],
+        {*REPORT_LABELS, "le"},
+    ),
+    "helpscout_resolution_time_by_replies_seconds": {*REPORT_LABELS, "replies"},
+    "helpscout_change_ratio": {*REPORT_LABELS, "statistic"},
+    "helpscout_sla_compliance_ratio": {*REPORT_LABELS, "sla", "horizon"},
+    "helpscout_sla_conversations": {*REPORT_LABELS, "sla", "horizon"},
+    "helpscout_sla_objective_ratio": {"sla"},
+    "helpscout_sla_target_seconds": {"sla", "statistic"},
+    "helpscout_sla_target_replies": {"sla", "statistic"},
+    "helpscout_mailbox_info": {"account", "mailbox", "mailbox_id", "slug", "email"},
+    "helpscout_up": {"account"},
+    "helpscout_account_problem": {"account", "reason"},
+    "helpscout_report_last_success_timestamp_seconds": set(REPORT_LABELS),
+    "helpscout_report_success": set(REPORT_LABELS),
+    "helpscout_window_seconds": {"window"},
+    "helpscout_exporter_build_info": {"version", "revision", "python"},
+    "helpscout_exporter_config_last_reload_successful": set(),
+    "helpscout_exporter_config_last_reload_success_timestamp_seconds": set(),
+    "helpscout_exporter_api_requests": {"account", "endpoint", "code"},
+    "helpscout_exporter_api_request_duration_seconds": {"account", "endpoint"},
+    "helpscout_exporter_api_retries": {"account", "reason"},
+    "helpscout_exporter_rate_limit_per_minute": {"account"},
+    "helpscout_exporter_rate_limit_remaining": {"account"},
+    "helpscout_exporter_rate_budget_per_minute": {"account"},
+    "helpscout_exporter_throttled": {"account"},
+    "helpscout_exporter_reports": {"account", "window"},
+    "helpscout_exporter_report_interval_seconds": {"account", "window"},
+    "helpscout_exporter_schedule_stretch_ratio": {"account"},
+    "helpscout_exporter_schedule_lag_seconds": {"account"},
+    "helpscout_exporter_shard_index": set(),
+    "helpscout_exporter_shards": set(),
+}
+"""Names and labels that users, dashboards and alerts rely on (design.md, section 4)."""
+
+
+def test_names_and_labels_are_those_of_the_contract() -> None:
+    # What the catalogue has beyond it is an addition; what it lacks is a broken dashboard.
+    assert {name: set(BY_NAME[name].labels) for name in CONTRACT} == CONTRACT
+
+
+def test_no_family_is_listed_twice() -> None:
+    exposed: list[str] = []
+    for family in CATALOGUE:
+        suffixes = {
+            "gauge": [""],
+            "counter": ["_total"],
+            "histogram": ["_bucket", "_sum", "_count"],
+            "gaugehistogram": ["_bucket"],
+        }
+        exposed += [family.name + suffix for suffix in suffixes[family.kind]]
+    assert len(exposed) == len(set(exposed))
+
+
+@families
+def test_a_name_obeys_prometheus_conventions(family: Family) -> None:
+    assert NAME.fullmatch(family.name)
+    assert family.name.startswith("helpscout_")
+    # Suffixes that would be taken for another kind's; `_info` is a gauge of 1 by convention.
+    assert not re.search(r"_(total|sum|count|bucket|created|gsum|gcount)$", family.name)
+    assert not re.search(r"_(milliseconds|minutes|hours|days|percent)$", family.name)
+
+
+@families
+def test_a_unit_is_a_base_unit_and_ends_the_name(family: Family) -> None:
+    assert family.unit in {"", *UNITS}
+    for unit in UNITS:
+        assert family.name.endswith(f"_{unit}") is (family.unit == unit)
+
+
+@families
+def test_labels_obey_prometheus_conventions(family: Family) -> None:
+    assert len(set(family.labels)) == len(family.labels)
+    for label in family.labels:
+        assert NAME.fullmatch(label)
+
+
+@families
+def test_a_help_text_is_one_plain_sentence(family: Family) -> None:
+    assert family.help[0].isupper()
+    assert family.help.isprintable()
+    assert not family.help.endswith((".", " "))
+    # Neither format has to escape it, so the header is the same bytes in both.
+    assert not set(family.help) & {"\\", '"'}
+
+
+def test_no_two_families_have_the_same_help() -> None:
+    # Those of the distributions and the like differ in a word at least.
+    texts = [family.help for family in CATALOGUE]
+    assert len(set(texts)) == len(texts)
+
+
+def test_every_statistic_has_a_field_and_every_distribution_its_edges() -> None:
+    report = next(iter(full_store().snapshot().entries.values())).report
+    assert report is not None
+    assert all(getattr(report.current, figure.field) is not None for figure in FIGURES)
+    assert {shape.field: shape.edges for shape in SHAPES} == EDGES
+
+
+def exposed() -> dict[str, Any]:
+    telemetry = Telemetry(process_metrics=False)
+    for instrument, labels in (
+        (telemetry.api_requests, ("acme", "report", "200")),
+        (telemetry.api_retries, ("acme", "throttled")),
+        (telemetry.throttled, ("acme",)),
+    ):
+        instrument.labels(*labels).inc()
+    telemetry.api_request_duration.labels("acme", "report").observe(0.2)
+    for gauge in (
+        telemetry.rate_limit,
+        telemetry.rate_limit_remaining,
+        telemetry.rate_budget,
+        telemetry.stretch,
+        telemetry.lag,
+    ):
+        gauge.labels("acme").set(1)
+    telemetry.reports.labels("acme", "24h").set(1)
+    telemetry.report_interval.labels("acme", "24h").set(1)
+    exposition = Exposition(full_store(), telemetry, Renderer(OBJECTIVES, WINDOWS))
+    text = b"".join(exposition.ready.openmetrics.parts).decode()
+    return {family.name: family for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
+
+
+def test_a_full_store_exposes_exactly_the_catalogue() -> None:
+    with_samples = {name for name, family in exposed().items() if family.samples}
+    # Whatever telemetry has beyond the contract is in the catalogue too, with or without samples.
+    assert with_samples <= set(BY_NAME)
+    assert set(CONTRACT) <= with_samples
+    assert set(exposed()) == set(BY_NAME)
+
+
+def test_what_is_exposed_has_the_kind_the_help_and_the_labels_of_the_catalogue() -> None:
+    for name, found in exposed().items():
+        family = BY_NAME[name]
+        assert (found.type, found.documentation) == (family.kind, family.help)
+        allowed = {*family.labels, *(["le"] if family.kind == "histogram" else [])}
+        for sample in found.samples:
+            assert set(sample.labels) in (allowed, set(family.labels))
+
+
+def test_no_sample_has_a_timestamp() -> None:
+    assert all(
+        sample.timestamp is None for family in exposed().values() for sample in family.samples
+    )
+
+
+def test_every_instrument_of_the_exporter_is_listed_with_its_labels_and_help() -> None:
+    telemetry = Telemetry(process_metrics=False)
+    listed = {family.name: family for family in FAMILIES}
+    instruments: list[Any] = list(telemetry.registry._collector_to_names)
+    found = {}
+    for instrument in instruments:
+        (described,) = instrument.describe()
+        found[described.name] = Family(
+            described.name,
+            described.type,
+            described.documentation,
+            tuple(instrument._labelnames),
+            listed[described.name].unit,
+        )
+    assert found == listed
+
+
+def test_two_exporters_in_a_process_share_no_counter() -> None:
+    one, other = Telemetry(process_metrics=False), Telemetry(process_metrics=False)
+    one.throttled.labels("acme").inc()
+    assert other.registry.get_sample_value("helpscout_exporter_throttled_total") is None
+    name, labels = "helpscout_exporter_throttled_total", {"account": "acme"}
+    assert one.registry.get_sample_value(name, labels) == 1
+    assert other.registry.get_sample_value(name, labels) is None
+
+
+def test_no_series_tells_when_it_was_created() -> None:
+    assert not [name for name in exposed() if name.endswith("_created")]
+    for family in exposed().values():
+        assert not [sample for sample in family.samples if sample.name.endswith("_created")]
+
+
+def test_process_and_python_metrics_come_along_where_they_are_wanted() -> None:
+    names = {metric.name for metric in Telemetry().registry.collect()}
+    assert {"process_resident_memory_bytes", "python_info", "python_gc_collections"} <= names
