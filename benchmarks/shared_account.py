@@ -103,9 +103,8 @@ def run(pattern: str, share: float, seed: int, latency: float = 0.1) -> tuple[fl
 
 
 if __name__ == "__main__":
-    print(
-        f"{'pattern':14} {'share':>5} {'429s of all calls':>18} {'of what was left':>17} {'ours refused':>13}"
-    )
+    titles = ("429s of all calls", "of what was left", "ours refused")
+    print(f"{'pattern':14} {'share':>5} {titles[0]:>18} {titles[1]:>17} {titles[2]:>13}")
     for pattern in ("one burst", "three bursts", "late burst", "steady"):
         for share in (0.4, 0.5, 0.8):
             runs = [run(pattern, share, seed) for seed in range(10)]

@@ -19,8 +19,8 @@ import requests
 import typer
 from requests.exceptions import RequestException
 
-from exporter import __version__, logs
-from exporter.daemon import Daemon, check_account, one_round
+from exporter import __version__, logs, planning
+from exporter.daemon import Daemon, check_account, known_mailboxes, one_round
 from exporter.durations import parse_duration
 from exporter.helpscout.errors import HelpScoutError
 from exporter.settings import Configuration, ConfigurationError, load
@@ -28,6 +28,7 @@ from exporter.simulator import Faults, Simulator, SimulatorOptions, parse_faults
 from exporter.web import CannotListen
 
 _HEALTHCHECK_SECONDS: Final = 5
+_ASSUMED_MAILBOXES: Final = 10
 _DEMO_LIMIT: Final = 12_000
 
 app = typer.Typer(
@@ -175,6 +176,32 @@ def check(config: Config = None) -> None:
             reference = f" (reference {error.reference})" if error.reference else ""
             _note(f"{account.name}: {error}{reference}")
     if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    config: Config = None,
+    mailboxes: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many mailboxes to reckon with; default: the state file's."),
+    ] = None,
+) -> None:
+    """Show what the configuration costs in calls and series, without any; exit 1 if too much."""
+    configuration = _loaded(lambda: load(config, os.environ))
+    known = {} if mailboxes is not None else known_mailboxes(configuration)
+    fits = True
+    for account in configuration.accounts:
+        number = mailboxes if mailboxes is not None else known.get(account.name)
+        if number is None:
+            number = _ASSUMED_MAILBOXES
+            _note(f"{account.name}: assuming {number} mailboxes; say --mailboxes N if not")
+        elif mailboxes is None:
+            _note(f"{account.name}: {number} mailboxes by the state file")
+        planned = planning.plan(configuration, account, number)
+        typer.echo(planning.table(planned))
+        fits = fits and planned.fits
+    if not fits:
         raise typer.Exit(1)
 
 

@@ -192,6 +192,19 @@ def one_round(
     return b"".join(exporter.exposition.ready.text.parts), complete
 
 
+def known_mailboxes(configuration: Configuration) -> dict[str, int]:
+    """Return how many mailboxes each account had, as far as the state file knows."""
+    path = configuration.state_file
+    if path is None or not path.exists():
+        return {}
+    state = State(path)
+    try:
+        found = {a.name: state.count_mailboxes(a.identity) for a in configuration.accounts}
+    finally:
+        state.close()
+    return {name: number for name, number in found.items() if number is not None}
+
+
 def check_account(configuration: Configuration, account: Account) -> str:
     """Log in, list the mailboxes, ask one report; return a line that says what was found.
 

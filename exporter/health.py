@@ -41,6 +41,9 @@ A time-out or a 5xx may be one mailbox's all the same: one that the service cann
 _ALL: Final = "all"
 """The report over every mailbox together: it is ill where one of them is."""
 
+LOCKED_OUT: Final = frozenset({"credentials", "suspended"})
+"""Reasons of errors that say there is no way in at all."""
+
 _MEMORY_SECONDS: Final = 60.0
 
 
@@ -63,7 +66,10 @@ class AccountHealth:
 
     def discovery(self, failure: str | None) -> None:
         """Note how login and listing the mailboxes went: None, or the error's reason."""
-        self._discovered = self._discovered or failure is None
+        if failure is None:
+            self._discovered = True
+            # Who is let in again is not held to have been refused before.
+            self._calls = deque(call for call in self._calls if call[2] not in LOCKED_OUT)
         self._discovery_failure = failure
 
     def report(self, now: float, mailbox_id: str, failure: str | None) -> None:

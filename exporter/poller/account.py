@@ -152,6 +152,8 @@ class AccountPoller:
         """Take the account's mailboxes as they are now: new, renamed and deleted ones."""
         now = self._clock()
         self._end_discovery(now + DISCOVERY_SECONDS)
+        if self._discovery_failures or self._locked_out is not None:
+            self._schedule.hurry(self._journal.failing, now)
         self._discovery_failures = 0
         self._health.discovery(None)
         self._locked_out = None

@@ -1,0 +1,239 @@
+"""What a configuration costs, before anything is asked: calls a minute, intervals, series.
+
+No network and no clock. What does not fit the budget gets the cheapest ways out named: what to
+slow down or to drop, and what each saves.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from exporter.durations import format_duration
+from exporter.helpscout.account import Account
+from exporter.metrics import FIGURES, REPLIES_VALUES, SHAPES
+from exporter.reports import Mailbox, ReportRequest
+from exporter.schedule import demand_per_minute
+from exporter.selection import MailboxChoice, Selection, requests_for
+from exporter.settings import Configuration
+
+_DISCOVERIES_PER_MINUTE: Final = 0.1
+_MAILBOXES_PER_PAGE: Final = 50
+_LONGEST_EVERY: Final = timedelta(days=1)
+_WAYS_OUT: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCost:
+    """One window of one account. `every` and `effective` are how often a report is asked."""
+
+    window: str
+    reports: int
+    per_minute: float
+    every: timedelta
+    effective: timedelta
+    series: int
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """A change of the configuration and how many calls a minute it saves an account."""
+
+    words: str
+    saves_per_minute: float
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPlan:
+    """One account's share: `limit` and `budget` in calls a minute, `overhead` what lists cost."""
+
+    account: str
+    windows: tuple[WindowCost, ...]
+    overhead: float
+    limit: float
+    budget: float
+    ways_out: tuple[WayOut, ...]
+
+    @property
+    def per_minute(self) -> float:
+        """Calls a minute that the configuration asks for."""
+        return self.overhead + sum(window.per_minute for window in self.windows)
+
+    @property
+    def fits(self) -> bool:
+        """Whether that is within the budget."""
+        return self.per_minute <= self.budget
+
+
+def plan(configuration: Configuration, account: Account, mailboxes: int) -> AccountPlan:
+    """Return what `configuration` costs an account with so many selected mailboxes.
+
+    Names and ids are not known here, so every mailbox counts as selected.
+    """
+    shard = configuration.selection.shard
+    overhead = _DISCOVERIES_PER_MINUTE * max(1, math.ceil(mailboxes / _MAILBOXES_PER_PAGE))
+    budget = account.requests_per_minute * account.budget * shard.budget_share
+    requests = _requests(account, configuration.selection, mailboxes)
+    demand = demand_per_minute(requests)
+    stretch = max(1.0, demand / max(budget - overhead, 1e-9))
+    per_report = _series_per_report(configuration)
+    reports = Counter(request.window.text for request in requests)
+    costs = tuple(
+        WindowCost(
+            window.text,
+            reports[window.text],
+            reports[window.text] * 60 / window.every.total_seconds(),
+            window.every,
+            window.every * stretch,
+            reports[window.text] * per_report,
+        )
+        for window in configuration.selection.windows
+    )
+    ways = _ways_out(account, configuration.selection, mailboxes, demand - (budget - overhead))
+    return AccountPlan(
+        account.name,
+        costs,
+        overhead,
+        account.requests_per_minute,
+        budget,
+        tuple(ways) if stretch > 1 else (),
+    )
+
+
+def table(plan_: AccountPlan) -> str:
+    """Return the plan as lines of text."""
+    rows = [("window", "reports", "calls/min", "of limit", "every", "stretched", "series")]
+    for cost in plan_.windows:
+        stretched = cost.effective - cost.every > cost.every * 0.005
+        rows.append(
+            (
+                cost.window,
+                str(cost.reports),
+                f"{cost.per_minute:.1f}",
+                f"{cost.per_minute / plan_.limit:.1%}",
+                format_duration(cost.every),
+                _rounded(cost.effective) if stretched else "-",
+                str(cost.series),
+            )
+        )
+    rows.append(
+        (
+            "lists",
+            "-",
+            f"{plan_.overhead:.1f}",
+            f"{plan_.overhead / plan_.limit:.1%}",
+            "10m",
+            "-",
+            "-",
+        )
+    )
+    rows.append(
+        (
+            "together",
+            str(sum(cost.reports for cost in plan_.windows)),
+            f"{plan_.per_minute:.1f}",
+            f"{plan_.per_minute / plan_.limit:.1%}",
+            "-",
+            "-",
+            str(sum(cost.series for cost in plan_.windows)),
+        )
+    )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [f"account {plan_.account}"]
+    for row in rows:
+        cells = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        lines.append("  ".join((row[0].ljust(widths[0]), *cells)))
+    lines.append(_verdict(plan_))
+    lines += [
+        f"  {way.words}: saves {way.saves_per_minute:.1f} calls/min"
+        + ("" if way.fits else ", not enough alone")
+        for way in plan_.ways_out
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(plan_: AccountPlan) -> str:
+    numbers = f"{plan_.per_minute:.1f} calls/min of {plan_.budget:.1f} in the budget"
+    if plan_.fits:
+        return f"fits: {numbers}"
+    return f"does not fit: {numbers}; every interval would be stretched. Ways out:"
+
+
+def _requests(account: Account, selection: Selection, mailboxes: int) -> list[ReportRequest]:
+    listed = [Mailbox(number, f"mailbox {number}", "", "") for number in range(1, mailboxes + 1)]
+    everything = replace(selection, mailboxes=MailboxChoice(all=selection.mailboxes.all))
+    names = [tag for segment in selection.segments for tag in segment.tags if isinstance(tag, str)]
+    return requests_for(account.name, everything, listed, dict.fromkeys(names, 1))
+
+
+def _series_per_report(configuration: Configuration) -> int:
+    buckets = sum(len(shape.edges) + 1 for shape in SHAPES)
+    compared = 2 * len(FIGURES) if configuration.selection.compare else 0
+    return len(FIGURES) + buckets + len(REPLIES_VALUES) + compared + 2
+
+
+def _ways_out(
+    account: Account, selection: Selection, mailboxes: int, excess: float
+) -> list[WayOut]:
+    """Return the cheapest: what alone is enough and loses least first, else what saves most."""
+    before = demand_per_minute(_requests(account, selection, mailboxes))
+    ways = []
+    for words, changed in _changes(selection, before, excess):
+        saved = before - demand_per_minute(_requests(account, changed, mailboxes))
+        if saved > 0:
+            ways.append(WayOut(words, saved, saved >= excess))
+    enough = sorted((way for way in ways if way.fits), key=lambda way: way.saves_per_minute)
+    others = sorted((way for way in ways if not way.fits), key=lambda way: -way.saves_per_minute)
+    return (enough + others)[:_WAYS_OUT]
+
+
+def _changes(selection: Selection, demand: float, excess: float) -> Iterable[tuple[str, Selection]]:
+    yield from _slower_windows(selection, demand, excess)
+    for window in selection.windows:
+        if len(selection.windows) > 1:
+            rest = tuple(w for w in selection.windows if w is not window)
+            yield f"drop the window {window.text}", replace(selection, windows=rest)
+    for type_ in selection.types:
+        if len(selection.types) > 1:
+            kept = tuple(t for t in selection.types if t != type_)
+            yield f"drop the type {type_}", replace(selection, types=kept)
+    for hours in selection.office_hours:
+        if len(selection.office_hours) > 1:
+            others = tuple(h for h in selection.office_hours if h is not hours)
+            name = "true" if hours else "false"
+            yield f"drop office_hours {name}", replace(selection, office_hours=others)
+    for segment in selection.segments:
+        remaining = tuple(s for s in selection.segments if s is not segment)
+        yield f"drop the segment {segment.name}", replace(selection, segments=remaining)
+    if selection.mailboxes.all:
+        alone = replace(selection.mailboxes, all=False)
+        yield "set mailboxes.all to false", replace(selection, mailboxes=alone)
+
+
+def _slower_windows(
+    selection: Selection, demand: float, excess: float
+) -> Iterator[tuple[str, Selection]]:
+    weights = {window.text: 60 / window.every.total_seconds() for window in selection.windows}
+    for window in selection.windows:
+        own = demand * weights[window.text] / sum(weights.values())
+        factor = own / (own - excess) if own > excess else math.inf
+        every = min(window.every.total_seconds() * factor, _LONGEST_EVERY.total_seconds())
+        slower = replace(window, every=timedelta(minutes=math.ceil(every / 60)))
+        if slower.every > window.every:
+            yield (
+                (
+                    f"ask the window {window.text} every {format_duration(slower.every)}"
+                    f" instead of {format_duration(window.every)}"
+                ),
+                replace(
+                    selection,
+                    windows=tuple(slower if w is window else w for w in selection.windows),
+                ),
+            )
+
+
+def _rounded(duration: timedelta) -> str:
+    return format_duration(timedelta(seconds=round(duration.total_seconds())))

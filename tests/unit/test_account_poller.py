@@ -1,0 +1,454 @@
+"""One account's poller: what it asks next, and what follows from how it went. No time passes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from exporter.helpscout.account import Account, Secret
+from exporter.helpscout.budget import Budget
+from exporter.helpscout.client import Client, ReportAnswer
+from exporter.helpscout.errors import (
+    BadCredentials,
+    BadResponse,
+    HelpScoutError,
+    NotAllowed,
+    NotThere,
+    Refused,
+    ServiceFailed,
+    Suspended,
+    Throttled,
+    Unreachable,
+)
+from exporter.poller.account import AccountPoller, Job
+from exporter.reports import Mailbox, ProductivityReport, ReportKey, Statistics, Window
+from exporter.selection import MailboxChoice, Segment, Selection, Shard
+from exporter.state import State
+from exporter.store import Store
+from exporter.telemetry import Telemetry
+
+ACCOUNT = Account(
+    "acme", "v1", "http://127.0.0.1:1/v1", None, None, Secret("key"),
+    60_000, 0.5, 4, timedelta(seconds=1),
+)  # fmt: skip
+DAY = Window("24h", timedelta(days=1), timedelta(minutes=5))
+MONTH = Window("30d", timedelta(days=30), timedelta(hours=1))
+SELECTION = Selection(
+    MailboxChoice(all=False), ("all",), (DAY, MONTH), (False,), (), compare=False, shard=Shard()
+)
+BOXES = [Mailbox(1, "Support", "s", "s@acme.com"), Mailbox(2, "Sales", "t", "t@acme.com")]
+REPORT = ProductivityReport(current=Statistics(conversations=1, response_time=60.0, replies_sent=1))
+
+
+class World:
+    """A poller with everything around it but the network, and a clock that is set by hand."""
+
+    def __init__(self, selection: Selection = SELECTION, state: State | None = None) -> None:
+        self.now = 1_000.0
+        self.wall = 4e9  # later than any real time: the file forgets what is a month old
+        self.telemetry = Telemetry(process_metrics=False)
+        self.store = Store(clock=lambda: self.now, wall=lambda: self.wall)
+        self.store.set_accounts(["acme"])
+        self.budget = Budget(
+            "acme", 60_000, 0.5, self.telemetry, clock=lambda: self.now, wait=lambda _: False
+        )
+        self.state = state or State(None)
+        self.poller = AccountPoller(
+            ACCOUNT, selection, 3, Client(ACCOUNT, self.budget, self.telemetry), self.budget,
+            self.store, self.telemetry, self.state, lambda: self.now, jitter=lambda: 1.0,
+        )  # fmt: skip
+
+    def job(self) -> Job | None:
+        """The next job, if one is due now; the budget never is the reason for none."""
+        job, again = self.poller.next_job(self.now)
+        while job is None and again <= self.now + 0.01:
+            self.now = again
+            job, again = self.poller.next_job(self.now)
+        return job
+
+    def discover(self, mailboxes: list[Mailbox] | HelpScoutError = BOXES) -> None:
+        job = self.job()
+        assert job is not None
+        assert job.request is None
+        if isinstance(mailboxes, HelpScoutError):
+            self.poller.discovery_failed(mailboxes)
+        else:
+            self.poller.discovered(mailboxes)
+
+    def answer(
+        self,
+        outcome: HelpScoutError | ProductivityReport = REPORT,
+        tags: dict[str, int] | None = None,
+    ) -> ReportKey | None:
+        """Let the next due report have this outcome; return its key."""
+        job = self.job()
+        if job is None or job.request is None:
+            return None
+        if isinstance(outcome, HelpScoutError):
+            self.poller.report_failed(job, outcome)
+        else:
+            self.poller.reported(job, ReportAnswer(outcome, tags or {}))
+        return job.request.key
+
+    def answer_all(self, outcome: HelpScoutError | ProductivityReport = REPORT) -> int:
+        number = 0
+        while self.answer(outcome) is not None:
+            number += 1
+        return number
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.telemetry.registry.get_sample_value(
+            f"helpscout_exporter_{name}", {"account": "acme", **labels}
+        )
+
+    def up(self) -> bool:
+        return self.store.snapshot().accounts["acme"].up
+
+    @property
+    def problems(self) -> set[str]:
+        return set(self.store.snapshot().accounts["acme"].problems)
+
+    def successes(self) -> list[bool | None]:
+        return [entry.success for entry in self.store.snapshot().entries.values()]
+
+
+@pytest.fixture
+def log() -> Iterator[LogCapture]:
+    capture = LogCapture()
+    structlog.configure(processors=[capture])
+    yield capture
+    structlog.reset_defaults()
+
+
+def lines(log: LogCapture) -> list[str]:
+    return [entry["event"] for entry in log.entries]
+
+
+def test_first_the_mailboxes_are_listed_then_every_report_is_asked_once() -> None:
+    world = World()
+    world.discover()
+    asked = [world.answer() for _ in range(4)]
+    assert [(key.window, key.mailbox_id) for key in asked if key] == [
+        ("24h", "1"), ("24h", "2"), ("30d", "1"), ("30d", "2"),
+    ]  # fmt: skip
+    assert world.job() is None
+    assert world.poller.first_round_done
+    assert world.up()
+    assert world.successes() == [True] * 4
+
+
+def test_no_more_runs_at_once_than_the_account_allows() -> None:
+    world = World()
+    world.discover()
+    assert all(world.job() for _ in range(4))
+    world.poller.configure(replace(SELECTION, types=("all", "email")), 3)
+    assert world.job() is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Unreachable("x"), ServiceFailed("x", status=500), Throttled("x", status=429)],
+    ids=lambda error: type(error).__name__,
+)
+def test_retries_wait_half_a_second_doubling_and_end_after_three(error: HelpScoutError) -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover(BOXES[:1])
+    started = world.now
+    waits = []
+    for _ in range(4):
+        job, at = world.poller.next_job(world.now)
+        while job is None:
+            world.now = at
+            job, at = world.poller.next_job(world.now)
+        waits.append(round(world.now - started, 2))
+        started = world.now
+        world.poller.report_failed(job, error)
+    assert waits == pytest.approx([0.0, 0.5, 1.0, 2.0], abs=0.02)
+    assert world.successes() == [False]
+    assert world.metric("api_retries_total", reason=error.reason) == 3
+    job, at = world.poller.next_job(world.now)
+    assert job is None
+    assert at - world.now > 100
+
+
+def test_a_retry_waits_as_long_as_the_service_says() -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover(BOXES[:1])
+    world.answer(ServiceFailed("x", status=503, retry_after=30))
+    assert world.poller.next_job(world.now)[1] == pytest.approx(world.now + 30)
+
+
+def test_a_retry_that_would_come_after_the_next_turn_is_not_made() -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover(BOXES[:1])
+    world.answer(ServiceFailed("x", status=503, retry_after=3_000))
+    assert world.successes() == [False]
+    assert world.metric("api_retries_total", reason="server_error") is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused("x", status=400),
+        NotAllowed("x", status=403),
+        NotThere("x", status=404),
+        BadResponse("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_cannot_pass_is_not_asked_again_soon(error: HelpScoutError) -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover(BOXES[:1])
+    world.answer(error)
+    assert world.successes() == [False]
+    job, at = world.poller.next_job(world.now)
+    assert job is None
+    assert at > world.now + 100
+    assert world.metric("api_retries_total", reason=error.reason) is None
+
+
+@pytest.mark.parametrize("error", [NotAllowed("x", status=403), NotThere("x", status=404)])
+def test_a_mailbox_that_is_refused_rests_until_the_next_discovery(error: HelpScoutError) -> None:
+    world = World()
+    world.discover()
+    assert world.answer(error) is not None
+    assert {world.answer() for _ in range(3)} - {None} == {
+        ReportKey("acme", "2", "all", window, False, "") for window in ("24h", "30d")
+    }
+    assert world.up()
+    world.now += 600
+    world.discover()
+    asked = {world.answer() for _ in range(5)} - {None}
+    assert {key.mailbox_id for key in asked if key} >= {"1"}
+
+
+def test_a_report_that_fails_leaves_the_others_and_keeps_its_own_last_value() -> None:
+    world = World()
+    world.discover()
+    world.answer_all()
+    world.now += 400
+    failed = world.answer(BadResponse("current.responseTime: is not a number"))
+    assert failed is not None
+    world.answer_all()
+    entries = world.store.snapshot().entries
+    assert [key for key, entry in entries.items() if entry.success is False] == [failed]
+    assert entries[failed].report == REPORT
+    assert world.up()
+
+
+def test_data_too_old_vanishes_while_the_time_of_its_success_stays() -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover(BOXES[:1])
+    world.answer()
+    world.now += 899
+    assert next(iter(world.store.snapshot().entries.values())).report is not None
+    world.now += 2
+    [entry] = world.store.snapshot().entries.values()
+    assert entry.report is None
+    assert entry.succeeded_at == world.wall
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (BadCredentials("no", status=401), "credentials"),
+        (Suspended("no", status=402), "suspended"),
+        (NotAllowed("no", status=403), "plan"),
+        (Unreachable("no"), "unreachable"),
+        (ServiceFailed("no", status=502), "unreachable"),
+        (BadResponse("no"), "bad_response"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_an_account_whose_discovery_fails_is_down_and_tried_again_soon(
+    error: HelpScoutError, problem: str
+) -> None:
+    world = World()
+    world.discover(error)
+    assert world.poller.attempted
+    assert not world.up()
+    assert world.problems == {problem}
+    waits = []
+    for _ in range(3):
+        job, at = world.poller.next_job(world.now)
+        assert job is None
+        waits.append(round(at - world.now))
+        world.now = at
+        world.discover(error)
+    assert waits == [15, 30, 60]
+    world.now = world.poller.next_job(world.now)[1]
+    world.discover()
+    assert world.up()
+    assert world.problems == set()
+
+
+@pytest.mark.parametrize("error", [BadCredentials("no", status=401), Suspended("no", status=402)])
+def test_who_is_refused_at_the_door_does_not_knock_once_a_report(error: HelpScoutError) -> None:
+    world = World()
+    world.discover()
+    assert world.answer(error) is not None
+    assert world.job() is None
+    assert world.successes() == [False] * 4
+    assert not world.up()
+    world.now += 15
+    world.discover()
+    assert world.up()
+    assert world.answer_all() == 4
+    assert world.successes() == [True] * 4
+
+
+def test_when_the_account_works_again_what_failed_is_asked_at_once() -> None:
+    world = World()
+    world.discover()
+    world.answer_all()
+    world.now += 599
+    for _ in range(40):
+        if world.answer(Unreachable("x")) is None:
+            world.now += 5
+    assert not world.up()
+    assert world.problems == {"unreachable"}
+    while (job := world.job()) is None or job.request is None:
+        if job is not None:
+            world.poller.discovered(BOXES)
+        world.now += 5
+    world.poller.reported(job, ReportAnswer(REPORT, {}))
+    assert world.up()
+    world.answer_all()
+    assert False not in world.successes()
+
+
+def test_a_failing_list_keeps_the_last_one() -> None:
+    world = World()
+    world.discover()
+    world.answer_all()
+    world.now += 600
+    while (job := world.job()) is not None and job.request is not None:
+        world.poller.reported(job, ReportAnswer(REPORT, {}))
+    assert job is not None
+    world.poller.discovery_failed(Unreachable("x"))
+    assert len(world.successes()) == 4
+    assert not world.up()
+
+
+def test_renamed_new_and_deleted_mailboxes_follow(log: LogCapture) -> None:
+    world = World()
+    world.discover()
+    world.answer_all()
+    world.now += 600
+    renamed = replace(BOXES[0], name="Help")
+    new = Mailbox(3, "New", "n", "n@acme.com")
+    job = world.job()
+    assert job is not None
+    world.poller.discovered([renamed, new])
+    entries = world.store.snapshot().entries
+    assert {(key.mailbox_id, entry.mailbox) for key, entry in entries.items()} == {
+        ("1", "Help"), ("3", "New"),
+    }  # fmt: skip
+    assert {"mailbox renamed", "mailbox appeared", "mailbox gone"} <= set(lines(log))
+
+
+def test_a_segment_waits_until_its_tag_is_known() -> None:
+    world = World(replace(SELECTION, windows=(DAY,), segments=(Segment("vip", tags=("VIP",)),)))
+    world.discover(BOXES[:1])
+    assert len(world.successes()) == 1
+    world.answer(tags={"VIP": 77})
+    assert len(world.successes()) == 2
+    job = world.job()
+    assert job is not None
+    assert job.request is not None
+    assert job.request.tag_ids == (77,)
+    assert job.request.key.segment == "vip"
+
+
+def test_a_plan_that_does_not_fit_is_stretched_told_once_and_shown(log: LogCapture) -> None:
+    world = World()
+    world.discover()
+    world.budget.observe(world.now, 0.434, None)
+    world.poller.tick(world.now)
+    world.poller.tick(world.now + 1)
+    assert world.metric("schedule_stretch_ratio") == pytest.approx(2.0, rel=0.01)
+    assert world.metric("report_interval_seconds", window="24h") == pytest.approx(600, rel=0.01)
+    assert world.metric("reports", window="24h") == 2
+    told = [line for line in lines(log) if "stretched" in line]
+    assert len(told) == 1
+
+
+def test_one_outage_is_two_lines_in_the_log_however_many_reports_it_hits(log: LogCapture) -> None:
+    world = World(replace(SELECTION, types=("all", "email", "chat", "phone")))
+    world.discover()
+    world.answer_all()
+    world.now += 120
+    world.poller.tick(world.now)
+    del log.entries[:]
+    for _ in range(2_000):
+        job = world.job()
+        if job is None:
+            world.now += 5
+        elif job.request is None:
+            world.poller.discovered(BOXES)
+        else:
+            world.poller.report_failed(job, Unreachable("connection refused", reference="ab12"))
+    assert world.successes().count(False) == 16
+    failing = [entry for entry in log.entries if entry["event"] == "reports fail"]
+    assert len(failing) == 1
+    assert failing[0]["reason"] == "unreachable"
+    assert failing[0]["reference"] == "ab12"
+    world.answer_all()
+    assert lines(log).count("reports work again") == 1
+
+
+def test_what_the_state_file_knows_is_there_before_anything_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    first = World(state=State(path))
+    first.discover()
+    first.answer_all()
+    first.state.close()
+    second = World(state=State(path))
+    second.wall += 200
+    second.poller.recall()
+    entries = second.store.snapshot().entries
+    assert {entry.mailbox for entry in entries.values()} == {"Support", "Sales"}
+    assert [entry.report for entry in entries.values()] == [REPORT] * 4
+    assert [entry.succeeded_at for entry in entries.values()] == [4e9] * 4
+    second.discover()
+    assert second.job() is None
+    second.now += 101
+    key = second.answer()
+    assert key is not None
+    assert key.window == "24h"
+    second.state.close()
+
+
+@pytest.mark.parametrize(("later", "back"), [(899, 4), (901, 2), (10_801, 0), (-301, 0), (-299, 4)])
+def test_what_is_older_than_its_life_is_not_resurrected(
+    tmp_path: Path, later: float, back: int
+) -> None:
+    path = tmp_path / "state.db"
+    first = World(state=State(path))
+    first.discover()
+    first.answer_all()
+    first.state.close()
+    second = World(state=State(path))
+    second.wall += later
+    second.poller.recall()
+    entries = second.store.snapshot().entries.values()
+    assert sum(entry.report is not None for entry in entries) == back
+    second.state.close()
+
+
+def test_a_changed_question_is_not_shown_the_old_answer(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    vip = replace(SELECTION, windows=(DAY,), segments=(Segment("vip", folders=(1,)),))
+    first = World(vip, State(path))
+    first.discover()
+    first.answer_all()
+    first.state.close()
+    second = World(replace(vip, segments=(Segment("vip", folders=(2,)),)), State(path))
+    second.poller.recall()
+    known = {k.segment for k, e in second.store.snapshot().entries.items() if e.report is not None}
+    assert known == {""}
+    second.state.close()

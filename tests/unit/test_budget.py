@@ -1,0 +1,191 @@
+"""The budget: an even pace within our share, room for others, a gate after a 429."""
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks import shared_account
+from exporter.helpscout.budget import Budget, Stopping
+from exporter.telemetry import Telemetry
+
+
+class Clock:
+    """Seconds that pass only when told to; waiting is how they pass."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        return False
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def make(
+    clock: Clock,
+    limit: float = 120,
+    share: float = 0.5,
+    wait: Callable[[float], bool] | None = None,
+) -> tuple[Budget, Telemetry]:
+    telemetry = Telemetry(process_metrics=False)
+    budget = Budget("acme", limit, share, telemetry, clock=clock, wait=wait or clock.wait)
+    return budget, telemetry
+
+
+def spend_for(budget: Budget, clock: Clock, seconds: float) -> list[float]:
+    """Spend as fast as the budget lets us; return the instants of the calls."""
+    end, calls = clock.now + seconds, []
+    while clock.now < end:
+        delay = budget.try_spend()
+        if delay == 0:
+            calls.append(clock.now)
+        clock.now += delay
+    return calls
+
+
+def test_a_minute_of_calls_is_the_limit_times_the_share(clock: Clock) -> None:
+    budget, _ = make(clock, limit=120, share=0.5)
+    assert len(spend_for(budget, clock, 600)) == pytest.approx(600, abs=1)
+
+
+def test_calls_are_evenly_spaced(clock: Clock) -> None:
+    budget, _ = make(clock, limit=60, share=0.5)
+    calls = spend_for(budget, clock, 60)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(calls)]
+    assert gaps == pytest.approx([2.0] * len(gaps))
+
+
+def test_after_an_idle_hour_at_most_a_second_is_caught_up(clock: Clock) -> None:
+    budget, _ = make(clock, limit=600, share=0.5)
+    clock.now += 3_600
+    burst = 0
+    while budget.try_spend() == 0:
+        burst += 1
+    assert burst == 5
+
+
+def test_the_services_own_limit_takes_the_place_of_the_configured_one(clock: Clock) -> None:
+    budget, telemetry = make(clock, limit=200, share=0.5)
+    budget.observe(clock.now, 800, 799)
+    assert budget.planned_per_minute == 400
+    assert (
+        telemetry.registry.get_sample_value(
+            "helpscout_exporter_rate_limit_per_minute", {"account": "acme"}
+        )
+        == 800
+    )
+    assert (
+        telemetry.registry.get_sample_value(
+            "helpscout_exporter_rate_limit_remaining", {"account": "acme"}
+        )
+        == 799
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "waited"), [(30.0, 30.0), (0.0, 1.0), (None, 60.0)], ids=["30 s", "0 s", "nonsense"]
+)
+def test_a_429_closes_the_gate_for_its_time_and_never_for_none(
+    clock: Clock, asked: float | None, waited: float
+) -> None:
+    budget, _ = make(clock)
+    budget.close(asked)
+    assert budget.closed
+    assert budget.try_spend() == waited
+    clock.now += waited
+    assert not budget.closed
+
+
+def test_after_a_429_the_rate_comes_back_slowly(clock: Clock) -> None:
+    budget, _ = make(clock, limit=1_000, share=0.6)
+    budget.close(30)
+    clock.now += 30
+    rates = []
+    for _ in range(5):
+        rates.append(budget.per_minute)
+        clock.now += 30
+    assert rates == pytest.approx([150, 262.5, 375, 487.5, 600])
+
+
+def test_waiting_for_the_gate_ends_with_the_exporter(clock: Clock) -> None:
+    budget, _ = make(clock, wait=lambda _seconds: True)
+    budget.close(30)
+    with pytest.raises(Stopping):
+        budget.spend()
+
+
+def test_spend_waits_for_its_turn(clock: Clock) -> None:
+    budget, _ = make(clock, limit=120, share=0.5)
+    for _ in range(4):
+        budget.spend()
+    assert clock.now == pytest.approx(1_003)
+
+
+def test_what_others_take_is_kept_free_for_them_and_forgotten_after_some_minutes(
+    clock: Clock,
+) -> None:
+    budget, _ = make(clock, limit=400, share=0.5)
+    budget.spend()
+    budget.observe(clock.now, 400, 399 - 300)
+    assert budget.per_minute == pytest.approx(400 * 0.98 - 300, abs=1)
+    clock.now += 6 * 60
+    assert budget.per_minute == pytest.approx(200)
+
+
+def test_our_own_calls_are_not_taken_for_somebody_elses(clock: Clock) -> None:
+    budget, _ = make(clock, limit=400, share=0.9)
+    remaining = 400
+    for second in range(300):
+        if second % 60 == 0:
+            remaining = 400
+        asked_at = clock.now
+        while budget.try_spend() == 0:
+            remaining -= 1
+            budget.observe(asked_at, 400, remaining)
+        clock.now = 1_001.0 + second
+    assert budget.per_minute == pytest.approx(360)
+
+
+def test_an_answer_of_a_minute_that_is_over_says_nothing_of_this_one(clock: Clock) -> None:
+    budget, _ = make(clock, limit=400, share=0.5)
+    asked_at = clock.now
+    budget.observe(asked_at, 400, 10)
+    budget.close(30)
+    budget.observe(asked_at, 400, 0)
+    clock.now += 200
+    assert budget.per_minute == pytest.approx(400 * 0.98 - 390, abs=6)
+
+
+def test_when_little_is_left_in_the_minute_we_leave_it_to_the_others(clock: Clock) -> None:
+    budget, _ = make(clock, limit=400, share=0.5)
+    budget.spend()
+    budget.observe(clock.now, 400, 5)
+    clock.now += 5
+    assert budget.try_spend() > 0
+
+
+def test_one_call_goes_to_see_whether_there_is_room_again(clock: Clock) -> None:
+    budget, _ = make(clock, limit=400, share=0.5)
+    budget.spend()
+    budget.observe(clock.now, 400, 5)
+    clock.now += 60
+    assert budget.try_spend() == 0
+    clock.now += 10
+    assert budget.try_spend() > 0
+
+
+@pytest.mark.parametrize("pattern", ["one burst", "three bursts", "late burst", "steady"])
+@pytest.mark.parametrize("seed", range(3))
+def test_beside_a_client_that_takes_sixty_percent_both_live(pattern: str, seed: int) -> None:
+    refused, share_of_what_was_left, ours_refused = shared_account.run(pattern, 0.5, seed)
+    assert refused <= 0.01
+    assert share_of_what_was_left >= 0.8
+    assert ours_refused <= 1

@@ -1,0 +1,218 @@
+"""The schedule: who is asked when, without waiting for it."""
+
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise, product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.reports import ReportKey, ReportRequest, Window
+from exporter.schedule import Schedule, demand_per_minute
+
+DAY = Window("24h", timedelta(days=1), timedelta(minutes=5))
+WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
+MONTH = Window("30d", timedelta(days=30), timedelta(hours=1))
+
+
+def request(
+    window: Window, mailbox: int = 1, type_: str = "all", **filters: object
+) -> ReportRequest:
+    key = ReportKey("acme", str(mailbox), type_, window.text, False, "")
+    ids = filters.get("mailbox_ids", (mailbox,))
+    assert isinstance(ids, tuple)
+    return ReportRequest(key, window, ids, (), (), False)
+
+
+def grid(*windows: Window, mailboxes: int = 3) -> list[ReportRequest]:
+    return [
+        request(window, mailbox) for window, mailbox in product(windows, range(1, mailboxes + 1))
+    ]
+
+
+def run(
+    schedule: Schedule, per_minute: float, start: float, seconds: float
+) -> list[tuple[float, ReportKey]]:
+    """Ask at the budget's pace whatever is due; return what was asked when."""
+    asked, now, free_at = [], start, start
+    while now < start + seconds:
+        now = max(schedule.next_due(), free_at)
+        taken = schedule.take(now)
+        if taken is None:
+            break
+        asked.append((now, taken.key))
+        schedule.done(taken.key, now)
+        free_at = now + 60 / per_minute
+    return [each for each in asked if each[0] < start + seconds]
+
+
+def test_demand_is_the_sum_of_the_rates() -> None:
+    assert demand_per_minute(grid(DAY, MONTH, mailboxes=10)) == pytest.approx(2 + 1 / 6)
+
+
+def test_the_first_round_asks_short_windows_first_evenly_at_budget_speed() -> None:
+    schedule = Schedule()
+    schedule.plan(grid(MONTH, DAY, WEEK), 0, {})
+    asked = run(schedule, 60, 0, 9)
+    assert [key.window for _, key in asked] == ["24h"] * 3 + ["7d"] * 3 + ["30d"] * 3
+    assert [at for at, _ in asked] == list(range(9))
+    assert schedule.first_round_done
+
+
+def test_what_is_unknown_comes_before_what_is_known() -> None:
+    schedule = Schedule()
+    requests = grid(DAY, MONTH)
+    old = {requests[0].key: 10_000.0, requests[1].key: 10_000.0}
+    schedule.plan(requests, 0, old)
+    order = [key for _, key in run(schedule, 60, 0, 6)]
+    assert set(order[-2:]) == set(old)
+
+
+def test_what_was_got_a_moment_ago_is_not_asked_again_before_its_time() -> None:
+    schedule = Schedule()
+    requests = grid(DAY, mailboxes=1)
+    schedule.plan(requests, 1_000, {requests[0].key: 100.0})
+    assert schedule.next_due() == pytest.approx(1_200)
+
+
+def test_afterwards_the_keys_of_a_window_are_spread_over_its_interval() -> None:
+    schedule = Schedule()
+    schedule.plan(grid(DAY, mailboxes=30), 0, {})
+    asked = run(schedule, 6_000, 0, 3_600)
+    later = sorted(at for at, _ in asked if at >= 900)
+    gaps = [b - a for a, b in pairwise(later)]
+    assert min(gaps) == pytest.approx(10, abs=0.01)
+    assert max(gaps) == pytest.approx(10, abs=0.01)
+
+
+def test_each_key_keeps_its_interval() -> None:
+    schedule = Schedule()
+    schedule.plan(grid(DAY, WEEK, mailboxes=5), 0, {})
+    times: dict[ReportKey, list[float]] = {}
+    for at, key in run(schedule, 6_000, 0, 6 * 3_600):
+        times.setdefault(key, []).append(at)
+    for key, instants in times.items():
+        interval = 300 if key.window == "24h" else 2_100
+        gaps = [b - a for a, b in pairwise(instants)]
+        assert interval / 2 <= gaps[0] <= interval * 1.5
+        assert gaps[1:] == pytest.approx([interval] * (len(gaps) - 1), abs=1)
+
+
+def test_a_plan_larger_than_the_budget_is_stretched_by_one_factor() -> None:
+    schedule = Schedule()
+    schedule.plan(grid(DAY, MONTH, mailboxes=60), 0, {})
+    assert schedule.fit(6.5)
+    assert schedule.stretch == pytest.approx(2.0)
+    assert schedule.interval(DAY) == pytest.approx(600)
+    assert schedule.interval(MONTH) == pytest.approx(7_200)
+    assert not schedule.fit(6.5)
+    assert schedule.fit(1_000)
+    assert schedule.stretch == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    mailboxes=st.integers(1, 25),
+    share=st.floats(0.2, 3.0),
+    seed=st.integers(0, 10),
+)
+def test_no_key_starves_whatever_the_budget(mailboxes: int, share: float, seed: int) -> None:
+    requests = grid(DAY, WEEK, MONTH, mailboxes=mailboxes)
+    per_minute = demand_per_minute(requests) * share
+    schedule = Schedule()
+    schedule.plan(requests, seed * 17.0, {})
+    schedule.fit(per_minute)
+    longest = schedule.interval(MONTH)
+    asked = run(schedule, per_minute, seed * 17.0, 6 * longest)
+    counted = Counter(key for _, key in asked)
+    assert set(counted) == {request.key for request in requests}
+    assert min(counted.values()) >= 3
+    round_seconds = len(requests) * 60 / per_minute
+    assert schedule.lag(asked[-1][0]) <= round_seconds + longest
+
+
+def test_a_retry_is_a_due_time_like_any_other() -> None:
+    schedule = Schedule()
+    [one] = requests = grid(DAY, mailboxes=1)
+    schedule.plan(requests, 0, {})
+    assert schedule.take(0) == one
+    assert schedule.next_due() == float("inf")
+    schedule.again(one.key, 0.7)
+    assert schedule.take(0.6) is None
+    assert schedule.take(0.7) == one
+
+
+def test_a_new_plan_keeps_what_stays_and_forgets_what_goes() -> None:
+    schedule = Schedule()
+    schedule.plan(grid(DAY, WEEK), 0, {})
+    run(schedule, 600, 0, 1)
+    before = schedule.next_due()
+    schedule.plan(grid(DAY), 10, {})
+    assert schedule.next_due() == before
+    assert [(window.text, number) for window, number in schedule.windows()] == [("24h", 3)]
+
+
+def test_a_shorter_interval_takes_effect_at_once() -> None:
+    schedule = Schedule()
+    schedule.plan(grid(MONTH, mailboxes=1), 0, {})
+    run(schedule, 600, 0, 1)
+    quick = Window("30d", MONTH.range, timedelta(minutes=1))
+    schedule.plan([request(quick)], 10, {})
+    assert schedule.next_due() <= 70
+
+
+def test_a_key_that_now_means_another_question_is_asked_at_once() -> None:
+    schedule = Schedule()
+    schedule.plan([request(DAY, mailbox_ids=(1,))], 0, {})
+    run(schedule, 600, 0, 1)
+    assert schedule.next_due() > 100
+    schedule.plan([request(DAY, mailbox_ids=(1, 2))], 10, {})
+    assert schedule.next_due() == 10
+
+
+def test_a_dropped_mailbox_is_not_asked_until_the_next_plan() -> None:
+    schedule = Schedule()
+    requests = grid(DAY, mailboxes=2)
+    schedule.plan(requests, 0, {})
+    schedule.drop("1")
+    assert [key.mailbox_id for _, key in run(schedule, 600, 0, 1_000)][:3] == ["2", "2", "2"]
+    schedule.plan(requests, 1_000, {})
+    taken = schedule.take(1_000)
+    assert taken is not None
+    assert taken.key.mailbox_id == "1"
+
+
+def test_hurried_keys_are_due_now_but_not_the_one_being_asked() -> None:
+    schedule = Schedule()
+    first, second = requests = grid(DAY, mailboxes=2)
+    schedule.plan(requests, 0, {})
+    run(schedule, 600, 0, 1)
+    due = schedule.next_due()
+    taken = schedule.take(due)
+    assert taken is not None
+    schedule.hurry([first.key, second.key], due)
+    other = schedule.take(due)
+    assert other is not None
+    assert {taken.key, other.key} == {first.key, second.key}
+    assert schedule.take(due) is None
+
+
+def test_lag_is_how_long_the_most_overdue_has_waited() -> None:
+    schedule = Schedule()
+    assert schedule.lag(5) == 0
+    schedule.plan(grid(DAY), 10, {})
+    assert schedule.lag(10) == 0
+    assert schedule.lag(42) == 32
+
+
+def test_what_comes_back_after_it_was_dropped_is_ignored() -> None:
+    schedule = Schedule()
+    [one] = requests = grid(DAY, mailboxes=1)
+    schedule.plan(requests, 0, {})
+    schedule.take(0)
+    schedule.plan([], 1, {})
+    schedule.done(one.key, 0)
+    schedule.again(one.key, 2)
+    schedule.hurry([one.key], 2)
+    assert schedule.next_due() == float("inf")

@@ -1,0 +1,209 @@
+"""The state file: what survives, and that a bad file never stops the exporter."""
+
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from structlog.testing import LogCapture
+
+from exporter.reports import (
+    Distribution,
+    Mailbox,
+    ProductivityReport,
+    ReportKey,
+    ReportRequest,
+    Statistics,
+    Window,
+)
+from exporter.state import State, question
+
+KEY = ReportKey("acme", "1", "email", "24h", True, "vip")
+REQUEST = ReportRequest(
+    KEY, Window("24h", timedelta(days=1), timedelta(minutes=5)), (1,), (7,), (), compare=True
+)
+REPORT = ProductivityReport(
+    current=Statistics(conversations=3, response_time=488475.313),
+    previous=Statistics(),
+    response_time=Distribution((1,) * 10, (0,) * 10),
+    resolution_time_by_replies=(1.5, None, None, None, 0.0),
+)
+BOXES = [Mailbox(1, 'a "name"\\\n🎉', "s", "e")]
+
+
+@pytest.fixture
+def log() -> Iterator[LogCapture]:
+    capture = LogCapture()
+    structlog.configure(processors=[capture])
+    yield capture
+    structlog.reset_defaults()
+
+
+def filled(path: Path) -> None:
+    state = State(path)
+    state.remember_report("id", REQUEST, REPORT, 4e12)
+    state.remember_account("id", BOXES, {"vip": 7})
+    state.close()
+
+
+def test_what_was_remembered_is_recalled_by_the_next_process(tmp_path: Path) -> None:
+    filled(tmp_path / "s.db")
+    state = State(tmp_path / "s.db")
+    remembered = state.recall("id", "acme")
+    state.close()
+    assert remembered is not None
+    assert remembered.mailboxes == BOXES
+    assert remembered.tags == {"vip": 7}
+    assert remembered.reports == {KEY: (question(REQUEST), REPORT, 4e12)}
+
+
+def test_another_login_recalls_nothing(tmp_path: Path) -> None:
+    filled(tmp_path / "s.db")
+    state = State(tmp_path / "s.db")
+    assert state.recall("another", "acme") is None
+    assert state.count_mailboxes("another") is None
+    assert state.count_mailboxes("id") == 1
+    state.close()
+
+
+def test_without_a_path_nothing_is_kept() -> None:
+    state = State(None)
+    state.remember_report("id", REQUEST, REPORT, 1)
+    state.remember_account("id", BOXES, {})
+    assert state.recall("id", "acme") is None
+    state.close()
+
+
+_means = st.none() | st.floats(0, 1e12, allow_nan=False)
+_counts = st.none() | st.integers(0, 2**40)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    figures=st.builds(
+        Statistics,
+        conversations=_counts,
+        response_time=_means,
+        handle_time=_means,
+        resolved=_counts,
+    ),
+    name=st.text(st.characters(codec="utf-8"), max_size=20),
+)
+def test_a_round_trip_changes_no_digit(
+    tmp_path_factory: pytest.TempPathFactory, figures: Statistics, name: str
+) -> None:
+    path = tmp_path_factory.mktemp("state") / "s.db"
+    report = ProductivityReport(current=figures)
+    state = State(path)
+    state.remember_report("id", REQUEST, report, 4e12)
+    state.remember_account("id", [Mailbox(5, name, "", "")], {})
+    state.close()
+    again = State(path)
+    remembered = again.recall("id", "acme")
+    again.close()
+    assert remembered is not None
+    assert remembered.reports[KEY][1] == report
+    assert remembered.mailboxes[0].name == name
+
+
+def _damaged(path: Path) -> None:
+    filled(path)
+    path.write_bytes(b"\x00garbage" * 500)
+
+
+def _foreign(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE somebody_elses (x)")
+    database.close()
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _newer(path: Path) -> None:
+    filled(path)
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+
+
+@pytest.mark.parametrize("spoil", [_damaged, _foreign, _folder, _newer])
+def test_a_file_that_cannot_be_used_is_told_once_left_alone_and_done_without(
+    tmp_path: Path, log: LogCapture, spoil: object
+) -> None:
+    path = tmp_path / "s.db"
+    assert callable(spoil)
+    spoil(path)
+    before = path.read_bytes() if path.is_file() else None
+    state = State(path)
+    state.remember_report("id", REQUEST, REPORT, 1)
+    assert state.recall("id", "acme") is None
+    state.close()
+    assert [entry["event"] for entry in log.entries] == [
+        "state file cannot be used, going on without it"
+    ]
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_report_that_was_spoiled_in_the_file_is_told_and_nothing_is_recalled(
+    tmp_path: Path, log: LogCapture
+) -> None:
+    path = tmp_path / "s.db"
+    state = State(path)
+    state.remember_report("id", REQUEST, REPORT, 4e12)
+    state.remember_account("id", BOXES, {})
+    state.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE reports SET report = '{\"current\": 7}'")
+    database.close()
+    state = State(path)
+    assert state.recall("id", "acme") is None
+    state.close()
+    assert len(log.entries) == 1
+
+
+def test_a_file_that_may_not_grow_is_told_and_written_once_it_may(tmp_path: Path) -> None:
+    script = f"""
+import resource, sys
+from pathlib import Path
+from tests.unit.test_state import *
+path = Path({str(tmp_path / "s.db")!r})
+capture = LogCapture(); structlog.configure(processors=[capture])
+state = State(path)
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+state.remember_report("id", REQUEST, REPORT, 4e12)
+state.remember_account("id", BOXES, {{}})
+state._flush(); state._flush()
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+state._flush()
+state.close()
+again = State(path)
+remembered = again.recall("id", "acme")
+again.close()
+assert remembered.reports[KEY][1] == REPORT
+print([e["event"] for e in capture.entries])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": "."},
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(
+        ["state file cannot be used, going on without it", "state file works again"]
+    )
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
