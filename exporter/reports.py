@@ -7,7 +7,7 @@ section 4.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 ALL: Final = "all"
 """Stands for every mailbox, or every type, together: a report of its own, never a sum."""
@@ -59,9 +59,11 @@ class Mailbox:
     email: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ReportKey:
+class ReportKey(NamedTuple):
     """Which cell of the table: one key is one request, and one set of series.
+
+    A named tuple, not a dataclass: keys are hashed and compared all the time, and a tuple does
+    both in C.
 
     `mailbox_id` is the id in decimal or `all`; `type` one of TYPES or `all`; `window` the
     window's text; `segment` empty without one. The mailbox's name is not here: it may change.

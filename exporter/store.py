@@ -63,6 +63,8 @@ class Store:
         self._lifetimes: dict[tuple[str, str], float] = {}
         self._snapshot = Snapshot(0, MappingProxyType({}), (), MappingProxyType({}))
         self._changed = False
+        self._look_at = float("-inf")
+        """When something may have become too old; until then nobody has to look."""
         self.changed = threading.Event()
         """Set whenever there is something new; whoever waits for it clears it."""
 
@@ -102,6 +104,7 @@ class Store:
     def set_lifetime(self, account: str, window: str, seconds: float) -> None:
         """Say how long a report of this window stays good without being refreshed."""
         with self._lock:
+            self._look_at = float("-inf")
             self._lifetimes[account, window] = seconds
 
     def schedule(self, account: str, keys: Collection[ReportKey]) -> None:
@@ -128,8 +131,7 @@ class Store:
         with self._lock:
             if key in self._entries:
                 mailbox = self._entries[key].mailbox
-                self._entries[key] = Entry(mailbox, report, at, self._clock(), True)
-                self._touch()
+                self._keep(key, Entry(mailbox, report, at, self._clock(), True))
         return at
 
     def restore(self, key: ReportKey, report: ProductivityReport, at: float) -> None:
@@ -144,8 +146,7 @@ class Store:
             if entry is None or entry.report is not None or not -_SKEW_SECONDS <= age <= lifetime:
                 return
             fresh_since = self._clock() - max(age, 0.0)
-            self._entries[key] = Entry(entry.mailbox, report, at, fresh_since, True)
-            self._touch()
+            self._keep(key, Entry(entry.mailbox, report, at, fresh_since, True))
 
     def failed(self, key: ReportKey) -> None:
         """Note that the last attempt, retries included, brought nothing; the report stays."""
@@ -184,12 +185,24 @@ class Store:
 
     def _expire(self) -> None:
         now = self._clock()
+        if now < self._look_at:
+            return
+        self._look_at = float("inf")
         for key, entry in self._entries.items():
-            if entry.report is not None:
-                lifetime = self._lifetimes.get((key.account, key.window))
-                if lifetime is not None and now - entry.fresh_since > lifetime:
-                    self._entries[key] = replace(entry, report=None)
-                    self._changed = True
+            lifetime = self._lifetimes.get((key.account, key.window))
+            if entry.report is None or lifetime is None:
+                continue
+            if now - entry.fresh_since > lifetime:
+                self._entries[key] = replace(entry, report=None)
+                self._changed = True
+            else:
+                self._look_at = min(self._look_at, entry.fresh_since + lifetime)
+
+    def _keep(self, key: ReportKey, entry: Entry) -> None:
+        self._entries[key] = entry
+        lifetime = self._lifetimes.get((key.account, key.window), float("inf"))
+        self._look_at = min(self._look_at, entry.fresh_since + lifetime)
+        self._touch()
 
     def _touch(self) -> None:
         self._changed = True

@@ -7,14 +7,14 @@ once after the first change and then at most once a second; a scrape only sends 
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.exposition.pieces import Piece, Pieces, compress, gzip_member
+from exporter.exposition.pieces import Piece, Pieces, compress, gzip_member, joined
 from exporter.exposition.render import REPORT_FAMILIES, Renderer, accounts
 from exporter.reports import ReportKey
 from exporter.store import Entry, Snapshot, Store
@@ -24,6 +24,8 @@ TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _PERIOD_SECONDS: Final = 1.0
+_AT_ONCE: Final = 256
+_SEND_BYTES: Final = 16_384
 _SUFFIXES: Final = ("_total", "_bucket", "_sum", "_count")
 
 
@@ -65,17 +67,16 @@ class Ready:
 
 
 class _Format:
-    """The headers of every family in one format, as bytes and as pieces."""
+    """The headers of every family in one format."""
 
     def __init__(self, header: Callable[[Family], bytes]) -> None:
         self._header = header
-        self._pieces: dict[str, tuple[bytes, Piece]] = {}
+        self._pieces: dict[str, Piece] = {}
 
-    def header(self, family: Family) -> tuple[bytes, Piece]:
+    def header(self, family: Family) -> Piece:
         found = self._pieces.get(family.name)
         if found is None:
-            raw = self._header(family)
-            found = self._pieces[family.name] = (raw, compress(raw))
+            found = self._pieces[family.name] = compress(self._header(family))
         return found
 
 
@@ -86,9 +87,10 @@ class Exposition:
         self._store, self._telemetry = store, telemetry
         self._lock = threading.Lock()
         self._renderer = renderer
-        self._rendered: dict[ReportKey, Entry] = {}
+        self._rendered: Mapping[ReportKey, Entry] = {}
         self._pieces = Pieces(len(REPORT_FAMILIES))
-        self._small: list[tuple[Family, bytes, Piece]] = []
+        self._accounts: object = None
+        self._small: list[tuple[Family, Piece]] = []
         self._revision = -1
         self._text, self._openmetrics = _Format(text_header), _Format(openmetrics_header)
         self._ready = self._assembled()
@@ -103,6 +105,7 @@ class Exposition:
         with self._lock:
             self._renderer = renderer
             self._rendered = {}
+            self._accounts = None
             self._revision = -1
         self.assemble()
 
@@ -134,12 +137,12 @@ class Exposition:
         wanted = set(names)
         with self._lock:
             parts = []
-            for family, body in self._families():
+            for family, piece in self._families():
                 samples = (
                     f"{family.name}_bucket" if family.kind == "gaugehistogram" else family.name
                 )
-                if body and wanted & {family.name, samples}:
-                    parts += [format_.header(family)[0], body]
+                if piece.length and wanted & {family.name, samples}:
+                    parts += [*format_.header(family).parts, *piece.parts]
         suffixed = {name + suffix for name in wanted for suffix in _SUFFIXES}
         registry = self._telemetry.registry.restricted_registry(wanted | suffixed)
         own = _own(registry, openmetrics=openmetrics)
@@ -157,49 +160,41 @@ class Exposition:
         )
 
     def _update(self, snapshot: Snapshot) -> None:
-        changes: dict[ReportKey, list[bytes] | None] = {
-            key: self._renderer.report(key, entry)
-            for key, entry in snapshot.entries.items()
-            if self._rendered.get(key) is not entry
-        }
-        for key in self._rendered.keys() - snapshot.entries.keys():
-            changes[key] = None
-        if not self._rendered:
+        entries, rendered = snapshot.entries, self._rendered
+        if not rendered:
             self._pieces = Pieces(len(REPORT_FAMILIES))
-        if changes:
-            self._pieces.update(changes)
-        self._rendered = dict(snapshot.entries)
-        self._small = [
-            (family, body, compress(body))
-            for family, body in (
+        changed = [key for key, entry in entries.items() if rendered.get(key) is not entry]
+        changed += [key for key in rendered if key not in entries]
+        changed.sort()
+        # A few at a time: all the fragments of a large change together would take much memory.
+        for start in range(0, len(changed), _AT_ONCE):
+            self._pieces.update(
+                {
+                    key: self._renderer.report(key, entries[key]) if key in entries else None
+                    for key in changed[start : start + _AT_ONCE]
+                }
+            )
+        self._rendered = entries
+        if self._accounts != (snapshot.mailboxes, snapshot.accounts):
+            self._accounts = (snapshot.mailboxes, snapshot.accounts)
+            families = (
                 *self._renderer.configured(),
                 *accounts(snapshot.mailboxes, snapshot.accounts),
             )
-        ]
+            self._small = [(family, compress(body)) for family, body in families]
 
-    def _families(self) -> Iterator[tuple[Family, bytes]]:
-        yield from zip(REPORT_FAMILIES, self._pieces.bodies, strict=True)
-        for family, body, _ in self._small:
-            yield family, body
+    def _families(self) -> Iterator[tuple[Family, Piece]]:
+        for number, family in enumerate(REPORT_FAMILIES):
+            yield family, self._pieces.family(number)
+        yield from self._small
 
     def _body(self, format_: _Format, own: bytes) -> Body:
-        parts: list[bytes] = []
         pieces: list[Piece] = []
-        for index, family in enumerate(REPORT_FAMILIES):
-            body = self._pieces.bodies[index]
-            if body:
-                raw, piece = format_.header(family)
-                parts += [raw, body]
-                pieces += [piece, *self._pieces.pieces(index)]
-        for family, body, compressed in self._small:
-            if body:
-                raw, piece = format_.header(family)
-                parts += [raw, body]
-                pieces += [piece, compressed]
-        parts.append(own)
-        pieces.append(compress(own))
-        parts = _coalesced(parts)
-        return Body(tuple(parts), sum(map(len, parts)), gzip_member(pieces))
+        for family, piece in self._families():
+            if piece.length:
+                pieces += [format_.header(family), piece]
+        whole = joined((*pieces, compress(own)))
+        return Body(_coalesced(whole.parts), whole.length, gzip_member(whole))
 
 
 def _own(registry: Any, *, openmetrics: bool) -> bytes:
@@ -208,19 +203,19 @@ def _own(registry: Any, *, openmetrics: bool) -> bytes:
     return cast(bytes, generate(registry))
 
 
-def _coalesced(parts: list[bytes], size: int = 65_536) -> list[bytes]:
-    """Join neighbours until each part is worth a send of its own."""
-    joined: list[bytes] = []
-    pending: list[bytes] = []
+def _coalesced(parts: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Join what is too small for a send of its own; what is large is not copied."""
+    result: list[bytes] = []
+    small: list[bytes] = []
+    size = 0
     for part in parts:
-        if len(part) >= size:
-            if pending:
-                joined.append(b"".join(pending))
-                pending = []
-            joined.append(part)
+        large = len(part) >= _SEND_BYTES
+        if small and (large or size >= _SEND_BYTES):
+            result.append(b"".join(small))
+            small, size = [], 0
+        if large:
+            result.append(part)
         else:
-            pending.append(part)
-            if sum(map(len, pending)) >= size:
-                joined.append(b"".join(pending))
-                pending = []
-    return [*joined, b"".join(pending)] if pending else joined
+            small.append(part)
+            size += len(part)
+    return (*result, b"".join(small))

@@ -1,96 +1,108 @@
 """The rendered samples of all reports, kept as bytes that are ready to be sent.
 
-A family's samples lie in one bytes object, in the order of the keys. Keys are grouped into blocks;
-a family's part of a block, a piece, is compressed on its own. A changed report costs the splicing
-and compressing of its block's pieces, nothing else.
+Keys are grouped into blocks, in their order; the samples of one family and one block are a piece:
+its bytes, and the same deflated. A changed report costs the splicing and deflating of its block's
+pieces, nothing else.
 
-Pieces end in a full flush, so that any sequence of them is one valid deflate stream: they are
-joined inside one gzip member, whose checksum is combined from the pieces' (several members one
+Deflated pieces end in a full flush, so that any sequence of them is one valid deflate stream: they
+are joined inside one gzip member, whose checksum is combined from the pieces' (several members one
 after the other are cut off silently by some clients).
 """
+
+from __future__ import annotations
 
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from exporter.reports import ReportKey
 
-_BLOCK_KEYS: Final = 256
+_BLOCK_KEYS: Final = 192
 _LEVEL: Final = 1
 _GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _DEFLATE_END: Final = b"\x03\x00"
 _POLYNOMIAL: Final = 0xEDB88320
+_ONE: Final = 1 << 31
+"""The polynomial 1: bits are reflected, as zlib has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of the exposition: its length, its deflated form and its checksum.
+    """A stretch of the exposition: parts as they are sent, parts of its deflated form, checksum.
 
-    `shift` is what a checksum in front of the piece is multiplied with.
+    `shift` is what the checksum of what comes before is multiplied with.
     """
 
+    parts: tuple[bytes, ...]
+    deflated: tuple[bytes, ...]
     length: int
-    deflated: bytes
     crc: int
     shift: int
 
 
-NOTHING: Final = Piece(0, b"", 0, 1 << 31)
+NOTHING: Final = Piece((), (), 0, 0, _ONE)
 
 
-def compress(raw: bytes | memoryview) -> Piece:
+def compress(raw: bytes) -> Piece:
     """Return the piece that `raw` makes."""
     if not raw:
         return NOTHING
     deflater = zlib.compressobj(_LEVEL, zlib.DEFLATED, -15)
     deflated = deflater.compress(raw) + deflater.flush(zlib.Z_FULL_FLUSH)
-    return Piece(len(raw), deflated, zlib.crc32(raw), _shift(len(raw)))
+    return Piece((raw,), (deflated,), len(raw), zlib.crc32(raw), _shift(len(raw)))
 
 
-def gzip_member(pieces: Iterable[Piece]) -> bytes:
-    """Return the pieces as one gzip member."""
-    parts, crc, length = [_GZIP_HEADER], 0, 0
+def joined(pieces: Iterable[Piece]) -> Piece:
+    """Return the pieces one after the other as one; no byte is copied."""
+    parts: list[bytes] = []
+    deflated: list[bytes] = []
+    length, crc = 0, 0
     for piece in pieces:
-        parts.append(piece.deflated)
-        crc = _multiply(piece.shift, crc) ^ piece.crc
-        length += piece.length
-    parts += (_DEFLATE_END, crc.to_bytes(4, "little"), (length % 2**32).to_bytes(4, "little"))
-    return b"".join(parts)
+        if piece.length:
+            parts += piece.parts
+            deflated += piece.deflated
+            length += piece.length
+            crc = _multiply(piece.shift, crc) ^ piece.crc
+    return Piece(tuple(parts), tuple(deflated), length, crc, _shift(length))
+
+
+def gzip_member(piece: Piece) -> bytes:
+    """Return the piece as one gzip member."""
+    trailer = piece.crc.to_bytes(4, "little") + (piece.length % 2**32).to_bytes(4, "little")
+    return b"".join((_GZIP_HEADER, *piece.deflated, _DEFLATE_END, trailer))
 
 
 def _multiply(a: int, b: int) -> int:
-    """Multiply two polynomials over GF(2) modulo CRC-32's, bits reflected (as zlib does)."""
-    product, bit = 0, 1 << 31
+    """Multiply two polynomials over GF(2) modulo CRC-32's."""
+    product = 0
     while a:
-        if a & bit:
+        if a & _ONE:
             product ^= b
-            a ^= bit
-        bit >>= 1
+        a = (a << 1) & 0xFFFFFFFF
         b = (b >> 1) ^ _POLYNOMIAL if b & 1 else b >> 1
     return product
 
 
-def _squares() -> list[int]:
-    powers = [1 << 30]  # x
-    while len(powers) < 32:
-        powers.append(_multiply(powers[-1], powers[-1]))
-    return powers
-
-
-_POWERS: Final = _squares()
+@lru_cache(maxsize=1_024)
+def _power(digit: int, place: int) -> int:
+    """Return x to the power of 8 x `digit` x 256^`place`."""
+    if digit > 1:
+        return _multiply(_power(1, place), _power(digit - 1, place))
+    if place:
+        return _multiply(_power(255, place - 1), _power(1, place - 1))
+    return 1 << 23
 
 
 def _shift(length: int) -> int:
-    """Return x to the power of 8 x `length`, modulo CRC-32's polynomial."""
-    result, power = 1 << 31, 3
-    while length:
-        if length & 1:
-            result = _multiply(_POWERS[power % 32], result)
-        length >>= 1
-        power += 1
+    """Return x to the power of 8 x `length`."""
+    result = _ONE
+    for place, digit in enumerate(length.to_bytes(4, "little")):
+        if digit:
+            result = _multiply(_power(digit, place), result)
     return result
 
 
@@ -99,16 +111,14 @@ _Run = tuple[int, int, list[bytes] | None]
 
 
 class _Block:
-    """Some neighbouring keys, and for each family the length of each key's fragment."""
+    """Some neighbouring keys, and for each family their piece and each key's length in it."""
 
-    __slots__ = ("keys", "lengths", "pieces", "sizes")
+    __slots__ = ("keys", "lengths", "pieces")
 
     def __init__(self, families: int) -> None:
         self.keys: list[ReportKey] = []
         self.lengths = [array("I") for _ in range(families)]
-        self.sizes = [0] * families
-        self.pieces: list[Piece | None] = [NOTHING] * families
-        """None where the piece still has to be compressed."""
+        self.pieces = [NOTHING] * families
 
 
 class Pieces:
@@ -117,12 +127,11 @@ class Pieces:
     def __init__(self, families: int) -> None:
         self._families = range(families)
         self._blocks = [_Block(families)]
-        self.bodies = [b""] * families
-        """For each family the samples of all reports."""
+        self._whole = [NOTHING] * families
 
-    def pieces(self, family: int) -> list[Piece]:
-        """Return what `bodies[family]` is made of."""
-        return [block.pieces[family] or NOTHING for block in self._blocks]
+    def family(self, number: int) -> Piece:
+        """Return the samples of all reports for one family."""
+        return self._whole[number]
 
     def keys(self) -> list[ReportKey]:
         """Return the keys in their order."""
@@ -134,58 +143,57 @@ class Pieces:
         per_block: dict[int, dict[ReportKey, list[bytes] | None]] = {}
         for key, fragments in changes.items():
             per_block.setdefault(bisect_right(starts, key), {})[key] = fragments
-        runs = {at: _runs(self._blocks[at].keys, part) for at, part in per_block.items()}
-        for family in self._families:
-            self._update_family(family, runs)
-        for at, part in per_block.items():
-            gone = {key for key, fragments in part.items() if fragments is None}
-            self._blocks[at].keys = sorted({*self._blocks[at].keys, *part} - gone)
-        self._rebalance()
-        self._compress()
-
-    def _update_family(self, family: int, runs: Mapping[int, list[_Run]]) -> None:
-        body = memoryview(self.bodies[family])
-        parts: list[bytes | memoryview] = []
-        position, changed = 0, False
-        for at, block in enumerate(self._blocks):
-            end = position + block.sizes[family]
-            old, position = body[position:end], end
-            new = _spliced(old, block, family, runs[at]) if at in runs else None
-            changed = changed or new is not None
-            parts.append(old if new is None else new)
-        if changed:
-            self.bodies[family] = b"".join(parts)
-
-    def _rebalance(self) -> None:
-        if all(0 < len(block.keys) <= 2 * _BLOCK_KEYS for block in self._blocks):
-            return
+        changed: set[int] = set()
         blocks: list[_Block] = []
-        for block in self._blocks:
-            if len(block.keys) > 2 * _BLOCK_KEYS:
-                blocks += self._split(block)
-            elif block.keys:
+        for at, block in enumerate(self._blocks):
+            if at in per_block:
+                blocks += self._updated(block, per_block[at], changed)
+            else:
                 blocks.append(block)
         self._blocks = blocks or [_Block(len(self._families))]
+        for family in changed:
+            self._whole[family] = joined(block.pieces[family] for block in self._blocks)
 
-    def _split(self, block: _Block) -> list[_Block]:
-        parts = []
-        for start in range(0, len(block.keys), _BLOCK_KEYS):
-            part, here = _Block(len(self._families)), slice(start, start + _BLOCK_KEYS)
-            part.keys = block.keys[here]
-            part.lengths = [lengths[here] for lengths in block.lengths]
-            part.sizes = [sum(lengths) for lengths in part.lengths]
-            part.pieces = [None] * len(self._families)
-            parts.append(part)
-        return parts
-
-    def _compress(self) -> None:
+    def _updated(
+        self,
+        block: _Block,
+        changes: Mapping[ReportKey, list[bytes] | None],
+        changed: set[int],
+    ) -> list[_Block]:
+        """Return the blocks that take a block's place; note in `changed` which families differ."""
+        runs = _runs(block.keys, changes)
+        gone = {key for key, fragments in changes.items() if fragments is None}
+        keys = sorted({*block.keys, *changes} - gone)
+        blocks = []
+        for start in range(0, len(keys), _BLOCK_KEYS) if len(keys) > 2 * _BLOCK_KEYS else (0,):
+            part = _Block(len(self._families))
+            part.keys = keys[start : start + _BLOCK_KEYS] if len(keys) > 2 * _BLOCK_KEYS else keys
+            blocks.append(part)
         for family in self._families:
-            body, position = memoryview(self.bodies[family]), 0
-            for block in self._blocks:
-                end = position + block.sizes[family]
-                if block.pieces[family] is None:
-                    block.pieces[family] = compress(body[position:end])
-                position = end
+            raw, lengths, different = _spliced(block, family, runs)
+            if different:
+                changed.add(family)
+            self._cut(family, raw, lengths, blocks, None if different else block)
+        return [part for part in blocks if part.keys]
+
+    def _cut(
+        self,
+        family: int,
+        raw: bytes,
+        lengths: array[int],
+        blocks: list[_Block],
+        same: _Block | None,
+    ) -> None:
+        start = position = 0
+        for part in blocks:
+            part.lengths[family] = lengths[start : start + len(part.keys)]
+            start += len(part.keys)
+            end = position + sum(part.lengths[family])
+            if same is not None and len(blocks) == 1:
+                part.pieces[family] = same.pieces[family]
+            else:
+                part.pieces[family] = compress(raw[position:end])
+            position = end
 
 
 def _runs(keys: list[ReportKey], changes: Mapping[ReportKey, list[bytes] | None]) -> list[_Run]:
@@ -205,8 +213,9 @@ def _runs(keys: list[ReportKey], changes: Mapping[ReportKey, list[bytes] | None]
     return runs
 
 
-def _spliced(old: memoryview, block: _Block, family: int, runs: list[_Run]) -> bytes | None:
-    """Return a piece's bytes with the changes in and note its lengths; None if nothing changed."""
+def _spliced(block: _Block, family: int, runs: list[_Run]) -> tuple[bytes, array[int], bool]:
+    """Return a piece's bytes with the changes in, its lengths, and whether anything changed."""
+    old = memoryview(b"".join(block.pieces[family].parts))
     before, after = block.lengths[family], array("I")
     parts: list[bytes | memoryview] = []
     position, different = 0, False
@@ -222,9 +231,4 @@ def _spliced(old: memoryview, block: _Block, family: int, runs: list[_Run]) -> b
             different = different or start == stop or kept != fragments[family]
             parts.append(fragments[family])
             after.append(len(fragments[family]))
-    if not different:
-        return None
-    block.lengths[family] = after
-    block.sizes[family] = sum(after)
-    block.pieces[family] = None
-    return b"".join(parts)
+    return b"".join(parts), after, different

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client import Metric
 from prometheus_client.exposition import generate_latest as generate_text
@@ -64,13 +64,13 @@ class LibraryView:
 
     def text(self) -> bytes:
         """The text format 0.0.4, where distributions are `<name>_bucket`, untyped."""
-        made: bytes = generate_text(self._registry(text=True))
-        return made
+        generate: Any = generate_text
+        return cast(bytes, generate(self._registry(text=True)))
 
     def openmetrics(self) -> bytes:
         """OpenMetrics 1.0."""
-        made: bytes = generate_openmetrics(self._registry(text=False))
-        return made
+        generate: Any = generate_openmetrics
+        return cast(bytes, generate(self._registry(text=False)))
 
     def metrics(self, *, text: bool) -> list[Metric]:
         """Every family that has a sample, in the order of the catalogue."""

@@ -1,0 +1,118 @@
+"""An exporter without Help Scout: its store filled with as many series as asked for, and served.
+
+Prints the URL once it listens. `--poll N` lets N threads go through parse, store and map at full
+speed on published-like answers meanwhile; `--every S` changes one report each S seconds.
+"""
+
+import argparse
+import json
+import random
+import sys
+import threading
+import time
+
+from exporter import daemon, web
+from exporter.exposition import Exposition, Renderer
+from exporter.helpscout.wire import parse_report
+from exporter.reports import Mailbox, ReportKey
+from exporter.settings import WebSettings
+from exporter.store import Store
+from exporter.telemetry import Telemetry
+
+SERIES_PER_REPORT = 48
+
+
+def answer(chance: random.Random) -> bytes:
+    """Return a body as Help Scout would send it, all ranges there."""
+    ranges = {"responseTime": 10, "firstResponseTime": 10, "handleTime": 5, "repliesToResolve": 5}
+    document: dict[str, object] = {
+        "filterTags": [{"id": number, "name": f"tag-{number}"} for number in range(20)],
+        "current": {
+            "startDate": "2026-01-01T00:00:00Z",
+            "endDate": "2026-01-31T23:59:59Z",
+            "totalConversations": chance.randrange(1, 500),
+            "resolutionTime": chance.uniform(100, 500_000),
+            "repliesToResolve": chance.uniform(1, 4),
+            "responseTime": chance.randrange(100, 100_000),
+            "firstResponseTime": chance.randrange(100, 100_000),
+            "resolved": 200,
+            "resolvedOnFirstReply": chance.randrange(1, 100),
+            "closed": chance.randrange(1, 500),
+            "repliesSent": chance.randrange(1, 900),
+            "handleTime": chance.randrange(10, 900),
+            "percentResolvedOnFirstReply": 40.77,
+        },
+    }
+    for name, number in ranges.items():
+        document[name] = {
+            "count": 200,
+            "previousCount": 0,
+            "ranges": [
+                {
+                    "id": at + 1,
+                    "count": chance.randrange(0, 90),
+                    "previousCount": 0,
+                    "percent": 9.26,
+                    "previousPercent": 0.0,
+                    **({"resolutionTime": chance.uniform(1, 9e5)} if number == 5 else {}),
+                }
+                for at in range(number)
+            ],
+        }
+    return json.dumps(document).encode()
+
+
+def fill(store: Store, reports: int) -> list[ReportKey]:
+    """Schedule and answer so many reports; return their keys."""
+    chance = random.Random(1)
+    bodies = [answer(chance) for _ in range(50)]
+    store.set_accounts(["acme"])
+    cuts = [(t, w) for t in ("all", "email", "chat", "phone") for w in ("24h", "7d", "30d")]
+    boxes = -(-reports // len(cuts))
+    mailboxes = [Mailbox(n, f"Mailbox number {n}", "s", "m@acme.com") for n in range(1, boxes + 1)]
+    keys = [
+        ReportKey("acme", str(box.id), type_, window, False, "")
+        for box in mailboxes
+        for type_, window in cuts
+    ][:reports]
+    store.set_mailboxes("acme", mailboxes)
+    store.schedule("acme", keys)
+    for number, key in enumerate(keys):
+        store.succeeded(key, parse_report(bodies[number % len(bodies)], compare=False))
+    return keys
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--series", type=int, default=100_000)
+    arguments.add_argument("--poll", type=int, default=0)
+    arguments.add_argument("--every", type=float, default=0.0)
+    options = arguments.parse_args()
+    store, telemetry = Store(), Telemetry()
+    keys = fill(store, max(1, options.series // SERIES_PER_REPORT))
+    exposition = Exposition(store, telemetry, Renderer((), ()))
+    settings = WebSettings("127.0.0.1", 0, "/metrics", None, False)
+    backend = web.Backend(exposition, lambda: "", lambda: True, lambda: True, tuple)
+    server = web.Server(settings, web.application(settings, backend))
+    stopping = threading.Event()
+    threading.Thread(target=exposition.run, args=(stopping,), daemon=True).start()
+    server.start()
+    chance = random.Random(2)
+    body = answer(chance)
+
+    def poll(pause: float) -> None:
+        while not stopping.wait(pause) if pause else True:
+            store.succeeded(chance.choice(keys), parse_report(body, compare=False))
+
+    for _ in range(options.poll):
+        threading.Thread(target=poll, args=(0.0,), daemon=True).start()
+    if options.every:
+        threading.Thread(target=poll, args=(options.every,), daemon=True).start()
+    print(server.url, flush=True)
+    sys.stdin.read()
+    stopping.set()
+
+
+if __name__ == "__main__":
+    _ = daemon, time
+    main()
