@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from exporter.web import Backend, Server, application
 
 _READY_ANYWAY_SECONDS: Final = 30.0
 _ROUND_LOOK_SECONDS: Final = 0.05
+_PROGRESS_SECONDS: Final = 10.0
 
 
 class Exporter:
@@ -176,12 +178,20 @@ def one_round(
     """Ask every report once; return the text exposition and whether all of them came.
 
     An account whose login or mailbox list fails ends its part at once. KeyboardInterrupt passes.
+    The state file is left alone: what it knows would not be asked, and a daemon may be using it.
     """
-    exporter = Exporter(configuration, now=now, process_metrics=False)
+    exporter = Exporter(replace(configuration, state_file=None), now=now, process_metrics=False)
+    log: Any = structlog.get_logger()
     exporter.poller.start()
     try:
+        tell_at = time.monotonic() + _PROGRESS_SECONDS
         while not exporter.poller.first_round_done:
             time.sleep(_ROUND_LOOK_SECONDS)
+            if time.monotonic() >= tell_at:
+                tell_at += _PROGRESS_SECONDS
+                entries = exporter.store.snapshot().entries.values()
+                asked = sum(entry.success is not None for entry in entries)
+                log.info("round under way", asked=asked, reports=len(entries))
     finally:
         exporter.stop()
     exporter.exposition.assemble()

@@ -5,6 +5,7 @@ instruments are the client library's; names and labels are the contract of desig
 """
 
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -170,5 +171,31 @@ class Telemetry:
         self.report_interval = gauge("report_interval_seconds")
         self.stretch = gauge("schedule_stretch_ratio")
         self.lag = gauge("schedule_lag_seconds")
+        self._per_account = (
+            self.api_requests,
+            self.api_request_duration,
+            self.api_retries,
+            self.rate_limit,
+            self.rate_limit_remaining,
+            self.rate_budget,
+            self.throttled,
+            self.reports,
+            self.report_interval,
+            self.stretch,
+            self.lag,
+        )
         self.shard_index = gauge("shard_index")
         self.shards = gauge("shards")
+
+    def forget(self, account: str) -> None:
+        """Remove every series of an account that is no longer configured."""
+        for instrument in self._per_account:
+            instrument.remove_by_labels({"account": account})
+
+    def set_windows(self, account: str, windows: Iterable[tuple[str, int, float]]) -> None:
+        """Export exactly these windows of an account: label, reports, interval in seconds."""
+        for instrument in (self.reports, self.report_interval):
+            instrument.remove_by_labels({"account": account})
+        for window, number, interval in windows:
+            self.reports.labels(account, window).set(number)
+            self.report_interval.labels(account, window).set(interval)

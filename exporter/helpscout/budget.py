@@ -128,12 +128,14 @@ class Budget:
         self._tokens = 1.0
         self._filled_at = clock()
         self._closed_until = float("-inf")
+        telemetry.throttled.labels(account)  # there from the start: a rate() needs its zero
         self._publish(self._allowed(clock()))
 
     @property
     def planned_per_minute(self) -> float:
-        """Calls a minute that are ours while nobody else is at work: what a plan is made for."""
-        return self._limit * self._share
+        """Calls a minute that are ours, a passing 429 aside: what a plan is made for."""
+        with self._lock:
+            return self._ours(self._clock())
 
     @property
     def per_minute(self) -> float:
@@ -185,6 +187,11 @@ class Budget:
                 self._telemetry.rate_limit_remaining.labels(self._account).set(remaining)
             self._publish(self._allowed(now))
 
+    def publish(self) -> None:
+        """Bring the budget's metrics up to date: it changes also while nothing is asked."""
+        with self._lock:
+            self._publish(self._allowed(self._clock()))
+
     def close(self, seconds: float | None) -> None:
         """Let no call of this account go out for so long: the service said 429.
 
@@ -196,12 +203,14 @@ class Budget:
             if seconds is not None and wait <= _MINUTE:
                 self._others.minute_begins(self._closed_until)
 
+    def _ours(self, now: float) -> float:
+        share = self._limit * self._share
+        room = self._limit * (1 - _MARGIN) - self._others.at_most(now)
+        return max(min(share, room), share * _LEAST_SHARE)
+
     def _allowed(self, now: float) -> float:
-        limit = self._limit
-        room = limit * (1 - _MARGIN) - self._others.at_most(now)
-        ours = max(min(limit * self._share, room), limit * self._share * _LEAST_SHARE)
         recovered = (now - self._closed_until) / _RECOVERY_SECONDS
-        return ours * min(1.0, _REDUCED + (1 - _REDUCED) * max(recovered, 0.0))
+        return self._ours(now) * min(1.0, _REDUCED + (1 - _REDUCED) * max(recovered, 0.0))
 
     def _is_short(self, now: float) -> bool:
         """Whether what is left of this minute belongs to the others, by what they usually take."""

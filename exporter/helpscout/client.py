@@ -71,6 +71,8 @@ class Client:
     ) -> None:
         self._account, self._budget, self._telemetry = account, budget, telemetry
         self._clock, self._now = clock, now
+        self.skew_seconds = 0.0
+        """By how much our clock was ahead of the service's when the mailboxes were last listed."""
         self._dialect = v1 if account.api == "v1" else v2
         self._transport = Transport(
             account.base_url, account.concurrency, account.timeout.total_seconds()
@@ -190,6 +192,8 @@ class Client:
             _number(answer.headers.get("X-RateLimit-Limit-Minute")),
             _number(answer.headers.get("X-RateLimit-Remaining-Minute")),
         )
+        if endpoint == "mailboxes" and (date := _http_date(answer.headers.get("Date"))):
+            self.skew_seconds = (self._now() - date).total_seconds()
         if answer.status != 200:
             self._refuse(answer, _secrets(auth, data))
         _check_content(answer)

@@ -145,6 +145,7 @@ class AccountPoller:
     def tick(self, now: float) -> None:
         """Bring status and self-metrics up to date; about once a second."""
         self._telemetry.lag.labels(self.account.name).set(self._schedule.lag(now))
+        self._budget.publish()
         self._refit()
         self._judge(now)
 
@@ -158,6 +159,7 @@ class AccountPoller:
         self._health.discovery(None)
         self._locked_out = None
         self._journal.mailboxes(self._mailboxes, mailboxes)
+        self._journal.clock_skew(self.client.skew_seconds)
         self._journal.round_ended(self._schedule.lag(now), self._budget.per_minute)
         self._mailboxes = mailboxes
         self._remember()
@@ -249,12 +251,14 @@ class AccountPoller:
             return
         self._journal.stretched(before, self._schedule.stretch, self._budget.planned_per_minute)
         self._telemetry.stretch.labels(name).set(self._schedule.stretch)
-        for window, number in self._schedule.windows():
-            interval = self._schedule.interval(window)
-            self._telemetry.reports.labels(name, window.text).set(number)
-            self._telemetry.report_interval.labels(name, window.text).set(interval)
+        windows = [
+            (window.text, number, self._schedule.interval(window))
+            for window, number in self._schedule.windows()
+        ]
+        self._telemetry.set_windows(name, windows)
+        for window, _, interval in windows:
             lifetime = max(MIN_LIFETIME_SECONDS, self._stale_after * interval)
-            self._store.set_lifetime(name, window.text, lifetime)
+            self._store.set_lifetime(name, window, lifetime)
 
     def _give_up(self, request: ReportRequest, error: HelpScoutError, asked_at: float) -> None:
         key = request.key

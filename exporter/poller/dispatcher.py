@@ -83,6 +83,8 @@ class Poller:
         threads = [*self._workers, *([self._dispatcher] if self._dispatcher.ident else [])]
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
+        if not self._dispatcher.is_alive():
+            self._take_in(0)  # what came in the last moment is not lost
         for poller in self._accounts.values():
             poller.client.close()
         return not any(thread.is_alive() for thread in threads)
@@ -115,8 +117,22 @@ class Poller:
 
     @property
     def first_round_done(self) -> bool:
-        """Whether every report has been asked at least once."""
-        return self._configured and all(p.first_round_done for p in list(self._accounts.values()))
+        """Whether every report has been asked at least once.
+
+        The dispatcher looks, between two outcomes: in the middle of one, an account whose plan is
+        still being made looks as if there were nothing to ask.
+        """
+        if not self._dispatcher.is_alive():
+            return self._is_first_round_done()
+        found: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._outcomes.put(lambda: found.put(self._is_first_round_done()))
+        try:
+            return found.get(timeout=STOP_SECONDS)
+        except queue.Empty:
+            return False
+
+    def _is_first_round_done(self) -> bool:
+        return self._configured and all(p.first_round_done for p in self._accounts.values())
 
     def _configure(
         self, accounts: tuple[Account, ...], selection: Selection, stale_after: float
@@ -136,6 +152,8 @@ class Poller:
         for poller in before.values():
             if after.get(poller.account.name) is not poller:
                 poller.client.close()
+            if poller.account.name not in after:
+                self._telemetry.forget(poller.account.name)
         needed = min(sum(account.concurrency for account in accounts), _MAX_WORKERS)
         while len(self._workers) < needed:
             worker = threading.Thread(

@@ -5,13 +5,17 @@ Failures that befall the account as a whole are one matter; others are one matte
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from exporter.health import ACCOUNT_WIDE, AccountStatus
 from exporter.helpscout.errors import HelpScoutError
 from exporter.reports import Mailbox, ReportKey
+
+_SKEW_SECONDS: Final = 60.0
+_STRETCHED: Final = 1.02
+"""A factor that is worth a line; below it a limit that wavers a little would make one each time."""
 
 Matter = tuple[str, str]
 """A reason, and the id of the mailbox it concerns, empty for the account as a whole."""
@@ -25,6 +29,7 @@ class Journal:
         self._clock = clock
         self._matters: dict[ReportKey, Matter] = {}
         self._discovery_reason: str | None = None
+        self._skewed = False
         self._asked = self._failed = 0
         self._since = clock()
 
@@ -85,6 +90,18 @@ class Journal:
             if mailbox.id not in listed:
                 self._log.info("mailbox gone", mailbox=mailbox.name, mailbox_id=mailbox.id)
 
+    def clock_skew(self, seconds: float) -> None:
+        """Our clock against the service's: windows end at ours, so it had better be right."""
+        skewed = abs(seconds) >= _SKEW_SECONDS
+        if skewed and not self._skewed:
+            self._log.warning(
+                "this machine's clock differs from Help Scout's: windows end at the wrong time",
+                seconds=round(seconds),
+            )
+        elif self._skewed and not skewed:
+            self._log.info("this machine's clock is right again")
+        self._skewed = skewed
+
     def discovery_failed(self, error: HelpScoutError, next_try: float) -> None:
         """Login or the mailbox list failed; told when the reason is a new one."""
         if error.reason != self._discovery_reason:
@@ -102,17 +119,19 @@ class Journal:
             self._log.error("account does not work", problems=problems)
         elif now.problems - before.problems:
             self._log.warning("account has a problem", problems=problems)
+        elif now.up and before.problems and not now.problems:
+            self._log.info("account has no problem any more")
 
     def stretched(self, before: float, now: float, budget_per_minute: float) -> None:
         """The factor that fits the plan into the budget changed: told as it comes and goes."""
-        if now > 1 >= before:
+        if now > _STRETCHED >= before:
             self._log.warning(
                 "the plan does not fit the budget: every interval is stretched",
                 factor=round(now, 2),
                 budget_per_minute=round(budget_per_minute, 1),
                 hint="see helpscout-exporter plan",
             )
-        elif before > 1 >= now:
+        elif before > _STRETCHED >= now:
             self._log.info("the plan fits the budget again")
 
     def round_ended(self, lag: float, budget_per_minute: float) -> None:

@@ -452,3 +452,32 @@ def test_a_changed_question_is_not_shown_the_old_answer(tmp_path: Path) -> None:
     known = {k.segment for k, e in second.store.snapshot().entries.items() if e.report is not None}
     assert known == {""}
     second.state.close()
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(59, 0), (-59, 0), (61, 1), (-3_600, 1)])
+def test_a_clock_that_is_wrong_is_told_once(log: LogCapture, seconds: float, told: int) -> None:
+    world = World()
+    world.poller.client.skew_seconds = seconds
+    world.discover()
+    world.now += 600
+    world.answer_all()
+    world.discover()
+    assert sum("clock differs" in line for line in lines(log)) == told
+    world.poller.client.skew_seconds = 0
+    world.now += 600
+    world.answer_all()
+    world.discover()
+    assert sum("clock is right" in line for line in lines(log)) == told
+
+
+def test_a_window_that_is_dropped_leaves_the_exporters_own_metrics(log: LogCapture) -> None:
+    world = World()
+    world.discover()
+    assert world.metric("reports", window="30d") == 2
+    world.poller.configure(replace(SELECTION, windows=(DAY,)), 3)
+    assert world.metric("reports", window="30d") is None
+    assert world.metric("report_interval_seconds", window="30d") is None
+    assert world.metric("reports", window="24h") == 2
+    world.telemetry.forget("acme")
+    assert world.metric("reports", window="24h") is None
+    assert world.metric("rate_limit_per_minute") is None
