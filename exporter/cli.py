@@ -20,6 +20,8 @@ import typer
 from requests.exceptions import RequestException
 
 from exporter import __version__, logs, planning
+from exporter.backfill import BackfillError, task
+from exporter.backfill import backfill as fill_past
 from exporter.daemon import Daemon, check_account, known_mailboxes, one_round
 from exporter.durations import parse_duration
 from exporter.helpscout.errors import HelpScoutError
@@ -30,6 +32,12 @@ from exporter.web import CannotListen
 _HEALTHCHECK_SECONDS: Final = 5
 _ASSUMED_MAILBOXES: Final = 10
 _DEMO_LIMIT: Final = 12_000
+_DEMO_SLA: Final = """[
+  {name: first-reply-8h, statistic: first_response_time, target: 8h, objective: 0.75},
+  {name: reply-12h, statistic: response_time, target: 12h, objective: 0.8},
+  {name: handle-10m, statistic: handle_time, target: 10m, objective: 0.8},
+  {name: two-replies, statistic: replies_to_resolve, target: 2, objective: 0.75},
+]"""
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -96,6 +104,7 @@ def demo(listen: Listen = None) -> None:
             "HELPSCOUT_ACCOUNTS__0__NAME": "demo",
             "HELPSCOUT_ACCOUNTS__0__CONCURRENCY": "8",
             "HELPSCOUT_COMPARE": "true",
+            "HELPSCOUT_SLA": _DEMO_SLA,
         }
         kept = ("HELPSCOUT_WEB__", "HELPSCOUT_LOG__")
         environ |= {k: v for k, v in os.environ.items() if k.startswith(kept)}
@@ -237,6 +246,45 @@ def once(
 
 
 @app.command()
+def backfill(
+    start: Annotated[str, typer.Option("--from", metavar="T", help="The first instant, in UTC.")],
+    end: Annotated[str, typer.Option("--to", metavar="T", help="The last instant, in UTC.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="The OpenMetrics file to write.")],
+    step: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="From report to report; default: a window's interval, at least range/24.",
+        ),
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(metavar="SHARE", help="Part of the account's limit to use, up to 1.")
+    ] = 0.2,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A label that the live scrape adds, like job."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would cost; ask no report.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Write reports of the past as OpenMetrics, for promtool; Ctrl-C and go on any time."""
+    configuration = _loaded(lambda: load(config, os.environ))
+    wanted = task(
+        _checked("--from", _instant, start),
+        _checked("--to", _instant, end),
+        None if step is None else _checked("--step", parse_duration, step),
+        label or (),
+        budget,
+        output,
+        dry_run,
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    fill_past(configuration, wanted, typer.echo if dry_run else _note)
+
+
+@app.command()
 def healthcheck(
     url: Annotated[
         str | None, typer.Option(help="What to ask; default: the configured listener.")
@@ -273,6 +321,9 @@ def main() -> int:
     except (ConfigurationError, _WrongUsage) as error:
         _note(str(error))
         return 2
+    except BackfillError as error:
+        _note(str(error))
+        return error.exit_code
     except (_Failed, CannotListen) as error:
         _note(str(error))
         return 1

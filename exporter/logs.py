@@ -51,10 +51,17 @@ def _escape_controls(
     _logger: Any, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     for key, value in event.items():
-        if isinstance(value, str) and not value.isprintable():
-            # A traceback has lines of its own; renderers of one line a record escape them.
-            kept = "\n" if key == "exception" else ""
-            event[key] = "".join(
-                c if c.isprintable() or c in kept else repr(c)[1:-1] for c in value
-            )
+        if key == "exception":
+            # A traceback has lines of its own: set off, none of them passes for a record's.
+            event[key] = "\n    ".join(map(_printable, str(value).split("\n")))
+        else:
+            event[key] = _printable(value)
     return event
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_printable(each) for each in value]
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in value)

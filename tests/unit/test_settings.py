@@ -322,7 +322,7 @@ def test_a_long_value_is_cut_and_a_hostile_key_stays_on_one_line(write: Write) -
     assert second == f"{path}: a\\nb\\x1b[31m: unknown key"
 
 
-@pytest.mark.parametrize("key", ["_env_file", "_cli_parse_args", "overlay", "self", "model_config"])
+@pytest.mark.parametrize("key", ["_env_file", "_cli_parse_args", "source", "self", "model_config"])
 def test_no_key_reaches_the_library_behind_the_schema(key: str, write: Write) -> None:
     path = write(f"{ACCOUNT}{key}: true\n")
     assert [m.split(", did")[0] for m in refusals(path)] == [f"{path}: {key}: unknown key"]

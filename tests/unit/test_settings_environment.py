@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from exporter.helpscout.account import Secret
-from exporter.overlay import variable
 from exporter.reports import Window
 from exporter.selection import Segment, Shard
-from exporter.settings import Configuration, ConfigurationError, leaves, load
+from exporter.settings import Configuration, ConfigurationError, leaves, load, variable
 
 ACCOUNT = {"HELPSCOUT_CLIENT_ID": "abc", "HELPSCOUT_CLIENT_SECRET": "hunter2"}
 Write = Callable[[str], Path]
@@ -159,12 +158,12 @@ def test_without_any_the_way_to_start_is_told() -> None:
         ),
         (
             {"HELPSCOUT_CLIENT_SECRET": "s", "HELPSCOUT_CLIENT_ID": ""},
-            "HELPSCOUT_CLIENT_ID: is missing: v2 needs it beside client_secret",
+            "HELPSCOUT_CLIENT_ID: is missing: v2 needs it",
         ),
         ({"HELPSCOUT_API": "v1"}, "HELPSCOUT_API_KEY: is missing: v1 needs it, or api_key_file"),
         (
             ACCOUNT | {"HELPSCOUT_API_KEY": "k"},
-            "HELPSCOUT_API_KEY: client_id is set too: an account is either v1 (api_key) or v2",
+            "HELPSCOUT_API_KEY: is not for v2, which takes client_id and client_secret",
         ),
         (
             ACCOUNT | {"HELPSCOUT_CLIENT_SECRET_FILE": "f"},
@@ -228,8 +227,8 @@ def test_without_any_the_way_to_start_is_told() -> None:
             'HELPSCOUT_STALE_AFTER: "1e3" is not a number from 1',
         ),
         (
-            {"HELPSCOUT_API": "v2"},
-            "HELPSCOUT_CLIENT_ID: is missing: v2 needs it, and client_secret",
+            {"HELPSCOUT_API": "v2", "HELPSCOUT_CLIENT_SECRET_FILE": "f"},
+            "HELPSCOUT_CLIENT_ID: is missing: v2 needs it",
         ),
         (
             ACCOUNT | {"HELPSCOUT_STATE_FILE": "\udcff"},

@@ -87,6 +87,7 @@ def test_a_secret_in_a_variable_is_never_shown(secret: str, key: str, wrong: boo
         "accounts: [{client_id: a, client_secret: b, base_url: 'https://u:hunter2@h.example'}]",
         "accounts: [{client_id: a, client_secret: b, base_url: 'http://u:hunter2@h.example'}]",
         "accounts: [{client_id: a, client_secret: b, base_url: 'https://u:hunter2@h:x/?a'}]",
+        'accounts: [{client_id: a, client_secret: b, base_url: "https://u:hunter2@h\\t"}]',
         "%hunter2: x\n",
         "accounts:\n  - client_id: a\n    client_secret: hunter2: hunter2\n",
         "accounts:\n  - client_id: a\n  client_secret: hunter2\n",
