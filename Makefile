@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit docs lock clean debian-packages
+.PHONY: help install demo test lint types layers unit docs bench lock clean debian-packages
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ debian-packages:  # what the system tests start for real: see scripts/debian-pac
 
 docs: $(VENV)/.dev-ready  ## writes the generated pages anew
 	$(BIN)/python -m scripts.generate_docs
+
+bench: $(VENV)/.dev-ready  ## measures beside peers, writes benchmarks/RESULTS.md (a quarter of an hour)
+	@scripts/debian-packages prometheus-pushgateway:prometheus-pushgateway nginx:nginx-light
+	$(BIN)/python -m benchmarks.scrape
+	$(BIN)/python -m benchmarks.poll
 
 lock:  ## pins every dependency anew (versions and hashes, no index address)
 	scripts/lock

@@ -9,9 +9,8 @@ import json
 import random
 import sys
 import threading
-import time
 
-from exporter import daemon, web
+from exporter import web
 from exporter.exposition import Exposition, Renderer
 from exporter.helpscout.wire import parse_report
 from exporter.reports import Mailbox, ReportKey
@@ -114,5 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    _ = daemon, time
     main()

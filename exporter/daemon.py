@@ -107,6 +107,12 @@ class Daemon:
     """The exporter with its listener and its signals. `load` reads the configuration anew."""
 
     def __init__(self, configuration: Configuration, load: Callable[[], Configuration]) -> None:
+        """Raises ConfigurationError for what would have to be served and cannot be yet."""
+        if configuration.web.config_file is not None:
+            # Served in the clear, what was meant to be behind TLS and a password would lie open.
+            raise ConfigurationError(
+                ["web.config_file: TLS and basic auth are not there yet; put a proxy in front"]
+            )
         self._load = load
         self._log: Any = structlog.get_logger()
         self._reloading = threading.Lock()

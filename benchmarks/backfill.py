@@ -1,0 +1,323 @@
+"""Backfill: pace against the bound its budget sets, CPU and memory beside a plain loop, a year.
+
+The plain loop asks the same reports of the same simulator with `requests` and writes them with the
+client library's own OpenMetrics writer. Every figure comes from a process of its own.
+
+    python -m benchmarks.backfill [pace] [loop] [year] [promtool]
+"""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from benchmarks.results import machine, table, write
+from exporter.backfill.grid import Grid
+from exporter.backfill.journal import Journal
+from exporter.backfill.series import Book
+from exporter.backfill.writer import exposition
+from exporter.exposition import Renderer
+from exporter.reports import ProductivityReport, ReportKey, Statistics, Window
+
+HEADING = "Backfill"
+UNLIMITED = 6_000_000
+CONFIG = """
+mailboxes: {all: false}
+types: [email, chat, phone]
+windows: [24h, 7d]
+log: {level: warning}
+"""
+RANGE = ("--from", "2026-03-01", "--to", "2026-05-29", "--step", "1d")
+KEYS = 4 * 3 * 2
+
+
+@contextmanager
+def simulator(limit: int) -> Iterator[str]:
+    """Start one of four mailboxes; yield its address."""
+    command = [sys.executable, "-m", "exporter", "simulate", "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [*command, "--mailboxes", "4", "--rate-limit", str(limit)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    yield re.findall(rb"(http://\S+)/v1", process.stdout.readline())[0].decode()
+    process.terminate()
+    process.wait()
+
+
+def backfill(url: str, folder: Path, *arguments: str, range_: tuple[str, ...] = RANGE) -> None:
+    """Run the command as a user would, until it has written its file."""
+    (folder / "config.yml").write_text(CONFIG)
+    environ = {name: text for name, text in os.environ.items() if "HELPSCOUT" not in name} | {
+        "HELPSCOUT_BASE_URL": f"{url}/v2",
+        "HELPSCOUT_CLIENT_ID": "demo-1",
+        "HELPSCOUT_CLIENT_SECRET": "secret-1",
+    }
+    files = ("--config", str(folder / "config.yml"), "--output", str(folder / "helpscout.om"))
+    subprocess.run(
+        [sys.executable, "-m", "exporter", "backfill", *files, *range_, *arguments],
+        env=environ,
+        check=True,
+    )
+
+
+def answered(url: str) -> int:
+    """Return how many reports the simulator has answered."""
+    calls = requests.get(f"{url}/_stats", timeout=10).json()["accounts"].get("1", {})
+    return int(calls.get("calls", {}).get("report", {}).get("200", 0))
+
+
+# --- pace ---------------------------------------------------------------------------------------
+
+
+def pace(limit: int, days: int) -> tuple[str, ...]:
+    """Measure the time from the first to the last report against what the budget allows."""
+    last = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=days - 1)
+    range_ = ("--from", "2026-03-01", "--to", f"{last:%Y-%m-%d}", "--step", "1d")
+    with simulator(limit) as url, tempfile.TemporaryDirectory() as name:
+        child = os.fork()
+        if child == 0:
+            backfill(url, Path(name), "--budget", "0.2", range_=range_)
+            os._exit(0)
+        while (before := answered(url)) < 1:
+            time.sleep(0.005)
+        began = time.monotonic()
+        while (now := answered(url)) < days * KEYS:
+            time.sleep(0.02)
+        rate = (now - before) / (time.monotonic() - began)
+        os.waitpid(child, 0)
+    bound = limit * 0.2 / 60
+    return f"{limit}/min x 0.2", f"{bound:.2f}", f"{rate:.2f}", f"{rate / bound:.1%}"
+
+
+# --- beside a plain loop --------------------------------------------------------------------------
+
+
+def plain_loop(url: str, output: Path) -> None:
+    """Ask and write as one would without this exporter."""
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
+    from prometheus_client.openmetrics.exposition import generate_latest
+
+    figures = "responseTime firstResponseTime handleTime resolutionTime repliesToResolve".split()
+    figures += "totalConversations resolved resolvedOnFirstReply closed repliesSent".split()
+    shapes = "responseTime firstResponseTime handleTime repliesToResolve".split()
+    edges = {"responseTime": (900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800)}
+    edges |= {"firstResponseTime": edges["responseTime"], "handleTime": (60, 120, 300, 600)}
+    edges["repliesToResolve"] = (1, 2, 3, 4)
+    metrics = {name: Metric(f"plain_{name}", "A figure", "gauge") for name in figures}
+    buckets = {name: Metric(f"plain_{name}_dist", "x", "gaugehistogram") for name in shapes}
+    ratio = Metric("plain_first_reply_ratio", "x", "gauge")
+    by_replies = Metric("plain_by_replies", "x", "gauge")
+    session = requests.Session()
+    form = {"grant_type": "client_credentials", "client_id": "demo-1", "client_secret": "secret-1"}
+    token = session.post(f"{url}/v2/oauth2/token", data=form).json()["access_token"]
+    session.headers["Authorization"] = f"Bearer {token}"
+    boxes = session.get(f"{url}/v2/mailboxes").json()["_embedded"]["mailboxes"]
+    first = datetime(2026, 3, 1, tzinfo=UTC)
+    for box in boxes:
+        for type_ in ("email", "chat", "phone"):
+            for window, days in (("24h", 1), ("7d", 7)):
+                labels = {"mailbox": box["name"], "mailbox_id": str(box["id"]), "type": type_}
+                labels |= {"window": window, "account": "default", "office_hours": "false"}
+                labels |= {"segment": "", "job": "helpscout", "instance": "exporter:9877"}
+                for day in range(90):
+                    end = first + timedelta(days=day)
+                    start = end - timedelta(days=days) + timedelta(seconds=1)
+                    report = session.get(
+                        f"{url}/v2/reports/productivity",
+                        params={
+                            "start": f"{start:%Y-%m-%dT%H:%M:%SZ}",
+                            "end": f"{end:%Y-%m-%dT%H:%M:%SZ}",
+                            "mailboxes": box["id"],
+                            "types": type_,
+                            "officeHours": "false",
+                        },
+                    ).json()
+                    at, current = end.timestamp(), report["current"]
+                    for name, metric in metrics.items():
+                        if current.get(name) is not None:
+                            metric.add_sample(metric.name, labels, current[name], at)
+                    if current.get("resolved"):
+                        share = current["resolvedOnFirstReply"] / current["resolved"]
+                        ratio.add_sample(ratio.name, labels, share, at)
+                    for name, metric in buckets.items():
+                        ranges = report[name]["ranges"]
+                        counts: dict[int, Any] = {part["id"]: part["count"] for part in ranges}
+                        total = 0
+                        for number, edge in enumerate((*edges[name], "+Inf"), 1):
+                            total += counts.get(number, 0)
+                            le = edge if edge == "+Inf" else str(float(edge))
+                            metric.add_sample(
+                                f"{metric.name}_bucket", {**labels, "le": le}, total, at
+                            )
+                    for part in report["repliesToResolve"]["ranges"]:
+                        if part.get("resolutionTime"):
+                            with_replies = {**labels, "replies": str(part["id"])}
+                            value = part["resolutionTime"]
+                            by_replies.add_sample(by_replies.name, with_replies, value, at)
+
+    class Everything:
+        def collect(self) -> Iterator[Metric]:
+            yield from (*metrics.values(), *buckets.values(), ratio, by_replies)
+
+    registry = CollectorRegistry()
+    registry.register(Everything())  # type: ignore[arg-type]
+    output.write_bytes(generate_latest(registry))  # type: ignore[no-untyped-call]
+
+
+def measured(work: Any) -> tuple[float, float]:
+    """Run `work` in a process of its own; return its CPU seconds and its peak in MB.
+
+    Both are of the process that works, be it the child or what it started.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        work()
+        own, started = (
+            resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
+        peak = started.ru_maxrss or own.ru_maxrss
+        cpu = started.ru_utime + started.ru_stime
+        cpu = cpu or own.ru_utime + own.ru_stime
+        os.write(writing, f"{cpu} {peak / 1024}".encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    cpu_text, peak_text = os.read(reading, 100).decode().split()
+    os.close(reading)
+    return float(cpu_text), float(peak_text)
+
+
+def beside_the_loop() -> list[tuple[str, ...]]:
+    """Ask and write 90 days of 24 keys, both ways."""
+    rows = []
+    with simulator(UNLIMITED) as url, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        loop = [sys.executable, "-c"]
+        code = "import sys, pathlib; from benchmarks.backfill import plain_loop;"
+        code += "plain_loop(sys.argv[1], pathlib.Path(sys.argv[2]))"
+        ways = {
+            "backfill": lambda: backfill(url, folder, "--budget", "1"),
+            "plain requests loop": lambda: subprocess.run(
+                [*loop, code, url, str(folder / "plain.om")], check=True
+            ),
+        }
+        for way, work in ways.items():
+            output = folder / ("plain.om" if "plain" in way else "helpscout.om")
+            cpu, peak = measured(work)
+            lines = output.read_bytes().split(b"\n")
+            samples = sum(not line.startswith(b"#") for line in lines) - 1
+            each = 100_000 / samples
+            rows.append(
+                (way, f"{samples}", f"{cpu:.1f} s", f"{cpu * each:.1f} s", f"{peak:.0f} MB")
+            )
+    return rows
+
+
+# --- a year of fifty mailboxes --------------------------------------------------------------------
+
+
+def year() -> None:
+    """Write a year of 50 mailboxes, 4 types, 3 windows, a step a day, and say what it took."""
+    with tempfile.TemporaryDirectory() as name:
+        grid = Grid(1_735_776_000, 1_735_776_000 + 364 * 86_400, 86_400)
+        renderer = Renderer((), (Window("24h", timedelta(days=1), timedelta(minutes=5)),))
+        book = Book(renderer, lambda key: key.mailbox_id, [("job", "helpscout")], compare=False)
+        journal = Journal(Path(name) / "journal", {}, 0)
+        keys = [
+            ReportKey("acme", box, type_, window, False, "")
+            for box in ("all", *map(str, range(1000, 1050)))
+            for type_ in ("all", "email", "chat", "phone")
+            for window in ("24h", "7d", "30d")
+        ]
+        everything = b" ".join([b"3456.789"] * sum(1 for _ in book.series(keys[0])))
+        assert book.figures(keys[0], ProductivityReport(Statistics(1)))
+        for key in keys:
+            for at in grid:
+                journal.keep(key, at, everything)
+        began, cpu = time.monotonic(), time.process_time()
+        size = samples = 0
+        with Path(os.devnull).open("wb") as nowhere:
+            for line in exposition(keys, book, journal, (), grid):
+                size += nowhere.write(line)
+                samples += 1
+        seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        kept = (Path(name) / "journal").stat().st_size
+    print(f"{samples} {size / 1e9:.2f} {kept / 1e6:.0f} {seconds:.0f} {cpu:.0f} {peak:.0f}")
+
+
+def a_year() -> tuple[str, ...]:
+    """Run that in a process of its own that has all of the program in memory."""
+    code = "import exporter.cli; from benchmarks.backfill import year; year()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    samples, size, kept, _, cpu, peak = done.stdout.split()
+    return f"{int(samples):,}", f"{size} GB", f"{kept} MB", f"{cpu} s", f"{peak} MB"
+
+
+def promtool() -> tuple[str, ...]:
+    """Compare what the command says promtool will need with what it takes."""
+    with simulator(UNLIMITED) as url, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        backfill(url, folder, "--budget", "1")
+        text = (folder / "helpscout.om").read_bytes()
+        series = len({line.rsplit(b" ", 2)[0] for line in text.split(b"\n") if line[:1] == b"h"})
+        command = ("promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet")
+        process = subprocess.Popen(
+            [*command, "--max-block-duration=744h", folder / "helpscout.om", folder / "blocks"],
+            stdout=subprocess.DEVNULL,
+        )
+        peak = 0
+        while process.poll() is None:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            found = re.search(r"RssAnon:\s+(\d+)", status)
+            peak = max(peak, int(found[1]) if found else 0)
+            time.sleep(0.01)
+    return f"{series}", f"{(64e6 + 6000 * series) / 1e6:.0f} MB", f"{peak / 1024:.0f} MB"
+
+
+def main(wanted: list[str]) -> None:
+    """Measure and write the section."""
+    every = not wanted
+    parts = [machine("requests", "prometheus-client")]
+    if every or "pace" in wanted:
+        rows = [pace(400, 5), pace(6000, 60)]
+        titles = ("limit and budget", "bound, reports/s", "reports/s", "of the bound")
+        parts.append(table(titles, rows) + "\nTarget: at least 97 % of the bound.")
+    if every or "loop" in wanted:
+        titles = ("way", "samples", "CPU", "CPU per 100,000 samples", "peak memory")
+        parts.append(
+            table(titles, beside_the_loop())
+            + "\nThe same 2,160 reports, asked and written. The loop holds everything until it"
+            " writes, so its memory grows with the range; that of backfill does not:"
+        )
+    if every or "year" in wanted:
+        titles = ("samples", "file", "journal", "CPU to write", "peak memory")
+        parts.append(
+            "A year of 50 mailboxes, 4 types, 3 windows, a step a day, written:\n\n"
+            + table(titles, [a_year()])
+            + "\nTarget: at most 150 MB."
+        )
+    if every or "promtool" in wanted:
+        titles = ("series", "promtool's memory, as said", "as measured")
+        parts.append(table(titles, [promtool()]))
+    text = "\n\n".join(parts)
+    if every:
+        write(HEADING, text)
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

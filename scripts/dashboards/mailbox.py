@@ -1,0 +1,139 @@
+"""*Mailbox*: one mailbox in depth. Distributions, replies against resolution time, segments."""
+
+from scripts.dashboards.board import Board, Query
+from scripts.dashboards.parts import STATISTICS, matchers, variables
+
+_QUANTILES = (0.5, 0.9, 0.95)
+
+
+def mailbox() -> Board:
+    """Return the dashboard."""
+    board = Board(
+        "helpscout-mailbox",
+        "Help Scout / Mailbox",
+        "One mailbox: distributions, resolution, segments and service levels.",
+        variables(many=False),
+    )
+    _now(board)
+    _distributions(board)
+    _resolution(board)
+    _segments(board)
+    return board
+
+
+def _now(board: Board) -> None:
+    board.row("Now")
+    for statistic in STATISTICS:
+        board.stat(
+            statistic.title,
+            f"Mean over the window: {statistic.meaning}.",
+            statistic.unit,
+            Query(f"max by (account) ({statistic.metric}{matchers()})", "{{account}}"),
+        )
+    sla = '{account=~"$account", mailbox_id=~"$mailbox"}'
+    labels = "account, type, window, office_hours, segment, sla, horizon"
+    board.timeseries(
+        "Service levels",
+        "The share of this mailbox's conversations within each SLA's target. Dashed: what was "
+        "promised.",
+        "percentunit",
+        Query(
+            f"max by ({labels}) (helpscout_sla_compliance_ratio{sla})",
+            "{{sla}} {{horizon}} {{type}} {{segment}}",
+        ),
+        Query("max by (sla) (helpscout_sla_objective_ratio)", "objective of {{sla}}"),
+        lines=[1],
+        width=14,
+    )
+    board.table(
+        "Mailboxes",
+        "The names and addresses of the account's mailboxes that are reported on.",
+        "none",
+        {
+            "Shown": Query(
+                "max by (account, mailbox, mailbox_id, email, slug)"
+                ' (helpscout_mailbox_info{account=~"$account"})',
+                instant=True,
+                table=True,
+            )
+        },
+        labels={
+            "account": "Account",
+            "mailbox": "Mailbox",
+            "mailbox_id": "Id",
+            "email": "Address",
+            "slug": "Slug",
+        },
+        overrides={"Shown": {"custom.hidden": True}},
+        width=10,
+    )
+
+
+def _distributions(board: Board) -> None:
+    board.row("Distributions")
+    for statistic in STATISTICS:
+        buckets = f"max by (le) ({statistic.distribution}{matchers()})"
+        board.heatmap(
+            statistic.title,
+            f"Conversations by range of {statistic.title.lower()}: {statistic.meaning}. Each "
+            "column is a whole window.",
+            statistic.unit,
+            Query(buckets, "{{le}}", heatmap=True),
+        )
+        board.timeseries(
+            f"{statistic.title}, quantiles",
+            f"From the distribution: {statistic.meaning}, for the median and the slowest. Linear "
+            "inside a range; beyond the last range's edge it is that edge. Dashed: the targets of "
+            "the SLAs on it.",
+            statistic.unit,
+            *(
+                Query(f"histogram_quantile({quantile}, {buckets})", f"p{quantile * 100:g}")
+                for quantile in _QUANTILES
+            ),
+            Query(statistic.target, "target of {{sla}}"),
+            lines=[len(_QUANTILES)],
+        )
+
+
+def _resolution(board: Board) -> None:
+    board.row("Resolution")
+    by_replies = f"max by (replies) (helpscout_resolution_time_by_replies_seconds{matchers()})"
+    board.columns(
+        "Resolution time by replies",
+        "Mean time to resolution of the conversations that took so many replies.",
+        "s",
+        "replies",
+        Query(by_replies, instant=True, table=True),
+    )
+    board.timeseries(
+        "Resolution time by replies",
+        "The same over time, and the mean of them all.",
+        "s",
+        Query(by_replies, "{{replies}} replies"),
+        Query(f"max by (account) (helpscout_resolution_time_seconds{matchers()})", "all"),
+        Query(
+            f"max by (account) (helpscout_previous_resolution_time_seconds{matchers()})",
+            "all, preceding period",
+        ),
+    )
+
+
+def _segments(board: Board) -> None:
+    board.row("Segments")
+    every = matchers(segment="")
+    for title, metric, unit in (
+        *((statistic.title, statistic.metric, statistic.unit) for statistic in STATISTICS),
+        ("Conversations", "helpscout_conversations", "short"),
+        ("Resolved on first reply", "helpscout_resolved_on_first_reply_ratio", "percentunit"),
+    ):
+        board.timeseries(
+            f"{title} by segment",
+            "Every segment of the configuration beside the whole mailbox.",
+            unit,
+            Query(
+                f"label_replace(max by (account, segment) ({metric}{every}),"
+                ' "segment", "everything", "segment", "")',
+                "{{segment}}",
+            ),
+            width=8,
+        )
