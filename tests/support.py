@@ -64,6 +64,14 @@ def environment(**variables: str) -> dict[str, str]:
     return kept | variables
 
 
+def code_block(mark: str, page: str = "README.md") -> str:
+    """Return the code block that follows the comment `mark` in a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {mark} -->\n```\w+\n(.*?)```", text, re.DOTALL)
+    assert found, f"{page} has no {mark}"
+    return found[1]
+
+
 # --- metrics ------------------------------------------------------------------------------------
 
 
@@ -121,18 +129,19 @@ class Metrics:
         return {sample.series: sample.value for sample in self.samples}
 
 
-def scrape(url: str) -> Metrics:
-    """Return what an exporter's /metrics says now, in the text format."""
-    answer = get(f"{url}/metrics")
+def scrape(url: str, *names: str) -> Metrics:
+    """Return what an exporter's /metrics says now, in the text format; only `names` if any."""
+    query = "&".join(f"name[]={name}" for name in names)
+    answer = get(f"{url}/metrics?{query}")
     assert answer.status_code == 200, answer.text
     return Metrics.of_text(answer.text)
 
 
 def round_is_complete(url: str, reports: int) -> Metrics | None:
-    """Return the metrics once so many reports have come."""
-    metrics = scrape(url)
-    good = sum(sample.value for sample in metrics.named("helpscout_report_success"))
-    return metrics if good == reports else None
+    """Return the metrics once so many reports have come. Looking is cheap until then."""
+    success = "helpscout_report_success"
+    good = sum(sample.value for sample in scrape(url, success).named(success))
+    return scrape(url) if good == reports else None
 
 
 # --- processes ----------------------------------------------------------------------------------
@@ -159,6 +168,11 @@ class Process:
     def stderr(self) -> str:
         """All that it has written there so far."""
         return self._stderr.read_text()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
 
     @property
     def running(self) -> bool:

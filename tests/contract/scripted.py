@@ -1,4 +1,4 @@
-"""A small service on loopback whose every byte a test decides, and that remembers what was asked."""
+"""A small service on loopback whose every byte a test decides, and that remembers the asking."""
 
 from __future__ import annotations
 
@@ -25,12 +25,17 @@ class Asked:
     target: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    port: int
+    """The client's: it tells one connection from another."""
 
     def header(self, name: str) -> str | None:
         """The value of a header, None without it."""
         found = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(found) <= 1, f"{name} was sent {len(found)} times"
         return found[0] if found else None
+
+
+Script = Callable[[Asked], Reply]
 
 
 class _Handler(socketserver.StreamRequestHandler):
@@ -61,7 +66,8 @@ class _Handler(socketserver.StreamRequestHandler):
             name, _, value = text.partition(":")
             headers.append((name, value.strip()))
         length = next((int(v) for k, v in headers if k.lower() == "content-length"), 0)
-        return Asked(method, target, tuple(headers), self.rfile.read(length))
+        body = self.rfile.read(length)
+        return Asked(method, target, tuple(headers), body, self.client_address[1])
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -90,7 +96,7 @@ class _Server(socketserver.ThreadingTCPServer):
 class Service:
     """Answers every request by `script`, from a thread each."""
 
-    def __init__(self, script: Callable[[Asked], Reply], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.script, self.tls = script, tls
         self.asked: list[Asked] = []
         self._server = _Server(self)

@@ -2,7 +2,7 @@
 
 import itertools
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,17 @@ from tests.support import EXPORTER, Process, environment
 
 NOW = "2026-03-11T14:30:00Z"
 """A Wednesday afternoon: every mailbox has something of every type in its last 24 hours."""
+
+
+# Under a load of ten, a process takes ten times as long to start; a whole file of them, minutes.
+_TIMEOUT_SECONDS = 300
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of this folder more time than those that start nothing."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(_TIMEOUT_SECONDS))
 
 
 class Start(Protocol):
@@ -94,19 +105,14 @@ def desk(start: Start, *arguments: str) -> Desk:
 
 @pytest.fixture(scope="session")
 def frozen_desk(start_once: Start) -> Desk:
-    """A simulator whose clock stands still at NOW, for all tests that change nothing about it."""
+    """A simulator whose clock stands still at NOW, for all tests of `once`, which can say when."""
     return desk(start_once, "--now", NOW)
 
 
-@pytest.fixture
-def serve(start: Start) -> Callable[..., tuple[Process, str]]:
-    """Start the daemon with these variables; return it and its address."""
-
-    def serve_(environ: Mapping[str, str], *arguments: str) -> tuple[Process, str]:
-        process = start("serve", *arguments, environ=environ)
-        return process, address(process)
-
-    return serve_
+@pytest.fixture(scope="session")
+def running_desk(start_once: Start) -> Desk:
+    """A simulator that lives in the present, for all tests that change nothing about it."""
+    return desk(start_once)
 
 
 def address(process: Process) -> str:

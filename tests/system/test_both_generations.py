@@ -12,10 +12,12 @@ REPORTS = 7 * 4 * 3
 MOMENTS = "helpscout_report_last_success_timestamp_seconds"
 
 
-def once(start: Start, desk: Desk, api: str, at: str = NOW, **more: str) -> Metrics:
-    process = start("once", "--at", at, environ=desk.environ(api, **more))
-    assert process.wait() == 0, process.stderr
-    return Metrics.of_text(process.stdout)
+def once(start: Start, *environs: dict[str, str], at: str = NOW) -> list[Metrics]:
+    """Return what `once` prints under each of the environments, all at the same time."""
+    processes = [start("once", "--at", at, environ=environ) for environ in environs]
+    for process in processes:
+        assert process.wait() == 0, process.stderr
+    return [Metrics.of_text(process.stdout) for process in processes]
 
 
 def comparable(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -47,16 +49,16 @@ def comparable(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]],
 def test_both_generations_give_the_same_series_and_values(
     start: Start, frozen_desk: Desk, at: str, more: dict[str, str]
 ) -> None:
-    one = comparable(once(start, frozen_desk, "v1", at, **more))
-    two = comparable(once(start, frozen_desk, "v2", at, **more))
+    environs = (frozen_desk.environ(api, **more) for api in ("v1", "v2"))
+    one, two = map(comparable, once(start, *environs, at=at))
     assert one == two
     assert {series[0] for series in one} >= {*MISSION, "helpscout_mailbox_info"}
     assert all(value == 1 for series, value in one.items() if series[0].endswith("report_success"))
 
 
 def test_the_same_moment_asked_twice_gives_the_same_values(start: Start, frozen_desk: Desk) -> None:
-    first = once(start, frozen_desk, "v2", HELPSCOUT_WINDOWS="[24h]")
-    second = once(start, frozen_desk, "v2", HELPSCOUT_WINDOWS="[24h]")
+    environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[24h]")
+    first, second = (once(start, environ)[0] for _ in range(2))
     assert comparable(first) == comparable(second)
     moments = [{s.value for s in metrics.named(MOMENTS)} for metrics in (first, second)]
     assert max(moments[0]) < min(moments[1])
@@ -65,10 +67,10 @@ def test_the_same_moment_asked_twice_gives_the_same_values(start: Start, frozen_
 def test_the_daemon_shows_the_same_series_over_either_generation(start: Start) -> None:
     # Its windows end when each report is asked, which no two processes share: series, not values.
     standing = desk(start, "--now", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    processes = [start("serve", environ=standing.environ(api)) for api in ("v1", "v2")]
     found = []
-    for api in ("v1", "v2"):
-        url = address(start("serve", environ=standing.environ(api)))
+    for url in map(address, processes):
         round_ = partial(round_is_complete, url, REPORTS)
-        found.append({*comparable(eventually(round_, f"a whole round over {api}"))})
+        found.append({*comparable(eventually(round_, "a whole round"))})
     assert found[0] == found[1]
     assert {series[0] for series in found[0]} >= {*MISSION, MOMENTS}

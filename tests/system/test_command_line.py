@@ -42,14 +42,12 @@ windows: [24h, {range: 7x}]
 WRONG_USAGE = [
     (["--nothing"], "No such option: --nothing; see "),
     (["nothing"], "No such command 'nothing'; see "),
-    (["serve", "--nothing"], "No such option: --nothing; see "),
     (["serve", "surplus"], "unexpected extra argument(s) (surplus); see "),
     (["serve", "--config"], "'--config' requires an argument"),
     (["serve", "--config", "missing.yml"], "missing.yml: cannot be read: No such file"),
     (["serve", "--config", "."], ".: cannot be read: Is a directory"),
     (["serve", "--config", "bad.yml"], 'bad.yml: windows[1].range: "7x" is not a duration'),
     (["check", "--config", "bad.yml"], 'bad.yml: windows[1].range: "7x" is not a duration'),
-    (["once", "--config", "bad.yml"], 'bad.yml: windows[1].range: "7x" is not a duration'),
     (["healthcheck", "--config", "bad.yml"], 'bad.yml: windows[1].range: "7x" is not a duration'),
     (["serve", "--listen", "nowhere"], '--listen: "nowhere" is not HOST:PORT'),
     (["demo", "--listen", "nowhere"], '--listen: "nowhere" is not HOST:PORT'),
@@ -57,7 +55,6 @@ WRONG_USAGE = [
     (["simulate", "--now", "never"], '--now: "never" is not a time like 2026-'),
     (["simulate", "--latency", "soon"], '--latency: "soon" is not a duration'),
     (["simulate", "--rate-limit", "0"], "Invalid value for '--rate-limit'"),
-    (["simulate", "--mailboxes", "many"], "Invalid value for '--mailboxes'"),
     (["simulate", "--faults", "missing.yml"], "--faults: missing.yml: No such file"),
     (["simulate", "--faults", "bad.yml"], "bad.yml: accounts: unknown key"),
     (["once", "--at", "never"], '--at: "never" is not a time like 2026-'),
@@ -257,11 +254,27 @@ def test_once_says_that_the_service_cannot_be_reached_and_still_prints_what_ther
 def test_once_prints_the_account_without_the_metrics_of_a_process(
     start: Start, frozen_desk: Desk
 ) -> None:
-    process = start("once", "--at", NOW, environ=frozen_desk.environ("v2"))
+    environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[24h]")
+    process = start("once", "--at", NOW, environ=environ)
     assert process.wait() == 0
     metrics = Metrics.of_text(process.stdout)
-    assert len(metrics.named("helpscout_report_success")) == 84
+    assert len(metrics.named("helpscout_report_success")) == 28
     assert not [name for name in metrics.families if not name.startswith("helpscout_")]
+
+
+def test_once_asks_everything_each_time_and_leaves_the_state_file_alone(
+    start: Start, frozen_desk: Desk, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.db"
+    more = {"HELPSCOUT_WINDOWS": "[24h]", "HELPSCOUT_TYPES": "[all]"}
+    environ = frozen_desk.environ("v1", HELPSCOUT_STATE_FILE=str(state), **more)
+    for _ in range(2):
+        process = start("once", environ=environ)
+        assert process.wait() == 0, process.stderr
+        metrics = Metrics.of_text(process.stdout)
+        calls = metrics.named("helpscout_exporter_api_requests_total", endpoint="report")
+        assert [sample.value for sample in calls] == [7]
+    assert not state.exists()
 
 
 def test_once_writes_a_file_for_the_textfile_collector(

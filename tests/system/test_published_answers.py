@@ -1,4 +1,4 @@
-"""The answers that Help Scout publishes, served in both dialects, and what /metrics makes of them."""
+"""The answers that Help Scout publishes, in both dialects, and what /metrics makes of them."""
 
 import base64
 import threading

@@ -67,6 +67,7 @@ def check(store: Store, exposition: Exposition) -> None:
 
 
 @given(exposed.stores())
+@settings(max_examples=50)
 def test_the_bytes_are_those_of_the_client_library(store: Store) -> None:
     check(store, exposition_of(store))
 
@@ -81,6 +82,7 @@ def test_every_family_of_the_catalogue_is_among_the_compared() -> None:
 
 
 @given(exposed.stores())
+@settings(max_examples=50)
 def test_the_librarys_parsers_read_back_every_label_and_value(store: Store) -> None:
     exposition = exposition_of(store)
     view = view_of(store, exposition)
@@ -165,7 +167,7 @@ class Changes(RuleBasedStateMachine):
 
 test_after_any_changes_the_bytes_are_those_of_the_client_library = Changes.TestCase
 test_after_any_changes_the_bytes_are_those_of_the_client_library.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None
+    max_examples=25, stateful_step_count=15
 )
 
 
@@ -292,7 +294,10 @@ def test_what_was_handed_out_does_not_change() -> None:
     assert plain(ready.text) == before
 
 
-def test_large_bodies_are_sent_in_parts_worth_a_send_each() -> None:
+def test_large_bodies_are_sent_in_parts_worth_a_send_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pieces, "_BLOCK_KEYS", 200)
     store, _ = many(3000)
     parts = exposition_of(store).ready.text.parts
     assert len(parts) > 1

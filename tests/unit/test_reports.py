@@ -1,6 +1,5 @@
 """Windows, keys, and which of the figures count as measured."""
 
-from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -83,9 +82,9 @@ def test_a_day_is_written_as_the_issue_has_it() -> None:
 
 def test_keys_are_ordered_and_frozen() -> None:
     first = ReportKey("a", "1", "email", "7d", False, "")
-    assert first < replace(first, account="b")
-    assert first < replace(first, office_hours=True)
-    with pytest.raises(FrozenInstanceError):
+    assert first < first._replace(account="b")
+    assert first < first._replace(office_hours=True)
+    with pytest.raises(AttributeError):
         first.account = "b"  # type: ignore[misc]
 
 

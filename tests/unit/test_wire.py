@@ -118,7 +118,8 @@ NOTHING = ProductivityReport(Statistics())
         (
             (
                 '{"current": {"totalConversations": null, "resolutionTime": null,'
-                ' "responseTime": 0, "firstResponseTime": 0, "handleTime": 0, "closed": 0, "repliesSent": 0,'
+                ' "responseTime": 0, "firstResponseTime": 0, "handleTime": 0, "closed": 0,'
+                ' "repliesSent": 0,'
                 ' "resolved": null, "repliesToResolve": null, "resolvedOnFirstReply": null}}'
             ),
             ProductivityReport(Statistics(closed=0, replies_sent=0)),

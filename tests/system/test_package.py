@@ -1,0 +1,101 @@
+"""What is handed out: the wheel, the pinned requirements, and the README's words for a newcomer."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT, code_block, need
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet"]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", folder, ROOT], check=True
+    )
+    (built,) = folder.glob("*.whl")
+    return zipfile.ZipFile(built)
+
+
+def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "exporter").rglob("*.py")}
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert held == modules
+
+
+def test_the_wheel_holds_the_licence_and_starts_the_program(wheel: zipfile.ZipFile) -> None:
+    def read(end: str) -> str:
+        (name,) = (name for name in wheel.namelist() if name.endswith(end))
+        return wheel.read(name).decode()
+
+    assert read(".dist-info/licenses/LICENSE") == (ROOT / "LICENSE").read_text()
+    assert "helpscout-exporter = exporter.cli:main" in read(".dist-info/entry_points.txt")
+    metadata = read(".dist-info/METADATA")
+    assert "License-Expression: Apache-2.0" in metadata
+    assert "# Help Scout exporter" in metadata
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("requirements*.txt")), ids=lambda p: p.name)
+def test_requirements_are_pinned_with_hashes_and_name_no_index(path: Path) -> None:
+    text = path.read_text()
+    packages = re.findall(r"^[a-z0-9].*", text, re.MULTILINE | re.IGNORECASE)
+    assert packages
+    assert all(re.match(r"[\w.\[\]-]+==\S+( ; .+)? \\$", package) for package in packages)
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}", text)) >= len(packages)
+    assert "://" not in text
+
+
+def test_ci_runs_the_readmes_test_command_and_no_more() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    commands = [line for line in lines if line and not line.startswith("#")]
+    assert commands == ["set -eu", 'cd "$(dirname "$0")/.."', "exec make test"]
+
+
+def test_prometheus_accepts_the_readmes_scrape_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "prometheus.yml"
+    config.write_text(code_block("scrape-config"))
+    checked = subprocess.run(
+        [need("promtool"), "check", "config", config], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "SUCCESS" in checked.stdout
+
+
+@pytest.mark.parametrize("command", ["make demo", "make test"])
+def test_the_readme_shows_both_commands(command: str) -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert any(line.startswith(command) for block in blocks for line in block.splitlines())
+
+
+def test_the_readme_names_every_command_that_there_is(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "exporter", "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    commands = re.findall(r"^  ([a-z]+)  ", shown.partition("Commands:")[2], re.MULTILINE)
+    named = re.findall(r"^\| `([a-z]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(named) == sorted(commands)
+
+
+def test_a_missing_program_is_a_failure_in_ci_and_a_skip_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="promtool is missing"):
+        need("promtool")
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match="promtool is not installed here"):
+        need("promtool")
+    (tmp_path / "apt-get").write_text("#!/bin/sh\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    with pytest.raises(pytest.fail.Exception, match="promtool is missing"):
+        need("promtool")

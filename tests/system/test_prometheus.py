@@ -1,0 +1,236 @@
+"""A real Prometheus scrapes a full configuration in both formats and loses nothing of it."""
+
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from exporter.metrics import CATALOGUE
+from scripts.generate_docs import FAMILIES as DOCUMENTED
+from tests.support import MISSION, Metrics, eventually, get, need, round_is_complete
+from tests.system.conftest import Start, address, desk
+
+CONFIG = """
+accounts: [{name: 'the "first" \\ one'}]
+types: [all, email]
+windows: [24h, 7d]
+office_hours: [false, true]
+segments: [{name: vip, tags: [vip]}]
+compare: true
+sla:
+  - {name: first-reply-1h, statistic: first_response_time, target: 1h, objective: 0.9}
+  - {name: few replies, statistic: replies_to_resolve, target: 2, objective: 0.8}
+web: {listen: "127.0.0.1:0"}
+"""
+REPORTS = 7 * 2 * 2 * 2 * 2
+NAMES = {
+    "1001": "Support",
+    "1002": "Support",
+    "1003": 'The "Desk"',
+    "1004": "Back\\slash",
+    "1005": "Line\nbreak",
+    "1006": "🌻 Plants",
+}
+TEXT, OPENMETRICS = "text/plain; version=0.0.4", "application/openmetrics-text; version=1.0.0"
+JOBS = ("direct", "text", "openmetrics")
+"""Straight from the exporter, through a proxy that asks for text, through one that looks on."""
+
+# Counters that have no sample before what they count has happened.
+NOT_YET = {"helpscout_exporter_api_retries", "helpscout_exporter_throttled"}
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    """Passes a scrape on: under /text with another Accept, under /openmetrics as it came."""
+
+    exporter: str
+    spoken: dict[str, str]
+
+    def do_GET(self) -> None:
+        _, job, path = self.path.split("/", 2)
+        accept = TEXT if job == "text" else self.headers["Accept"]
+        answer = get(f"{self.exporter}/{path}", Accept=accept)
+        self.spoken[job] = answer.headers["Content-Type"]
+        self.send_response(answer.status_code)
+        self.send_header("Content-Type", answer.headers["Content-Type"])
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scraped:
+    """A Prometheus that has scraped the exporter, and the exporter itself."""
+
+    url: str
+    exporter: str
+    spoken: dict[str, str] = field(default_factory=dict)
+    """The content type that each proxied job was answered with."""
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the result of an instant query: `metric` and `value`."""
+        answer = get(f"{self.url}/api/v1/query?{urlencode({'query': expression})}").json()
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def series(self, job: str) -> dict[frozenset[tuple[str, str]], str]:
+        """Return every report series of a job by its labels, with its value."""
+        selector = f'{{__name__=~"helpscout_.+", __name__!~"helpscout_exporter_.+", job="{job}"}}'
+        return {
+            frozenset(
+                (name, value)
+                for name, value in row["metric"].items()
+                if name not in ("job", "instance")
+            ): row["value"][1]
+            for row in self.query(selector)
+        }
+
+
+@pytest.fixture(scope="module")
+def exporter(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of an exporter with every kind of series, after its first round."""
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    standing = desk(start_once, "--now", now)
+    config = tmp_path_factory.mktemp("exporter") / "config.yml"
+    config.write_text(CONFIG)
+    environ = standing.environ("v2")
+    del environ["HELPSCOUT_WEB__LISTEN"]
+    url = address(start_once("serve", "--config", str(config), environ=environ))
+    eventually(partial(round_is_complete, url, REPORTS), "a whole round")
+    return url
+
+
+@pytest.fixture(scope="module")
+def scraped(
+    exporter: str, start_once: Start, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scraped]:
+    program = need("prometheus")
+    spoken: dict[str, str] = {}
+    handler = type("Handler", (_Proxy,), {"exporter": exporter, "spoken": spoken})
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+    thread.start()
+    folder = tmp_path_factory.mktemp("prometheus")
+    targets = {
+        "direct": (exporter.removeprefix("http://"), "/metrics"),
+        "text": (f"127.0.0.1:{proxy.server_port}", "/text/metrics"),
+        "openmetrics": (f"127.0.0.1:{proxy.server_port}", "/openmetrics/metrics"),
+    }
+    (folder / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s}\nscrape_configs:\n"
+        + "".join(
+            f"  - job_name: {job}\n    metrics_path: {path}\n"
+            f'    static_configs: [{{targets: ["{target}"]}}]\n'
+            for job, (target, path) in targets.items()
+        )
+    )
+    process = start_once(
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        "--web.listen-address=127.0.0.1:0",
+        command=(program,),
+    )
+    url = "http://" + process.says(r'msg="?Listening on"? address=(127[0-9.:]+)')
+    found = Scraped(url, exporter, spoken)
+    try:
+        eventually(lambda: len(found.query("up")) == len(JOBS), "a scrape of every job")
+        yield found
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
+
+
+def test_every_scrape_succeeds(scraped: Scraped) -> None:
+    up = {row["metric"]["job"]: row["value"][1] for row in scraped.query("up")}
+    assert up == dict.fromkeys(JOBS, "1")
+
+
+def test_prometheus_was_answered_once_in_openmetrics_and_once_in_text(scraped: Scraped) -> None:
+    assert scraped.spoken["text"].startswith(TEXT)
+    assert scraped.spoken["openmetrics"].startswith(OPENMETRICS)
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("name", MISSION)
+def test_every_figure_of_the_mission_can_be_queried_for_every_mailbox(
+    scraped: Scraped, name: str, job: str
+) -> None:
+    rows = scraped.query(f'{name}{{job="{job}", type="all", window="7d", segment=""}}')
+    cells = {(row["metric"]["mailbox_id"], row["metric"]["office_hours"]) for row in rows}
+    assert cells == {(box, hours) for box in ("all", *NAMES) for hours in ("false", "true")}
+    assert all(float(row["value"][1]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_hostile_names_arrive_as_they_are(scraped: Scraped, job: str) -> None:
+    info = scraped.query(f'helpscout_mailbox_info{{job="{job}"}}')
+    assert {row["metric"]["mailbox_id"]: row["metric"]["mailbox"] for row in info} == NAMES
+    assert {row["metric"]["account"] for row in info} == {'the "first" \\ one'}
+    figures = scraped.query(f'helpscout_conversations{{job="{job}"}}')
+    named = {(row["metric"]["mailbox_id"], row["metric"]["mailbox"]) for row in figures}
+    assert named == {*NAMES.items(), ("all", "all")}
+
+
+def test_both_formats_bring_the_same_series_and_values(scraped: Scraped) -> None:
+    text, openmetrics = scraped.series("text"), scraped.series("openmetrics")
+    assert text == openmetrics
+    assert len(text) > 10 * REPORTS
+
+
+def test_every_family_of_the_catalogue_is_in_prometheus(scraped: Scraped) -> None:
+    names = {
+        row["metric"]["__name__"] for row in scraped.query('group by (__name__) ({job="direct"})')
+    }
+    suffixes = {"counter": "_total", "histogram": "_bucket", "gaugehistogram": "_bucket"}
+    wanted = {
+        family.name + suffixes.get(family.kind, "")
+        for family in CATALOGUE
+        if family.name not in NOT_YET
+    }
+    assert wanted <= names
+    strangers = {name for name in names - wanted if name.startswith("helpscout_")}
+    duration = "helpscout_exporter_api_request_duration_seconds"
+    assert strangers == {f"{duration}_count", f"{duration}_sum"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expression"), [(name, note.example) for name, note in DOCUMENTED.items()]
+)
+def test_every_documented_query_runs_and_finds_what_there_is(
+    scraped: Scraped, name: str, expression: str
+) -> None:
+    rows = scraped.query(expression)
+    # A rate needs longer than this test runs, and what looks for something wrong finds nothing.
+    looks_for_trouble = re.search(r" ([=!]=|>) \S+$", expression)
+    assert rows or name in NOT_YET or "rate(" in expression or looks_for_trouble
+
+
+@pytest.mark.parametrize("query", ["", "?name[]=helpscout_response_time_seconds"])
+def test_promtool_has_nothing_to_say_about_the_exposition(exporter: str, query: str) -> None:
+    text = get(f"{exporter}/metrics{query}", Accept=TEXT).content
+    checked = subprocess.run(
+        [need("promtool"), "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_the_exposition_is_read_by_the_client_librarys_own_parsers(exporter: str) -> None:
+    text = Metrics.of_text(get(f"{exporter}/metrics", Accept=TEXT).text)
+    openmetrics = Metrics.of_openmetrics(get(f"{exporter}/metrics", Accept=OPENMETRICS).text)
+
+    def reports(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        own = ("helpscout_exporter_", "process_", "python_")
+        return {s: v for s, v in metrics.by_series().items() if not s[0].startswith(own)}
+
+    assert reports(text) == reports(openmetrics)

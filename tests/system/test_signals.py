@@ -1,0 +1,170 @@
+"""SIGTERM ends the program cleanly whatever goes on, SIGHUP reloads it."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support import Metrics, Process, eventually, get, round_is_complete, scrape
+from tests.system.conftest import Desk, Start, address, desk
+
+RELOADED = "helpscout_exporter_config_last_reload_successful"
+
+# Each end waits for what is in flight; a machine with other work to do may take longer.
+SLACK_SECONDS = 6.0
+GRACE_SECONDS = 10.0
+
+
+def seconds_to_end(process: Process) -> float:
+    """Send SIGTERM; return how long the program took to exit with 0."""
+    asked_at = time.monotonic()
+    assert process.end() == 0, process.stderr
+    return time.monotonic() - asked_at
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("command", ["serve", "demo", "simulate"])
+def test_a_signal_ends_every_running_command_with_exit_code_0(
+    start: Start, running_desk: Desk, command: str, number: signal.Signals
+) -> None:
+    process = start(command, "--listen", "127.0.0.1:0", environ=running_desk.environ("v2"))
+    process.says(
+        "api v1: (http)" if command == "simulate" else '"(listening)"', stdout=command == "simulate"
+    )
+    process.signal(number)
+    assert process.wait(SLACK_SECONDS) == 0
+    assert "Traceback" not in process.stderr
+
+
+def test_sigterm_ends_serve_while_scrape_connections_are_open(
+    start: Start, running_desk: Desk
+) -> None:
+    process = start("serve", environ=running_desk.environ("v2"))
+    server = urlsplit(address(process))
+    assert server.hostname
+    assert server.port
+    request = b"GET /metrics HTTP/1.1\r\nHost: exporter\r\n"
+    with (
+        socket.create_connection((server.hostname, server.port)) as idle,
+        socket.create_connection((server.hostname, server.port)) as half_asked,
+    ):
+        idle.sendall(request + b"\r\n")
+        assert idle.recv(12) == b"HTTP/1.1 200"
+        half_asked.sendall(request)
+        assert seconds_to_end(process) < SLACK_SECONDS
+
+
+def test_sigterm_lets_calls_in_flight_finish(start: Start) -> None:
+    slow = desk(start, "--latency", "2s")
+    process = start("serve", environ=slow.environ("v1"))
+    eventually(partial(_asks, slow, "report"), "a report call")
+    assert seconds_to_end(process) < 2 + SLACK_SECONDS
+    assert '"in_flight_ended": true' in process.stderr
+
+
+def test_sigterm_does_not_wait_forever_for_calls_that_hang(start: Start) -> None:
+    stuck = desk(start, "--latency", "60s")
+    process = start("serve", environ=stuck.environ("v1"))
+    eventually(partial(_asks, stuck, "mailboxes"), "a call for the mailboxes")
+    assert seconds_to_end(process) < GRACE_SECONDS + SLACK_SECONDS
+    assert '"in_flight_ended": false' in process.stderr
+
+
+def _asks(desk_: Desk, endpoint: str) -> bool:
+    """Whether the simulator has been asked this."""
+    accounts = get(f"{desk_.url}/_stats").json()["accounts"]
+    return any(endpoint in account["calls"] for account in accounts.values())
+
+
+# --- SIGHUP -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reloadable(
+    start: Start, running_desk: Desk, tmp_path: Path
+) -> tuple[Process, str, Callable[[str], None]]:
+    """A daemon after its first round, its address, and what writes its file and sends SIGHUP."""
+    config = tmp_path / "config.yml"
+    config.write_text(_config("24h"))
+    process = start("serve", "--config", str(config), environ=running_desk.environ("v2"))
+    url = address(process)
+    eventually(partial(round_is_complete, url, 7), "a whole round")
+
+    def reload(text: str) -> None:
+        config.write_text(text)
+        process.signal(signal.SIGHUP)
+
+    return process, url, reload
+
+
+def _config(window: str) -> str:
+    return f"types: [all]\nwindows: [{window}]\n"
+
+
+def _shows(url: str, value: float) -> Metrics | None:
+    return scrape(url) if scrape(url, RELOADED).value(RELOADED) == value else None
+
+
+def test_a_reload_puts_a_good_file_in_force(
+    reloadable: tuple[Process, str, Callable[[str], None]],
+) -> None:
+    process, url, reload = reloadable
+    reload(_config("7d"))
+    process.says('"(configuration reloaded)"')
+
+    def windows() -> set[str]:
+        name = "helpscout_response_time_seconds"
+        samples = scrape(url, name).named(name)
+        return {sample.labels["window"] for sample in samples}
+
+    eventually(lambda: windows() == {"7d"}, "the new window alone")
+    assert scrape(url).value(RELOADED) == 1
+
+
+def test_a_bad_file_keeps_every_series_and_is_told_until_a_good_one_comes(
+    reloadable: tuple[Process, str, Callable[[str], None]],
+) -> None:
+    process, url, reload = reloadable
+    before = scrape(url)
+    reload(_config("7x"))
+    bad = eventually(partial(_shows, url, 0), "the failed reload on /metrics")
+    mine = {series for series in before.by_series() if series[0] != RELOADED}
+    assert mine <= bad.by_series().keys()
+    assert bad.named("helpscout_response_time_seconds", window="24h")
+    assert '"7x\\" is not a duration' in process.stderr
+    moment = "helpscout_exporter_config_last_reload_success_timestamp_seconds"
+    assert bad.value(moment) == before.value(moment)
+
+    reload(_config("24h"))
+    good = eventually(partial(_shows, url, 1), "the good reload on /metrics")
+    assert good.value(moment) > before.value(moment)
+
+
+def test_a_file_that_is_gone_is_a_bad_file(
+    reloadable: tuple[Process, str, Callable[[str], None]], tmp_path: Path
+) -> None:
+    process, url, _ = reloadable
+    (tmp_path / "config.yml").unlink()
+    process.signal(signal.SIGHUP)
+    eventually(partial(_shows, url, 0), "the failed reload on /metrics")
+    assert process.running
+
+
+def test_an_account_that_changed_is_logged_in_to_anew_and_its_mailboxes_are_listed_again(
+    reloadable: tuple[Process, str, Callable[[str], None]],
+) -> None:
+    _, url, reload = reloadable
+    reload(_config("24h") + "accounts: [{timeout: 10s}]\n")
+    logins = partial(_logins, url)
+    eventually(lambda: logins() == 2, "a second login")
+
+
+def _logins(url: str) -> float:
+    name = "helpscout_exporter_api_requests_total"
+    calls = scrape(url, name).named(name, endpoint="token", code="200")
+    return sum(sample.value for sample in calls)

@@ -1,0 +1,109 @@
+"""The documentation says what the code says: generated pages are current, examples are true."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.metrics import CATALOGUE
+from exporter.settings import load
+from scripts.generate_docs import DOCS, KEYS, PAGES, configuration_page, example, metrics_page
+from tests.support import ROOT, code_block
+
+PAGES_BY_HAND = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")
+CREDENTIALS = {"client_id": "an-id", "client_secret": "a-secret"}
+WHOLE_SLA = {
+    "name": "first",
+    "statistic": "first_response_time",
+    "target": "1h",
+    "objective": 0.9,
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_generated_page_is_current(name: str) -> None:
+    assert (DOCS / name).read_text(encoding="utf-8") == PAGES[name](), "run make docs"
+
+
+def test_every_family_is_documented_once() -> None:
+    headings = re.findall(r"^### `(.+)`$", metrics_page(), re.MULTILINE)
+    assert sorted(headings) == sorted(family.name for family in CATALOGUE)
+
+
+def test_every_key_is_documented_once() -> None:
+    headings = re.findall(r"^### `(.+)`$", configuration_page(), re.MULTILINE)
+    assert len(headings) == len(set(headings)) == len(KEYS)
+
+
+def _completed(name: str, tree: dict[str, object]) -> dict[str, object]:
+    """Return an example with what its neighbours demand."""
+    section, _, key = name.partition("[0].")
+    if section == "accounts":
+        secret = {"client_secret_file": "client_secret"}.get(key, key)
+        account = {k: v for k, v in CREDENTIALS.items() if k != secret}
+        if key.startswith("api_key"):
+            account = {}
+        return {"accounts": [account | tree["accounts"][0]]}  # type: ignore[index]
+    others: dict[str, dict[str, object]] = {
+        "windows": {"range": "7d"},
+        "segments": {"name": "vip", "tags": ["vip"]},
+        "sla": WHOLE_SLA,
+    }
+    if section in others:
+        tree = {section: [others[section] | tree[section][0]]}  # type: ignore[index]
+    if name == "shard.index":
+        tree = {"shard": {"index": 1, "total": 2}}
+    return {"accounts": [CREDENTIALS], **tree}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_the_example_of_every_key_is_accepted(name: str, tmp_path: Path) -> None:
+    path = tuple(int(part) if part.isdigit() else part for part in re.findall(r"[a-z_]+|\d+", name))
+    config = tmp_path / "config.yml"
+    config.write_text(yaml.safe_dump(_completed(name, example(path, KEYS[name].example))))
+    assert load(config, {}).accounts
+
+
+def test_the_example_configuration_is_accepted() -> None:
+    assert load(ROOT / "config.example.yml", {}).accounts
+
+
+def test_the_readmes_configuration_is_accepted(tmp_path: Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(code_block("configuration"))
+    configuration = load(config, {})
+    assert configuration.warnings == ()
+    assert [window.text for window in configuration.selection.windows] == ["24h", "7d", "30d"]
+
+
+@pytest.mark.parametrize("page", [*PAGES_BY_HAND, *(f"docs/{name}" for name in PAGES)])
+def test_every_metric_that_a_page_names_exists(page: str) -> None:
+    known = {"helpscout_exporter"}
+    for family in CATALOGUE:
+        known |= {family.name + suffix for suffix in ("", "_total", "_bucket", "_count", "_sum")}
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"\bhelpscout_[a-z_]+[a-z]\b", text))
+    assert named <= known
+
+
+@pytest.mark.parametrize("page", [*PAGES_BY_HAND, *(f"docs/{name}" for name in PAGES)])
+def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
+    file = ROOT / page
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", file.read_text(encoding="utf-8"))
+    missing = [link for link in links if not (file.parent / link).exists()]
+    assert not missing
+
+
+def test_every_make_target_that_a_page_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES_BY_HAND:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        named = set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE))
+        assert named <= targets, page
+
+
+def test_the_readme_counts_the_families_rightly() -> None:
+    found = re.search(r"There are (\d+) more families", (ROOT / "README.md").read_text())
+    assert found
+    assert int(found[1]) == len(CATALOGUE) - 4

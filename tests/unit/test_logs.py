@@ -1,0 +1,190 @@
+"""Log lines in three forms, and nothing from outside that forges one or steers a terminal."""
+
+import io
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter import logs
+from exporter.logs import Format
+
+FORMS: tuple[Format, ...] = ("console", "json", "logfmt")
+forms = pytest.mark.parametrize("form", FORMS)
+
+HOSTILE = (
+    "line\nbreak",
+    "carriage\rreturn",
+    "both\r\n2026-01-01T00:00:00Z [info     ] account works",
+    "\x1b[31mred\x1b[0m \x1b]0;title\x07",
+    "\x9b31m",
+    "next\x85line\u2028and\u2029more",
+    "turned \u202e round",
+    'quote " and \\ backslash',
+    'a=b" level=info event="account works',
+    '", "level": "info", "event": "account works',
+    "null\x00byte",
+    "half \ud83d a pair",
+    "\x7f",
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _default_logs() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def written(form: Format, log: Callable[[Any], None], level: str = "info") -> str:
+    """What `log` writes, given a logger."""
+    stream = io.StringIO()
+    logs.configure(level, form, stream)
+    log(structlog.get_logger())
+    return stream.getvalue()
+
+
+@forms
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_value_is_one_line_of_what_can_be_printed(form: Format, text: str) -> None:
+    for log in (
+        lambda logger: logger.info("mailbox renamed", mailbox=text),
+        lambda logger: logger.info(text),
+        lambda logger: logger.info("reload failed", problems=(text, [text])),
+        lambda logger: logger.bind(account=text).info("bound"),
+    ):
+        line = written(form, log)
+        assert line.endswith("\n")
+        assert line[:-1].isprintable()
+
+
+@given(st.sampled_from(FORMS), st.text(st.characters()))
+def test_no_value_whatsoever_breaks_its_line(form: Format, text: str) -> None:
+    line = written(form, lambda logger: logger.warning("reports fail", mailbox=text, error=text))
+    assert line[:-1].isprintable()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_json_stays_one_object_with_the_fields_that_were_given(text: str) -> None:
+    line = written("json", lambda logger: logger.info("mailbox renamed", mailbox=text, number=7))
+    record = json.loads(line)
+    assert record.keys() == {"event", "level", "timestamp", "mailbox", "number"}
+    assert (record["event"], record["level"], record["number"]) == ("mailbox renamed", "info", 7)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_logfmt_stays_as_many_fields_as_were_given(text: str) -> None:
+    line = written("logfmt", lambda logger: logger.info("renamed", mailbox=text, number=7))
+    fields = [field.split("=", 1) for field in shlex.split(line)]
+    assert [name for name, *_ in fields] == ["timestamp", "level", "event", "mailbox", "number"]
+    assert dict(fields)["event"] == "renamed"
+
+
+@forms
+@pytest.mark.parametrize("name", ["Поддержка", "日本語", "emoji 🦊", "plain"])
+def test_what_can_be_printed_is_left_as_it_is(form: Format, name: str) -> None:
+    assert name in written(form, lambda logger: logger.info("renamed", mailbox=name))
+
+
+def fail(logger: Any) -> None:
+    try:
+        raise ValueError("bad\nforged\r\x1b[31m")
+    except ValueError:
+        logger.exception("a report failed", job="j")
+
+
+@pytest.mark.parametrize("form", ["json", "logfmt"])
+def test_a_traceback_is_within_its_line(form: Format) -> None:
+    text = written(form, fail)
+    assert text[:-1].isprintable()
+    assert "ValueError: bad" in text
+
+
+def test_on_a_console_the_lines_of_a_traceback_are_set_off() -> None:
+    first, *rest = written("console", fail).splitlines()
+    assert "a report failed" in first
+    assert rest
+    assert [line for line in rest[1:] if not line.startswith("    ")] == []
+    assert all(line.isprintable() for line in rest)
+    assert any("ValueError: bad" in line for line in rest)
+
+
+@pytest.mark.parametrize(
+    ("stream", "is_json"), [(io.StringIO, True), (Terminal, False)], ids=["pipe", "terminal"]
+)
+def test_auto_is_console_on_a_terminal_and_json_elsewhere(
+    stream: type[io.StringIO], is_json: bool
+) -> None:
+    output = stream()
+    logs.configure("info", "auto", output)
+    structlog.get_logger().info("hello")
+    assert output.getvalue().startswith("{") is is_json
+
+
+def test_only_a_terminal_gets_colours() -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    for output in (terminal, pipe):
+        logs.configure("info", "console", output)
+        structlog.get_logger().error("hello")
+    assert "\x1b[" in terminal.getvalue()
+    assert "\x1b" not in pipe.getvalue()
+
+
+def test_without_a_stream_it_is_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
+    structlog.get_logger().info("hello")
+    captured = capsys.readouterr()
+    assert json.loads(captured.err)["event"] == "hello"
+    assert captured.out == ""
+
+
+@forms
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("debug", ["debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_a_level_lets_through_itself_and_what_is_graver(
+    form: Format, level: str, expected: list[str]
+) -> None:
+    def log(logger: Any) -> None:
+        for name in ("debug", "info", "warning", "error"):
+            getattr(logger, name)(f"at-{name}")
+
+    assert re.findall(r"at-(\w+)", written(form, log, level)) == expected
+
+
+def test_a_reload_counts_for_loggers_that_are_there_already() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    logs.configure("error", "json", first)
+    logger = structlog.get_logger()
+    logger.info("unheard")
+    logs.configure("info", "logfmt", second)
+    logger.info("heard")
+    assert first.getvalue() == ""
+    assert "event=heard" in second.getvalue()
+
+
+def test_times_are_utc() -> None:
+    record = json.loads(written("json", lambda logger: logger.info("now")))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", record["timestamp"])
+
+
+def test_logfmt_has_the_same_first_fields_in_every_line() -> None:
+    line = written("logfmt", lambda logger: logger.info("now", account="a", up=True, flag=False))
+    names = [field.split("=")[0] for field in shlex.split(line)]
+    assert names == ["timestamp", "level", "event", "account", "up", "flag"]
