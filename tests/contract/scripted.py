@@ -145,7 +145,9 @@ def reset(connection: socket.socket) -> None:
     connection.close()
 
 
-def drip(before: bytes, dripped: bytes, pause_seconds: float = 0.1) -> Reply:
+def drip(
+    before: bytes, dripped: bytes, pause_seconds: float = 0.1
+) -> Callable[[socket.socket], None]:
     """Send `before` at once, then one byte after the other, each well within any read time-out."""
 
     def send(connection: socket.socket) -> None:
@@ -158,7 +160,7 @@ def drip(before: bytes, dripped: bytes, pause_seconds: float = 0.1) -> Reply:
     return send
 
 
-def stall(seconds: float = 3.0) -> Reply:
+def stall(seconds: float = 3.0) -> Callable[[socket.socket], None]:
     """Say nothing for so long, unless the client leaves."""
 
     def wait(connection: socket.socket) -> None:

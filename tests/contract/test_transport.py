@@ -281,6 +281,17 @@ def test_a_call_ends_at_its_time_whatever_trickles_in(serve: Serve, script: Repl
     assert str(error) == "no whole answer within 1 s"
 
 
+def test_a_read_gets_only_what_is_left_of_the_calls_time(serve: Serve) -> None:
+    def late(connection: socket.socket) -> None:
+        threading.Event().wait(1.5)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        stall(5.0)(connection)
+
+    url = serve(always(late)).url
+    with within(3.0):
+        assert str(failure(url, timeout=2.0)) == "no whole answer within 2 s"
+
+
 def test_a_drip_that_is_done_in_time_is_an_answer(serve: Serve) -> None:
     script = drip(head(200, {"Content-Length": "8"}), b'{"a": 1}', pause_seconds=0.01)
     assert send(serve(always(script)).url).body == b'{"a": 1}'
