@@ -8,13 +8,13 @@ client library's own OpenMetrics writer. Every figure comes from a process of it
 
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,40 @@ def simulator(limit: int) -> Iterator[str]:
     process.wait()
 
 
-def backfill(url: str, folder: Path, *arguments: str, range_: tuple[str, ...] = RANGE) -> None:
-    """Run the command as a user would, until it has written its file."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A command and the variables it runs with."""
+
+    command: list[str]
+    environ: dict[str, str]
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(self.command, env=self.environ)
+
+    def run(self) -> None:
+        assert self.start().wait() == 0
+
+    def measured(self) -> tuple[float, float]:
+        """Run it; return its CPU seconds and its peak memory in MB."""
+        process, peak, usage = self.start(), 0.0, None
+        while usage is None:
+            peak = max(peak, peak_mb(process.pid))
+            time.sleep(0.02)
+            pid, status, found = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                assert status == 0
+                usage = found
+        return usage.ru_utime + usage.ru_stime, peak
+
+
+def peak_mb(pid: int | str) -> float:
+    """Return a process's peak memory so far (not ru_maxrss: that one outlives an exec)."""
+    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def backfill(url: str, folder: Path, *arguments: str, range_: tuple[str, ...] = RANGE) -> Work:
+    """Return the command as a user would give it."""
     (folder / "config.yml").write_text(CONFIG)
     environ = {name: text for name, text in os.environ.items() if "HELPSCOUT" not in name} | {
         "HELPSCOUT_BASE_URL": f"{url}/v2",
@@ -63,11 +95,8 @@ def backfill(url: str, folder: Path, *arguments: str, range_: tuple[str, ...] = 
         "HELPSCOUT_CLIENT_SECRET": "secret-1",
     }
     files = ("--config", str(folder / "config.yml"), "--output", str(folder / "helpscout.om"))
-    subprocess.run(
-        [sys.executable, "-m", "exporter", "backfill", *files, *range_, *arguments],
-        env=environ,
-        check=True,
-    )
+    command = [sys.executable, "-m", "exporter", "backfill", *files, *range_, *arguments]
+    return Work(command, environ)
 
 
 def answered(url: str) -> int:
@@ -84,17 +113,14 @@ def pace(limit: int, days: int) -> tuple[str, ...]:
     last = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=days - 1)
     range_ = ("--from", "2026-03-01", "--to", f"{last:%Y-%m-%d}", "--step", "1d")
     with simulator(limit) as url, tempfile.TemporaryDirectory() as name:
-        child = os.fork()
-        if child == 0:
-            backfill(url, Path(name), "--budget", "0.2", range_=range_)
-            os._exit(0)
+        process = backfill(url, Path(name), "--budget", "0.2", range_=range_).start()
         while (before := answered(url)) < 1:
             time.sleep(0.005)
         began = time.monotonic()
         while (now := answered(url)) < days * KEYS:
             time.sleep(0.02)
         rate = (now - before) / (time.monotonic() - began)
-        os.waitpid(child, 0)
+        process.wait()
     bound = limit * 0.2 / 60
     return f"{limit}/min x 0.2", f"{bound:.2f}", f"{rate:.2f}", f"{rate / bound:.1%}"
 
@@ -108,10 +134,18 @@ def plain_loop(url: str, output: Path) -> None:
     from prometheus_client.core import Metric
     from prometheus_client.openmetrics.exposition import generate_latest
 
-    figures = "responseTime firstResponseTime handleTime resolutionTime repliesToResolve".split()
-    figures += "totalConversations resolved resolvedOnFirstReply closed repliesSent".split()
-    shapes = "responseTime firstResponseTime handleTime repliesToResolve".split()
-    edges = {"responseTime": (900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800)}
+    figures = [
+        "responseTime",
+        "firstResponseTime",
+        "handleTime",
+        "resolutionTime",
+        "repliesToResolve",
+    ]
+    figures += ["totalConversations", "resolved", "resolvedOnFirstReply", "closed", "repliesSent"]
+    shapes = ["responseTime", "firstResponseTime", "handleTime", "repliesToResolve"]
+    edges: dict[str, tuple[int, ...]] = {
+        "responseTime": (900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800)
+    }
     edges |= {"firstResponseTime": edges["responseTime"], "handleTime": (60, 120, 300, 600)}
     edges["repliesToResolve"] = (1, 2, 3, 4)
     metrics = {name: Metric(f"plain_{name}", "A figure", "gauge") for name in figures}
@@ -156,7 +190,7 @@ def plain_loop(url: str, output: Path) -> None:
                         total = 0
                         for number, edge in enumerate((*edges[name], "+Inf"), 1):
                             total += counts.get(number, 0)
-                            le = edge if edge == "+Inf" else str(float(edge))
+                            le = str(float(edge)) if isinstance(edge, int) else "+Inf"
                             metric.add_sample(
                                 f"{metric.name}_bucket", {**labels, "le": le}, total, at
                             )
@@ -171,57 +205,27 @@ def plain_loop(url: str, output: Path) -> None:
             yield from (*metrics.values(), *buckets.values(), ratio, by_replies)
 
     registry = CollectorRegistry()
-    registry.register(Everything())  # type: ignore[arg-type]
+    registry.register(Everything())
     output.write_bytes(generate_latest(registry))  # type: ignore[no-untyped-call]
-
-
-def measured(work: Any) -> tuple[float, float]:
-    """Run `work` in a process of its own; return its CPU seconds and its peak in MB.
-
-    Both are of the process that works, be it the child or what it started.
-    """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        work()
-        own, started = (
-            resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-        )
-        peak = started.ru_maxrss or own.ru_maxrss
-        cpu = started.ru_utime + started.ru_stime
-        cpu = cpu or own.ru_utime + own.ru_stime
-        os.write(writing, f"{cpu} {peak / 1024}".encode())
-        os._exit(0)
-    os.close(writing)
-    os.waitpid(child, 0)
-    cpu_text, peak_text = os.read(reading, 100).decode().split()
-    os.close(reading)
-    return float(cpu_text), float(peak_text)
 
 
 def beside_the_loop() -> list[tuple[str, ...]]:
     """Ask and write 90 days of 24 keys, both ways."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     with simulator(UNLIMITED) as url, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        loop = [sys.executable, "-c"]
+        folder, plain = Path(name), Path(name) / "plain.om"
         code = "import sys, pathlib; from benchmarks.backfill import plain_loop;"
         code += "plain_loop(sys.argv[1], pathlib.Path(sys.argv[2]))"
-        ways = {
-            "backfill": lambda: backfill(url, folder, "--budget", "1"),
-            "plain requests loop": lambda: subprocess.run(
-                [*loop, code, url, str(folder / "plain.om")], check=True
-            ),
-        }
-        for way, work in ways.items():
-            output = folder / ("plain.om" if "plain" in way else "helpscout.om")
-            cpu, peak = measured(work)
+        loop = Work([sys.executable, "-c", code, url, str(plain)], dict(os.environ))
+        for way, work, output in (
+            ("backfill", backfill(url, folder, "--budget", "1"), folder / "helpscout.om"),
+            ("plain requests loop", loop, plain),
+        ):
+            cpu, peak = work.measured()
             lines = output.read_bytes().split(b"\n")
             samples = sum(not line.startswith(b"#") for line in lines) - 1
-            each = 100_000 / samples
-            rows.append(
-                (way, f"{samples}", f"{cpu:.1f} s", f"{cpu * each:.1f} s", f"{peak:.0f} MB")
-            )
+            each = cpu * 100_000 / samples
+            rows.append((way, f"{samples}", f"{cpu:.1f} s", f"{each:.1f} s", f"{peak:.0f} MB"))
     return rows
 
 
@@ -246,23 +250,23 @@ def year() -> None:
         for key in keys:
             for at in grid:
                 journal.keep(key, at, everything)
-        began, cpu = time.monotonic(), time.process_time()
+        cpu = time.process_time()
         size = samples = 0
         with Path(os.devnull).open("wb") as nowhere:
             for line in exposition(keys, book, journal, (), grid):
                 size += nowhere.write(line)
                 samples += 1
-        seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        cpu = time.process_time() - cpu
+        peak = peak_mb("self")
         kept = (Path(name) / "journal").stat().st_size
-    print(f"{samples} {size / 1e9:.2f} {kept / 1e6:.0f} {seconds:.0f} {cpu:.0f} {peak:.0f}")
+    print(f"{samples} {size / 1e9:.2f} {kept / 1e6:.0f} {cpu:.0f} {peak:.0f}")
 
 
 def a_year() -> tuple[str, ...]:
     """Run that in a process of its own that has all of the program in memory."""
     code = "import exporter.cli; from benchmarks.backfill import year; year()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    samples, size, kept, _, cpu, peak = done.stdout.split()
+    samples, size, kept, cpu, peak = done.stdout.split()
     return f"{int(samples):,}", f"{size} GB", f"{kept} MB", f"{cpu} s", f"{peak} MB"
 
 
@@ -270,7 +274,7 @@ def promtool() -> tuple[str, ...]:
     """Compare what the command says promtool will need with what it takes."""
     with simulator(UNLIMITED) as url, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        backfill(url, folder, "--budget", "1")
+        backfill(url, folder, "--budget", "1").run()
         text = (folder / "helpscout.om").read_bytes()
         series = len({line.rsplit(b" ", 2)[0] for line in text.split(b"\n") if line[:1] == b"h"})
         command = ("promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet")
@@ -292,26 +296,26 @@ def main(wanted: list[str]) -> None:
     every = not wanted
     parts = [machine("requests", "prometheus-client")]
     if every or "pace" in wanted:
-        rows = [pace(400, 5), pace(6000, 60)]
-        titles = ("limit and budget", "bound, reports/s", "reports/s", "of the bound")
-        parts.append(table(titles, rows) + "\nTarget: at least 97 % of the bound.")
+        paces = [pace(400, 5), pace(6000, 60)]
+        paced = ("limit and budget", "bound, reports/s", "reports/s", "of the bound")
+        parts.append(table(paced, paces) + "\nTarget: at least 97 % of the bound.")
     if every or "loop" in wanted:
-        titles = ("way", "samples", "CPU", "CPU per 100,000 samples", "peak memory")
+        ways = ("way", "samples", "CPU", "CPU per 100,000 samples", "peak memory")
         parts.append(
-            table(titles, beside_the_loop())
+            table(ways, beside_the_loop())
             + "\nThe same 2,160 reports, asked and written. The loop holds everything until it"
-            " writes, so its memory grows with the range; that of backfill does not:"
+            " writes, so its memory grows with the range; that of backfill does not."
         )
     if every or "year" in wanted:
-        titles = ("samples", "file", "journal", "CPU to write", "peak memory")
+        years = ("samples", "file", "journal", "CPU to write", "peak memory")
         parts.append(
             "A year of 50 mailboxes, 4 types, 3 windows, a step a day, written:\n\n"
-            + table(titles, [a_year()])
+            + table(years, [a_year()])
             + "\nTarget: at most 150 MB."
         )
     if every or "promtool" in wanted:
-        titles = ("series", "promtool's memory, as said", "as measured")
-        parts.append(table(titles, [promtool()]))
+        tools = ("series", "promtool's memory, as said", "as measured")
+        parts.append(table(tools, [promtool()]))
     text = "\n\n".join(parts)
     if every:
         write(HEADING, text)

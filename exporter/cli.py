@@ -33,10 +33,10 @@ _HEALTHCHECK_SECONDS: Final = 5
 _ASSUMED_MAILBOXES: Final = 10
 _DEMO_LIMIT: Final = 12_000
 _DEMO_SLA: Final = """[
-  {name: first-reply-8h, statistic: first_response_time, target: 8h, objective: 0.75},
-  {name: reply-12h, statistic: response_time, target: 12h, objective: 0.8},
+  {name: first-reply-24h, statistic: first_response_time, target: 24h, objective: 0.75},
+  {name: reply-24h, statistic: response_time, target: 24h, objective: 0.75},
   {name: handle-10m, statistic: handle_time, target: 10m, objective: 0.8},
-  {name: two-replies, statistic: replies_to_resolve, target: 2, objective: 0.75},
+  {name: three-replies, statistic: replies_to_resolve, target: 3, objective: 0.8},
 ]"""
 
 app = typer.Typer(
@@ -403,15 +403,18 @@ def _faults(path: Path) -> Faults:
 
 
 def _write_atomically(path: Path, body: bytes) -> None:
+    temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name}.", delete=False
         ) as file:
+            temporary = Path(file.name)
             file.write(body)
-        temporary = Path(file.name)
         temporary.chmod(0o644)  # the node exporter is another user
         temporary.replace(path)
     except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise _Failed(f"--output: {path}: {error.strerror}") from None
 
 

@@ -33,6 +33,8 @@ def configure(level: str = "info", format: Format = "auto", stream: TextIO | Non
         renderer = structlog.processors.LogfmtRenderer(
             key_order=["timestamp", "level", "event"], drop_missing=True, bool_as_flag=False
         )
+    # asyncio warns in plain text, past this log, of every client that hangs up during an answer.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -1,0 +1,126 @@
+"""What the command line asks for, checked: range, steps, labels, share of the limit. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from exporter import __version__
+from exporter.backfill.errors import BackfillError
+from exporter.backfill.grid import Grid, default_step, written
+from exporter.backfill.series import FAMILIES
+from exporter.durations import format_duration
+from exporter.metrics import MAILBOX_INFO, REPORT_LABELS, SLA_TARGET_SECONDS, WINDOW
+from exporter.reports import Window
+from exporter.settings import Configuration
+
+_LABEL: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+_OWN_LABELS: Final = {
+    *REPORT_LABELS,
+    *(label for family in FAMILIES for label in family.labels),
+    *(label for f in (MAILBOX_INFO, SLA_TARGET_SECONDS, WINDOW) for label in f.labels),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One backfill. `start` and `end` are aware UTC, `end` cut off at the present in `grids`.
+
+    `labels` are what the live scrape adds, sorted by name; `step` None is each window's default;
+    `budget` the share of an account's limit, in (0, 1].
+    """
+
+    start: datetime
+    end: datetime
+    step: timedelta | None
+    labels: tuple[tuple[str, str], ...]
+    budget: float
+    output: Path
+    dry_run: bool
+
+    @property
+    def journal(self) -> Path:
+        """The file beside the output that holds every answer."""
+        return self.output.with_name(f"{self.output.name}.journal")
+
+    def grids(self, windows: Iterable[Window], end: datetime) -> dict[str, Grid]:
+        """Return each window's steps up to `end`, by the window's text. Raises BackfillError."""
+        grids = {
+            window.text: Grid.between(self.start, end, self.step or default_step(window))
+            for window in windows
+        }
+        for window, grid in grids.items():
+            if not grid:
+                raise BackfillError(
+                    f"--from, --to: no step of {format_duration(timedelta(seconds=grid.step))}"
+                    f" (window {window}) lies between them",
+                    exit_code=2,
+                )
+        return grids
+
+    def fingerprint(self, configuration: Configuration) -> dict[str, str]:
+        """Return what the answers and the file depend on, each part by what a user calls it."""
+        selection = configuration.selection
+        steps = {w.text: (w.range, self.step or default_step(w)) for w in selection.windows}
+        return {
+            "--from": written(int(self.start.timestamp())),
+            "--to": written(int(self.end.timestamp())),
+            "--step": repr(sorted(steps.items())),
+            "--label": repr(self.labels),
+            "accounts": repr(sorted(account.identity for account in configuration.accounts)),
+            "mailboxes": repr(selection.mailboxes),
+            "types": repr(selection.types),
+            "office_hours": repr(selection.office_hours),
+            "segments": repr(selection.segments),
+            "compare": repr(selection.compare),
+            "shard": repr(selection.shard),
+            "sla": repr(configuration.objectives),
+            "the exporter's version": __version__,
+        }
+
+
+def task(
+    start: datetime,
+    end: datetime,
+    step: timedelta | None,
+    labels: Iterable[str],
+    budget: float,
+    output: Path,
+    dry_run: bool,
+) -> Task:
+    """Return the task that these options make, `labels` as NAME=VALUE. Raises BackfillError."""
+    if start > end:
+        raise BackfillError("--from is after --to", exit_code=2)
+    if step is not None and (step < timedelta(seconds=1) or step.microseconds):
+        raise BackfillError("--step: must be whole seconds, at least one", exit_code=2)
+    if not 0 < budget <= 1:
+        raise BackfillError(f"--budget: {budget:g} is not above 0 and at most 1", exit_code=2)
+    if output.is_dir():
+        raise BackfillError(f"--output: {output}: is a directory", exit_code=2)
+    return Task(start, end, step, _labels(labels), budget, output, dry_run)
+
+
+def _labels(options: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
+        why = ""
+        if not equals or not value:
+            why = "is not NAME=VALUE"
+        elif not _LABEL.fullmatch(name):
+            why = f"{name} is no name for a label"
+        elif name in _OWN_LABELS:
+            why = f"{name} is a label that the exporter sets itself"
+        elif name in found:
+            why = f"{name} is given twice"
+        if why:
+            raise BackfillError(f'--label: "{option}": {why}', exit_code=2)
+        found[name] = value
+    return tuple(sorted(found.items()))
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return which parts of two fingerprints are not the same."""
+    return [part for part in now if before.get(part) != now[part]]

@@ -1,0 +1,257 @@
+"""The command as a user calls it: what it costs first, usage, Ctrl-C, leftovers of others."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from exporter.simulator import Faults
+from tests.backfill.conftest import Filling, environ
+from tests.support import EXPORTER, Process, environment, eventually
+from tests.system.conftest import Start
+
+RANGE = ("--from", "2026-03-01", "--to", "2026-03-10", "--step", "1d")
+REPORTS = 10 * 4
+
+
+def run(filling: Filling, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (filling.folder / "config.yml").write_text(filling.config)
+    return subprocess.run(
+        [*EXPORTER, "backfill", "--config", "config.yml", "--output", "helpscout.om", *arguments],
+        cwd=filling.folder,
+        env=environment(**environ(filling.simulator)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_dry_run_says_what_it_would_cost_and_asks_no_report(filling: Filling) -> None:
+    filling.simulator.set_faults(Faults(rate_limit=400))
+    outcome = run(filling, *RANGE, "--dry-run")
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    account, file, promtool = outcome.stdout.splitlines()
+    assert account == (
+        "account default: 40 reports; 40 requests take 30s at 80 calls/min (0.2 of 400)"
+    )
+    assert file.startswith("file: up to 0.")
+    assert file.endswith(" series")
+    assert promtool.startswith("promtool: about 6")
+    assert filling.reports_asked() == 0
+    assert [path.name for path in filling.folder.iterdir()] == ["config.yml"]
+
+
+def test_the_command_writes_the_file_says_what_it_cost_and_asks_nothing_twice(
+    filling: Filling,
+) -> None:
+    first = run(filling, *RANGE, "--label", "job=helpscout", "--budget", "1")
+    assert (first.returncode, first.stdout) == (0, ""), first.stderr
+    assert "account default: 40 reports; 40 requests take 0s at" in first.stderr
+    written = filling.output.read_bytes()
+    windows = filling.points("helpscout_window_seconds", window="7d", job="helpscout")
+    assert [point.value for point in windows] == ["604800.0"] * 10
+    again = run(filling, *RANGE, "--label", "job=helpscout", "--budget", "0.5")
+    assert again.returncode == 0, again.stderr
+    assert "40 reports, 40 of them here already; 0 requests" in again.stderr
+    assert filling.output.read_bytes() == written
+    assert filling.reports_asked() == REPORTS
+
+
+def test_the_file_is_about_as_large_as_was_said(filling: Filling) -> None:
+    assert filling.run("2026-03-01", "2026-03-10") is None
+    said = float(filling.said[1].removeprefix("file: up to ").split(" MB")[0]) * 1e6
+    assert 0.8 * said <= filling.output.stat().st_size <= 1.02 * said + 50_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--from", "2026-03-10", "--to", "2026-03-01"), "--from is after --to"),
+        (("--from", "2096-03-10", "--to", "2096-03-11"), "--from lies in the future"),
+        (("--from", "soon", "--to", "2026-03-01"), '--from: "soon" is not a time like'),
+        ((*RANGE[:4], "--step", "1x"), '--step: "1x" is not a duration'),
+        ((*RANGE[:4], "--step", "500ms"), "--step: must be whole seconds, at least one"),
+        (
+            (*RANGE[:4], "--step", "52w"),
+            "--from, --to: no step of 364d (window 24h) lies between them",
+        ),
+        ((*RANGE, "--budget", "0"), "--budget: 0 is not above 0 and at most 1"),
+        ((*RANGE, "--budget", "1.5"), "--budget: 1.5 is not above 0 and at most 1"),
+        ((*RANGE, "--label", "job"), '--label: "job": is not NAME=VALUE'),
+        ((*RANGE, "--label", "job="), '--label: "job=": is not NAME=VALUE'),
+        ((*RANGE, "--label", "a-b=c"), '--label: "a-b=c": a-b is no name for a label'),
+        ((*RANGE, "--label", "__a=c"), '--label: "__a=c": __a is no name for a label'),
+        (
+            (*RANGE, "--label", "window=7d"),
+            '--label: "window=7d": window is a label that the exporter sets itself',
+        ),
+        ((*RANGE, "--label", "job=a", "--label", "job=b"), '"job=b": job is given twice'),
+        ((*RANGE, "--output", "."), "--output: .: is a directory"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    # In this process: starting fifteen of them takes longer than everything else here.
+    from exporter import cli
+
+    for name, value in (("CLIENT_ID", "a"), ("CLIENT_SECRET", "b")):
+        monkeypatch.setenv(f"HELPSCOUT_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["x", "backfill", "--output", "helpscout.om", *arguments])
+    handlers = signal.getsignal(signal.SIGTERM)
+    try:
+        assert cli.main() == 2
+    finally:
+        signal.signal(signal.SIGTERM, handlers)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_asked(
+    filling: Filling,
+) -> None:
+    outcome = run(filling, *RANGE, "--output", "missing/helpscout.om")
+    assert outcome.returncode == 1
+    assert outcome.stderr.startswith("missing/helpscout.om.journal: unable to open database file")
+    assert outcome.stderr.count("\n") == 1
+    assert filling.simulator.stats() == {"accounts": {}}
+
+
+def test_the_future_is_cut_off_with_a_word_and_a_later_run_keeps_to_that(
+    filling: Filling,
+) -> None:
+    now = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    assert filling.run("2026-03-01", "2026-04-01", now=lambda: now) is None
+    assert filling.said[0] == "--to lies in the future: cut off at 2026-03-04T12:00:00Z"
+    assert filling.reports_asked() == 4 * 4
+    before = filling.output.read_bytes()
+    assert filling.run("2026-03-01", "2026-04-01", now=lambda: now + timedelta(days=5)) is None
+    assert filling.output.read_bytes() == before
+    assert filling.reports_asked() == 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"config": "mailboxes: {all: false}\ntypes: [email]\nwindows: [24h, 7d]\n"}, "types"),
+        ({"config": "mailboxes: {all: false}\ntypes: [all]\nwindows: [24h]\n"}, "--step"),
+        ({"variables": {"HELPSCOUT_CLIENT_ID": "demo-2"}}, "accounts"),
+    ],
+)
+def test_leftovers_of_another_configuration_are_refused_by_name(
+    filling: Filling, change: dict[str, str], named: str
+) -> None:
+    assert filling.run("2026-03-01", "2026-03-02") is None
+    asked, before = filling.simulator.stats(), filling.output.read_bytes()
+    other = Filling(filling.simulator, filling.folder, **change)  # type: ignore[arg-type]
+    error = other.run("2026-03-01", "2026-03-02")
+    assert error is not None
+    assert error.exit_code == 2
+    assert str(error) == (
+        f"{filling.output}.journal is of another backfill: {named} differ; go on with its own"
+        " command, delete it, or choose another --output"
+    )
+    assert filling.simulator.stats() == asked
+    assert filling.output.read_bytes() == before
+
+
+def test_leftovers_of_another_range_or_of_other_labels_are_refused(filling: Filling) -> None:
+    assert filling.run("2026-03-01", "2026-03-02") is None
+    error = filling.run("2026-02-01", "2026-03-03", labels=("job=a",))
+    assert "--from, --to, --label differ" in str(error)
+
+
+def test_a_file_that_is_no_journal_is_left_alone(filling: Filling) -> None:
+    journal = Path(f"{filling.output}.journal")
+    journal.write_text("precious")
+    error = filling.run("2026-03-01", "2026-03-02")
+    assert error is not None
+    assert "file is not a database" in str(error)
+    assert journal.read_text() == "precious"
+
+
+def test_two_processes_do_not_work_on_one_file(filling: Filling, start: Start) -> None:
+    filling.simulator.set_faults(Faults(latency=0.05))
+    first = interrupted(filling, start)
+    error = filling.run("2026-03-01", "2026-03-10", step=timedelta(hours=1))
+    assert "another backfill is at work on it" in str(error)
+    first.kill()
+
+
+def interrupted(filling: Filling, start: Start) -> Process:
+    """Return a slow backfill that has begun to ask."""
+    config = filling.folder / "config.yml"
+    config.write_text(filling.config)
+    process = start(
+        *("backfill", "--config", str(config), "--output", str(filling.output)),
+        *("--from", "2026-03-01", "--to", "2026-03-10", "--step", "1h", "--budget", "1"),
+        environ=environ(filling.simulator),
+    )
+    eventually(lambda: filling.reports_asked() > 5, "the first reports")
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_soon_and_says_how_to_go_on(
+    filling: Filling, start: Start, number: signal.Signals
+) -> None:
+    filling.simulator.set_faults(Faults(latency=0.05))
+    process = interrupted(filling, start)
+    process.signal(number)
+    assert process.wait() == 130
+    assert process.stderr.splitlines()[-1] == (
+        f"interrupted; what was answered is in {filling.output}.journal: the same command goes on"
+        " there"
+    )
+    assert not filling.output.exists()
+    asked = filling.reports_asked()
+    filling.simulator.set_faults(Faults())
+    assert filling.run("2026-03-01", "2026-03-10", step=timedelta(hours=1)) is None
+    assert filling.reports_asked() == 4 * (9 * 24 + 1)
+    assert asked < filling.reports_asked()
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(filling: Filling) -> None:
+    filling.simulator.set_faults(Faults(latency=0.02))
+    (filling.folder / "config.yml").write_text(filling.config)
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*EXPORTER, "backfill", "--config", "config.yml", "--output", "a.om", "--budget", "1",
+         *RANGE],
+        cwd=filling.folder,
+        env=environment(**environ(filling.simulator), TERM="xterm", COLUMNS="120"),
+        stdout=subprocess.DEVNULL,
+        stderr=slave,
+    )  # fmt: skip
+    os.close(slave)
+    shown = b""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            part = os.read(master, 65_536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(master)
+    assert process.wait(30) == 0, shown
+    assert b"40/40" in shown
+    assert b"/min, " in shown
+    assert b" left, 0 failed" in shown
+    assert b"written" in shown

@@ -1,0 +1,100 @@
+"""Every command of docs/backfill.md runs as it is written there, where its tool is here."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.backfill.conftest import Filling, environ
+from tests.support import code_block, environment, eventually, get, need
+from tests.system.conftest import Start
+
+pytestmark = pytest.mark.timeout(300)
+
+PAGE = "docs/backfill.md"
+CONFIG = "mailboxes: {include: [1001]}\ntypes: [all]\nwindows: [24h]\n"
+ELSEWHERE = {"mimir": "mimirtool", "thanos": "thanos"}
+"""Commands whose tools nobody packages here: they are read by the shell, not run."""
+
+
+def shell(filling: Filling, mark: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a block of the page as it is, the program by its own name."""
+    (filling.folder / "config.yml").write_text(CONFIG)
+    path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
+    return subprocess.run(
+        ["sh", "-euc", code_block(f"backfill: {mark}", PAGE)],
+        cwd=filling.folder,
+        env=environment(**environ(filling.simulator), **variables, PATH=path, no_proxy="*"),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+@pytest.fixture
+def filled(filling: Filling) -> Filling:
+    """Dry run and run, as the page has them."""
+    dry = shell(filling, "dry run")
+    assert dry.returncode == 0, dry.stderr
+    assert dry.stdout.startswith("account default: 610 reports; 610 requests take ")
+    assert filling.reports_asked() == 0
+    outcome = shell(filling, "run")
+    assert outcome.returncode == 0, outcome.stderr
+    assert filling.reports_asked() == 610
+    return filling
+
+
+def test_the_way_into_prometheus_and_victoriametrics(filled: Filling, start: Start) -> None:
+    folder = filled.folder
+    query = code_block("backfill: query", PAGE)
+    at = filled.points("helpscout_replies_sent")[0].at
+    words = urlencode({"query": query, "time": at + 40_000})
+
+    victoria = need("victoria-metrics")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    start(
+        f"-storageDataPath={folder / 'victoria'}",
+        f"-httpListenAddr={url.removeprefix('http://')}",
+        "-retentionPeriod=10y",
+        command=(victoria,),
+    ).says("(http server)")
+    sent = shell(filled, "victoriametrics", VICTORIA=url)
+    assert sent.returncode == 0, sent.stderr
+    get(f"{url}/internal/force_flush")
+    assert len(get(f"{url}/api/v1/query?{words}").json()["data"]["result"]) == 1
+
+    data = folder / "data"
+    data.mkdir()
+    moved = shell(filled, "prometheus", DATA=str(data))
+    assert moved.returncode == 0, moved.stderr
+    (folder / "prometheus.yml").write_text("{}")
+    process = start(
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={data}",
+        "--storage.tsdb.retention.time=10y",
+        "--web.listen-address=127.0.0.1:0",
+        command=(need("prometheus"),),
+    )
+    prometheus = "http://" + process.says(r"msg=.Listening on. address=(127\.0\.0\.1:\d+)")
+    eventually(lambda: get(f"{prometheus}/-/ready").status_code == 200, "Prometheus")
+    (row,) = get(f"{prometheus}/api/v1/query?{words}").json()["data"]["result"]
+    assert row["metric"]["instance"] == "helpscout-exporter:9877"
+    assert float(row["value"][0]) == at + 40_000
+    assert time.time() > at
+
+
+@pytest.mark.parametrize(("mark", "tool"), ELSEWHERE.items())
+def test_commands_of_other_systems_are_commands(filling: Filling, mark: str, tool: str) -> None:
+    block = code_block(f"backfill: {mark}", PAGE)
+    assert f"{tool} " in block
+    checked = subprocess.run(["sh", "-n", "-c", block], capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, b"")
+    if shutil.which(tool):
+        assert shell(filling, mark, MIMIR="http://127.0.0.1:1", TENANT="a").returncode is not None

@@ -1,0 +1,235 @@
+"""History and present in one Prometheus: the same figures, one series, no seam."""
+
+import socket
+import subprocess
+import time
+from collections import defaultdict
+from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from random import Random
+from urllib.parse import urlencode
+
+import pytest
+
+from exporter.backfill.series import FAMILIES
+from exporter.daemon import one_round
+from tests.backfill.conftest import DAYS, KEYS, Point, Season
+from tests.support import Metrics, eventually, get, need
+from tests.system.conftest import Start
+
+pytestmark = pytest.mark.timeout(300)
+
+ENDS, POINTS = 10, 200
+BLOCKS_APPEAR_SECONDS = 100
+"""Prometheus looks for new blocks once a minute."""
+
+
+OWN = (
+    "helpscout_exporter_",
+    "helpscout_report_",
+    "helpscout_up",
+    "helpscout_account_problem",
+)
+"""What tells of the exporter's own work and has no history."""
+
+
+def quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def selector(name: str, labels: dict[str, str]) -> str:
+    return name + "{" + ",".join(f'{k}="{quoted(v)}"' for k, v in labels.items()) + "}"
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+
+def test_the_whole_season_is_asked_once(season: Season) -> None:
+    assert len(season.steps) == DAYS
+    have = season.filling.points("helpscout_replies_sent")
+    assert len(have) == DAYS * KEYS
+
+
+def test_families_are_together_and_every_series_is_in_the_order_of_time(season: Season) -> None:
+    text = season.filling.output.read_text()
+    assert text.endswith("\n# EOF\n")
+    families = [line.split(" ")[2] for line in text.split("\n") if line.startswith("# TYPE ")]
+    assert len(families) == len(set(families))
+    points = season.filling.points()
+    names = [name for name, _ in groupby(point.name for point in points)]
+    assert len(names) == len(set(names))
+    at: dict[object, int] = defaultdict(int)
+    for point in points:
+        assert at[point.series] < point.at
+        at[point.series] = point.at
+
+
+def test_the_buckets_of_an_instant_are_together_and_cumulative(season: Season) -> None:
+    points = season.filling.points("helpscout_response_time_distribution_seconds_bucket")
+    assert points
+    for _, group in groupby(
+        points, key=lambda p: (p.at, frozenset({**p.labels, "le": ""}.items()))
+    ):
+        buckets = list(group)
+        assert [p.labels["le"] for p in buckets][-1] == "+Inf"
+        assert len(buckets) == 10
+        values = [float(p.value) for p in buckets]
+        assert values == sorted(values)
+
+
+def test_history_has_the_families_of_the_live_exposition_but_none_of_its_own(
+    season: Season,
+) -> None:
+    body, complete = one_round(season.filling.configuration)
+    assert complete
+    live = set(Metrics.of_text(body.decode()).families)
+    text = season.filling.output.read_text()
+    past = {line.split(" ")[2] for line in text.split("\n") if line.startswith("# TYPE ")}
+    named = {name if name in live else f"{name}_bucket" for name in past}
+    missing = {name for name in live - named if not name.startswith("helpscout_exporter_")}
+    assert named <= live
+    assert missing == {
+        "helpscout_up",
+        "helpscout_account_problem",
+        "helpscout_report_success",
+        "helpscout_report_last_success_timestamp_seconds",
+    }
+    assert {"helpscout_mailbox_info", "helpscout_window_seconds"} <= past
+    assert "helpscout_sla_objective_ratio" in past
+    assert len(FAMILIES) > len(past) - 4  # the rest is what compare would bring
+
+
+def test_promtool_makes_blocks_of_every_sample(season: Season) -> None:
+    rows = [line.split() for line in season.promtool.splitlines()[1:]]
+    assert sum(int(row[4]) for row in rows) == len(season.filling.points())
+
+
+# --- served -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def served(season: Season) -> Season:
+    """The season once the running Prometheus has found the blocks."""
+    oldest = season.steps[0]
+    eventually(
+        lambda: season.query("helpscout_mailbox_info", oldest),
+        "the blocks",
+        BLOCKS_APPEAR_SECONDS,
+    )
+    return season
+
+
+def test_200_points_are_what_the_live_path_exports_for_the_same_end(served: Season) -> None:
+    chance = Random(7)
+    compared = 0
+    for at in chance.sample(served.steps, ENDS):
+        end = datetime.fromtimestamp(at, UTC)
+        body, complete = one_round(served.filling.configuration, partial(_itself, end))
+        assert complete
+        live = [s for s in Metrics.of_text(body.decode()).samples if not s.name.startswith(OWN)]
+        for sample in chance.sample(live, POINTS // ENDS):
+            labels = {**sample.labels, **served.labels}
+            (row,) = served.query(selector(sample.name, labels), at)
+            assert float(row["value"][1]) == sample.value, sample
+            compared += 1
+    assert compared == POINTS
+
+
+def _itself(moment: datetime) -> datetime:
+    return moment
+
+
+def test_the_live_exposition_of_an_end_is_in_the_file_line_for_line(season: Season) -> None:
+    at = season.steps[DAYS // 2]
+    end = datetime.fromtimestamp(at, UTC)
+    body, _ = one_round(season.filling.configuration, partial(_itself, end))
+    live = [Point.of(f"{line} {at}") for line in body.decode().split("\n") if line[:1] == "h"]
+    wanted = {
+        (p.name, *sorted({**p.labels, **season.labels}.items()), p.value)
+        for p in live
+        if not p.name.startswith(OWN)
+    }
+    have = {
+        (p.name, *sorted(p.labels.items()), p.value) for p in season.filling.points() if p.at == at
+    }
+    assert have == wanted
+
+
+def test_every_series_of_history_goes_on_as_the_live_one(served: Season) -> None:
+    # Two series of one key, one past and one live, would be two here.
+    rows = served.query(
+        "count by (mailbox_id, type, window) (count_over_time(helpscout_replies_sent[100d]))",
+        time.time(),
+    )
+    assert len(rows) == KEYS
+    assert {row["value"][1] for row in rows} == {"1"}
+
+
+@pytest.mark.parametrize(("back", "step"), [(DAYS - 1, 21_600), (2, 900)])
+def test_a_query_runs_through_from_history_to_the_present_without_a_hole_or_a_double(
+    served: Season, back: int, step: int
+) -> None:
+    end = int(time.time())
+    start = served.steps[-1] - back * 86_400
+    (row,) = served.range("count(last_over_time(helpscout_replies_sent[1d]))", start, end, step)
+    values = [value for _, value in row["values"]]
+    assert len(values) == (end - start) // step + 1
+    assert set(values) == {str(KEYS)}
+
+
+def test_live_scraping_has_gone_on_all_the_time(served: Season) -> None:
+    now = time.time()
+    (up,) = served.query('min_over_time(up{job="helpscout"}[5m])', now)
+    assert up["value"][1] == "1"
+    fresh = served.query("time() - max(timestamp(helpscout_replies_sent))", now)
+    assert float(fresh[0]["value"][1]) < 30
+
+
+def test_the_quantiles_of_the_past_can_be_asked(served: Season) -> None:
+    rows = served.query(
+        "histogram_quantile(0.9, last_over_time("
+        'helpscout_response_time_distribution_seconds_bucket{window="7d"}[1d]))',
+        served.steps[3] + 3600,
+    )
+    assert len(rows) == KEYS // 2
+    assert all(float(row["value"][1]) > 0 for row in rows)
+
+
+# --- VictoriaMetrics ----------------------------------------------------------------------------
+
+
+def test_victoriametrics_takes_the_same_text(season: Season, start: Start, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:  # it cannot say which port it took
+        taken = f"127.0.0.1:{free.getsockname()[1]}"
+    process = start(
+        f"-storageDataPath={tmp_path / 'victoria'}",
+        f"-httpListenAddr={taken}",
+        "-retentionPeriod=10y",
+        "-dedup.minScrapeInterval=1ms",
+        command=(need("victoria-metrics"),),
+    )
+    url = process.says(r"(?:started|starting) http server at (http://127\.0\.0\.1:\d+)/")
+    sent = subprocess.run(
+        ["curl", "-fsS", "--noproxy", "*", "-X", "POST", "-T", str(season.filling.output),
+         f"{url}/api/v1/import/prometheus"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert sent.returncode == 0, sent.stderr
+    get(f"{url}/internal/force_flush")
+    points = season.filling.points("helpscout_")
+    for point in Random(3).sample(points, 25):
+        query = urlencode({"query": selector(point.name, point.labels), "time": point.at})
+        (row,) = get(f"{url}/api/v1/query?{query}").json()["data"]["result"]
+        assert float(row["value"][1]) == pytest.approx(float(point.value), rel=1e-12)
+    query = urlencode(
+        {
+            "query": "count(last_over_time(helpscout_replies_sent[1d]))",
+            "start": season.steps[0],
+            "end": season.steps[-1],
+            "step": 21_600,
+        }
+    )
+    (row,) = get(f"{url}/api/v1/query_range?{query}").json()["data"]["result"]
+    assert {value for _, value in row["values"]} == {str(KEYS)}
