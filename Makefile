@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit docs bench lock clean debian-packages
+.PHONY: help install demo test lint types layers unit docs dashboards rules bench lock clean debian-packages
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ debian-packages:  # what the system tests start for real: see scripts/debian-pac
 
 docs: $(VENV)/.dev-ready  ## writes the generated pages anew
 	$(BIN)/python -m scripts.generate_docs
+
+dashboards: $(VENV)/.dev-ready  ## writes Grafana's dashboards and alert rules anew
+	$(BIN)/python -m scripts.dashboards
+
+rules: debian-packages  ## checks and tests Prometheus's rules (as `make test` does, too)
+	promtool check rules prometheus/rules/*.yml
+	promtool test rules prometheus/tests/*.yml
 
 bench: $(VENV)/.dev-ready  ## measures beside peers, writes benchmarks/RESULTS.md (a quarter of an hour)
 	@scripts/debian-packages prometheus-pushgateway:prometheus-pushgateway nginx:nginx-light

@@ -182,7 +182,8 @@ FAMILIES: Final[Mapping[str, Note]] = {
     ),
     f"{_EXPORTER}shard_index": Note(_NEVER, f"{_EXPORTER}shard_index"),
     f"{_EXPORTER}shards": Note(
-        _NEVER, f"count(count by (shard_index) ({_EXPORTER}shards)) != max({_EXPORTER}shards)"
+        _NEVER,
+        f'count(count_values("shard", {_EXPORTER}shard_index)) < max({_EXPORTER}shards)',
     ),
 }
 """The note of every family in the catalogue."""
@@ -454,7 +455,9 @@ KEYS: Final[Mapping[str, Key]] = {
     ),
     "web.telemetry_path": Key("path", "where the metrics are", "/helpscout/metrics"),
     "web.config_file": Key(
-        "path", "TLS and basic auth, in the exporter-toolkit's format; not used yet", "web.yml"
+        "path",
+        "TLS and basic auth; not there yet, `serve` refuses to start with it",
+        "web.yml",
     ),
     "web.enable_lifecycle": Key("`true` or `false`", "allow `POST /-/reload`", True),
     "log.level": Key("`debug`, `info`, `warning` or `error`", "the least that is logged", "debug"),

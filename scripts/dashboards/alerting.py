@@ -39,6 +39,7 @@ def _rules(minimum: int) -> dict[str, tuple[str, str]]:
     """Return expression and note of each rule; its value is the compliance, none if all is well."""
     short, long = _horizon("short", minimum), _horizon("long", minimum)
     missed, missed_long = (f"{horizon} < {_OBJECTIVE}" for horizon in (short, long))
+    both = f"{missed} and ignoring (horizon, window) {missed_long}"
     only_one = 'on (sla) max by (sla) (helpscout_sla_compliance_ratio{horizon="long"})'
     slope = f"deriv({short}[6h:5m])"
     seen = f"last_over_time({short}[3h:5m] offset 3h)"
@@ -48,7 +49,7 @@ def _rules(minimum: int) -> dict[str, tuple[str, str]]:
     forecast = f"({short} + {slow} * on (window) group_left () ({window} / 4))"
     return {
         "HelpscoutSlaMissed": (
-            f"{missed} and ignoring (horizon, window) {missed_long}\nor\n{missed} unless {only_one}",
+            f"{both}\nor\n{missed} unless {only_one}",
             _NOTE + " The SLA's longer window misses it, too, if it has one.",
         ),
         "HelpscoutSlaAtRisk": (

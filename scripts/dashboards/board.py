@@ -312,6 +312,10 @@ def _transformation(name: str, **options: Any) -> models.DataTransformerConfig:
     return models.DataTransformerConfig(id_val=name, options=options)
 
 
+_CLASSIC_QUERY: Final = 5
+"""What Grafana calls a variable's query that is a text like `label_values(…)`."""
+
+
 # --- variables ----------------------------------------------------------------------------------
 
 
@@ -336,7 +340,7 @@ def choice(
         dashboard.QueryVariable(name)
         .label(label)
         .datasource(SOURCE)
-        .query({"query": query, "refId": name})
+        .query({"query": query, "qryType": _CLASSIC_QUERY, "refId": name})
         .regex(regex)
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.DISABLED)

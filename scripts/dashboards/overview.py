@@ -11,9 +11,9 @@ _LINK = {
     "links": [
         {
             "title": "This mailbox",
-            "url": "/d/helpscout-mailbox?var-account=${__data.fields.account}"
-            "&var-mailbox=${__data.fields.mailbox_id}&var-window=${window}"
-            "&var-office_hours=${office_hours}&${__url_time_range}",
+            "url": "/d/helpscout-mailbox?${account:queryparam}"
+            "&var-mailbox=${__data.fields.mailbox_id}&${window:queryparam}"
+            "&${office_hours:queryparam}&${__url_time_range}",
         }
     ],
 }

@@ -30,6 +30,17 @@ OPTIONS = {
     ],
     "check": ["--config"],
     "once": ["--config", "--output"],
+    "plan": ["--config", "--mailboxes"],
+    "backfill": [
+        "--from",
+        "--to",
+        "--step",
+        "--budget",
+        "--label",
+        "--dry-run",
+        "--output",
+        "--config",
+    ],
     "healthcheck": ["--url"],
 }
 ACCOUNT = {"HELPSCOUT_CLIENT_ID": "demo-1", "HELPSCOUT_CLIENT_SECRET": "secret-1"}

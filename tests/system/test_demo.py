@@ -1,5 +1,6 @@
 """`demo`: one command, no credentials, and the mission's figures are on /metrics."""
 
+import os
 import time
 from itertools import product
 
@@ -13,8 +14,9 @@ WINDOWS = ("24h", "7d", "30d")
 MAILBOXES = ("all", "1001", "1002", "1003", "1004", "1005", "1006")
 CELLS = {*product(MAILBOXES, TYPES, WINDOWS)}
 
-# It takes 3 s on an idle machine; the tests' machine has other work and measures coverage, too.
-FULL_ROUND_SECONDS = 15
+# It takes 3 s on an idle machine. A machine that measures coverage, too, is given three times the
+# five that are promised, and one with more work than cores as many times more.
+FULL_ROUND_SECONDS = 15 * max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.fixture(scope="module")

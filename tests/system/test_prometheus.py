@@ -1,6 +1,9 @@
 """A real Prometheus scrapes a full configuration in both formats and loses nothing of it."""
 
+import json
 import re
+import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -9,13 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from exporter.metrics import CATALOGUE
 from scripts.generate_docs import FAMILIES as DOCUMENTED
-from tests.support import MISSION, Metrics, eventually, get, need, round_is_complete
+from tests.support import MISSION, Metrics, Process, eventually, get, need, round_is_complete
 from tests.system.conftest import Start, address, desk
 
 CONFIG = """
@@ -43,7 +46,7 @@ TEXT, OPENMETRICS = "text/plain; version=0.0.4", "application/openmetrics-text; 
 JOBS = ("direct", "text", "openmetrics")
 """Straight from the exporter, through a proxy that asks for text, through one that looks on."""
 
-# Counters that have no sample before what they count has happened.
+# Counters that may have no sample before what they count has happened.
 NOT_YET = {"helpscout_exporter_api_retries", "helpscout_exporter_throttled"}
 
 
@@ -97,17 +100,23 @@ class Scraped:
 
 
 @pytest.fixture(scope="module")
-def exporter(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of an exporter with every kind of series, after its first round."""
+def process(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Process:
+    """An exporter with every kind of series, after its first round."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     standing = desk(start_once, "--now", now)
     config = tmp_path_factory.mktemp("exporter") / "config.yml"
     config.write_text(CONFIG)
     environ = standing.environ("v2")
     del environ["HELPSCOUT_WEB__LISTEN"]
-    url = address(start_once("serve", "--config", str(config), environ=environ))
-    eventually(partial(round_is_complete, url, REPORTS), "a whole round")
-    return url
+    started = start_once("serve", "--config", str(config), environ=environ)
+    eventually(partial(round_is_complete, address(started), REPORTS), "a whole round")
+    return started
+
+
+@pytest.fixture(scope="module")
+def exporter(process: Process) -> str:
+    """Its address."""
+    return address(process)
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +143,13 @@ def scraped(
             for job, (target, path) in targets.items()
         )
     )
-    process = start_once(
+    prometheus = start_once(
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         "--web.listen-address=127.0.0.1:0",
         command=(program,),
     )
-    url = "http://" + process.says(r'msg="?Listening on"? address=(127[0-9.:]+)')
+    url = "http://" + prometheus.says(r'msg="?Listening on"? address=(127[0-9.:]+)')
     found = Scraped(url, exporter, spoken)
     try:
         eventually(lambda: len(found.query("up")) == len(JOBS), "a scrape of every job")
@@ -193,13 +202,9 @@ def test_every_family_of_the_catalogue_is_in_prometheus(scraped: Scraped) -> Non
         row["metric"]["__name__"] for row in scraped.query('group by (__name__) ({job="direct"})')
     }
     suffixes = {"counter": "_total", "histogram": "_bucket", "gaugehistogram": "_bucket"}
-    wanted = {
-        family.name + suffixes.get(family.kind, "")
-        for family in CATALOGUE
-        if family.name not in NOT_YET
-    }
-    assert wanted <= names
-    strangers = {name for name in names - wanted if name.startswith("helpscout_")}
+    known = {family.name + suffixes.get(family.kind, ""): family.name for family in CATALOGUE}
+    assert {name for name, family in known.items() if family not in NOT_YET} <= names
+    strangers = {name for name in names - known.keys() if name.startswith("helpscout_")}
     duration = "helpscout_exporter_api_request_duration_seconds"
     assert strangers == {f"{duration}_count", f"{duration}_sum"}
 
@@ -234,3 +239,16 @@ def test_the_exposition_is_read_by_the_client_librarys_own_parsers(exporter: str
         return {s: v for s, v in metrics.by_series().items() if not s[0].startswith(own)}
 
     assert reports(text) == reports(openmetrics)
+
+
+def test_scrapers_that_hang_up_leave_no_word_outside_the_log(process: Process) -> None:
+    server = urlsplit(address(process))
+    assert server.hostname
+    assert server.port
+    for _ in range(20):
+        with socket.create_connection((server.hostname, server.port)) as impatient:
+            impatient.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            impatient.sendall(b"GET /metrics HTTP/1.1\r\nHost: exporter\r\n\r\n")
+            assert impatient.recv(1)
+    assert get(f"{address(process)}/-/healthy").ok
+    assert all(json.loads(line)["event"] for line in process.stderr.splitlines())

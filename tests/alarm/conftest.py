@@ -1,0 +1,157 @@
+"""Real Prometheus and Alertmanager servers for the rules, and what the tests read of them."""
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import requests
+import yaml
+
+from tests.support import ROOT, eventually, get, need
+from tests.system.conftest import Start, start_once  # noqa: F401 - a fixture
+
+RULES: Final = ROOT / "prometheus" / "rules"
+PROMTOOL_TESTS: Final = ROOT / "prometheus" / "tests"
+GRAFANA: Final = ROOT / "grafana"
+
+_LISTENING: Final = r"msg=.?Listening on.? address=(127\.0\.0\.1:\d+)"
+_HASTE: Final = 1800
+_LEAST_RANGE_SECONDS: Final = 4
+"""A range must see two scrapes, which are a second apart."""
+
+
+def rules(file: str) -> list[dict[str, Any]]:
+    """Return the rules of a file in prometheus/rules."""
+    document = yaml.safe_load((RULES / file).read_text())
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+ALERTS: Final = rules("helpscout.alerts.yml")
+RECORDS: Final = rules("helpscout.recording.yml")
+
+
+def hastened(text: str) -> str:
+    """Return rules whose hours are seconds: every `for`, range and offset 1800 times as short."""
+
+    def seconds(found: re.Match[str]) -> str:
+        before, number, unit = found.groups()
+        short = int(number) * {"m": 60, "h": 3600, "d": 86_400}[unit] // _HASTE
+        return f"{before}{max(short, _LEAST_RANGE_SECONDS if before == '[' else 1)}s"
+
+    return re.sub(r"(\[|offset |\bfor: |keep_firing_for: )(\d+)([mhd])\b", seconds, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A running Prometheus."""
+
+    url: str
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Return the result of an instant query: `metric` and `value`."""
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.post(
+                f"{self.url}/api/v1/query", data={"query": expression}, timeout=20
+            ).json()
+        assert answer["status"] == "success", f"{expression}: {answer['error']}"
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+
+class Webhook:
+    """Takes in what Alertmanager tells: every alert of every message, in their order."""
+
+    def __init__(self) -> None:
+        self.alerts: list[dict[str, Any]] = []
+        alerts = self.alerts
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                alerts.extend(yaml.safe_load(body)["alerts"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - theirs
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def told(self, status: str, **labels: str) -> list[dict[str, Any]]:
+        """Return the alerts with this status and (at least) these labels."""
+        return [
+            alert
+            for alert in list(self.alerts)
+            if alert["status"] == status and labels.items() <= alert["labels"].items()
+        ]
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture(scope="session")
+def webhook() -> Iterator[Webhook]:
+    """Where Alertmanager sends everything."""
+    receiver = Webhook()
+    yield receiver
+    receiver.close()
+
+
+def run_alertmanager(start: Start, folder: Path, receiver: Webhook) -> str:
+    """Start an Alertmanager that tells `receiver` at once; return its address."""
+    (folder / "alertmanager.yml").write_text(
+        "route: {receiver: test, group_by: [...], group_wait: 0s, group_interval: 1s}\n"
+        f"receivers: [{{name: test, webhook_configs: [{{url: '{receiver.url}'}}]}}]\n"
+    )
+    process = start(
+        f"--config.file={folder / 'alertmanager.yml'}",
+        f"--storage.path={folder / 'alertmanager-data'}",
+        "--web.listen-address=127.0.0.1:0",
+        "--cluster.listen-address=",
+        command=(need("prometheus-alertmanager"),),
+    )
+    return process.says(_LISTENING)
+
+
+def run_prometheus(
+    start: Start, folder: Path, exporter: str, alertmanager: str | None = None
+) -> Prometheus:
+    """Start a Prometheus with the rules, hastened, that scrapes an exporter every second."""
+    for path in RULES.iterdir():
+        (folder / path.name).write_text(hastened(path.read_text()))
+    config: dict[str, Any] = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [f"{folder}/helpscout.*.yml"],
+        "scrape_configs": [
+            {
+                "job_name": "helpscout",
+                "static_configs": [{"targets": [exporter.removeprefix("http://")]}],
+            }
+        ],
+    }
+    if alertmanager:
+        targets = [{"targets": [alertmanager]}]
+        config["alerting"] = {"alertmanagers": [{"static_configs": targets}]}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    process = start(
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'prometheus-data'}",
+        "--web.listen-address=127.0.0.1:0",
+        "--rules.alert.resend-delay=1s",
+        command=(need("prometheus"),),
+    )
+    url = "http://" + process.says(_LISTENING)
+    eventually(lambda: get(f"{url}/-/ready").ok, "Prometheus is ready")
+    return Prometheus(url)

@@ -1,0 +1,79 @@
+"""Which metrics and labels an expression names. No parser of the language: enough for ours."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from exporter.metrics import CATALOGUE
+from tests.alarm.conftest import RECORDS
+
+PROCESS_LABELS: Final = frozenset(
+    {"job", "instance", "pod", "endpoint", "container", "service", "node"}
+)
+"""What Prometheus adds to every series of an exporter."""
+
+_SUFFIXES: Final = {
+    "counter": ("_total",),
+    "histogram": ("_bucket", "_sum", "_count"),
+    "gaugehistogram": ("_bucket",),
+}
+_LE: Final = {"histogram": {"le"}, "gaugehistogram": {"le"}}
+
+SAMPLES: Final = {
+    family.name + suffix: (
+        family.name,
+        {*family.labels, *_LE.get(family.kind, ())} | PROCESS_LABELS,
+    )
+    for family in CATALOGUE
+    for suffix in _SUFFIXES.get(family.kind, ("",))
+}
+"""From a sample's name to its family's name and the labels that it may have."""
+
+LABELS: Final = set().union(*(labels for _, labels in SAMPLES.values())) | {"version", "revision"}
+
+FOREIGN: Final = {
+    "up",
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_open_fds",
+    "process_max_fds",
+    "process_start_time_seconds",
+}
+"""Not of the catalogue: Prometheus's own, and the client library's."""
+
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+_SELECTOR: Final = re.compile(r"([a-zA-Z_:][\w:]*)\s*\{([^}]*)\}")
+_LISTS: Final = re.compile(r"\b(?:by|without|on|ignoring|group_left)\s*\(([^()]*)\)")
+_NAME: Final = re.compile(r"(?<![\w:$])((?:helpscout|process|python)[\w:]+|up)(?![\w(])")
+
+
+def names(expression: str) -> set[str]:
+    """Return the metrics of an expression."""
+    bare = _LISTS.sub("", _STRING.sub('""', expression))
+    return set(_NAME.findall(bare))
+
+
+def selectors(expression: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield every metric that has matchers, with the labels in them."""
+    for name, matchers in _SELECTOR.findall(_STRING.sub('""', expression)):
+        yield name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers))
+
+
+def grouped(expression: str) -> set[str]:
+    """Return the labels in the lists of `by`, `without`, `on`, `ignoring` and `group_left`."""
+    lists = _LISTS.findall(_STRING.sub('""', expression))
+    return {label.strip() for labels in lists for label in labels.split(",") if label.strip()}
+
+
+def problems(expression: str) -> list[str]:
+    """Return what in an expression is neither in the catalogue nor recorded."""
+    recorded = {rule["record"] for rule in RECORDS}
+    found = [
+        f"no metric {name}"
+        for name in names(expression)
+        if name not in SAMPLES and name not in recorded and name not in FOREIGN
+    ]
+    for name, labels in selectors(expression):
+        known = SAMPLES[name][1] if name in SAMPLES else LABELS | {"shard"}
+        found += [f"{name} has no label {label}" for label in labels - known]
+    return found + [f"nothing has a label {label}" for label in grouped(expression) - LABELS]

@@ -1,0 +1,113 @@
+"""compose.yaml as far as it can be seen without Docker: it fits together and to the repository."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.settings import load
+from tests.support import ROOT, need
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+EVERY = pytest.mark.parametrize("name", SERVICES)
+
+
+def test_without_a_profile_the_simulated_chain_runs_and_the_real_account_is_a_profile() -> None:
+    usual = {name for name, service in SERVICES.items() if "profiles" not in service}
+    assert usual == {"exporter", "prometheus", "alertmanager", "grafana"}
+    assert SERVICES["exporter"]["command"][0] == "demo"
+    assert SERVICES["exporter-real"]["profiles"] == ["real"]
+    assert SERVICES["exporter-real"]["command"][0] == "serve"
+
+
+@EVERY
+def test_what_a_service_names_is_there(name: str) -> None:
+    service = SERVICES[name]
+    for volume in service.get("volumes", ()):
+        source, target, *mode = volume.split(":")
+        if source.startswith("./"):
+            assert (ROOT / source).exists(), source
+            assert mode == ["ro"]
+        else:
+            assert source in COMPOSE["volumes"]
+        assert target.startswith("/")
+    assert set(service.get("secrets", ())) <= set(COMPOSE.get("secrets", ()))
+    assert set(service.get("depends_on", ())) <= set(SERVICES)
+
+
+@EVERY
+def test_every_image_has_a_version_and_every_port_is_for_this_machine_only(name: str) -> None:
+    service = SERVICES[name]
+    _, _, tag = service["image"].partition(":")
+    assert tag
+    assert tag != "latest"
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert service["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", ["exporter", "exporter-real"])
+def test_an_exporter_runs_with_no_more_rights_than_it_needs(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "healthcheck" in service["healthcheck"]["test"]
+
+
+def test_the_real_accounts_settings_are_accepted(tmp_path: Path) -> None:
+    environ = dict(SERVICES["exporter-real"]["environment"])
+    (tmp_path / "secret").write_text("secret")
+    assert environ["HELPSCOUT_CLIENT_ID"] == "${HELPSCOUT_CLIENT_ID:-}"
+    assert environ["HELPSCOUT_CLIENT_SECRET_FILE"] == "/run/secrets/helpscout_client_secret"
+    environ |= {
+        "HELPSCOUT_CLIENT_ID": "id",
+        "HELPSCOUT_CLIENT_SECRET_FILE": str(tmp_path / "secret"),
+        "HELPSCOUT_STATE_FILE": str(tmp_path / "state.db"),
+    }
+    configuration = load(None, environ)
+    assert [objective.name for objective in configuration.objectives] == ["first-reply-1h"]
+    assert configuration.selection.compare is True
+    assert not configuration.warnings
+
+
+def test_prometheus_finds_rules_alertmanager_and_both_exporters(tmp_path: Path) -> None:
+    text = (ROOT / "prometheus/prometheus.yml").read_text()
+    config = yaml.safe_load(text)
+    (scrape,) = config["scrape_configs"]
+    (names,) = scrape["dns_sd_configs"]
+    assert names["names"] == ["exporter", "exporter-real"]
+    assert set(names["names"]) <= set(SERVICES)
+    assert "helpscout" in scrape["job_name"]
+    local = text.replace("/etc/prometheus/rules", str(ROOT / "prometheus/rules"))
+    (tmp_path / "prometheus.yml").write_text(local)
+    checked = subprocess.run(
+        [need("promtool"), "check", "config", str(tmp_path / "prometheus.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr
+    assert "2 rule files found" in checked.stdout
+
+
+def test_alertmanager_reads_its_configuration() -> None:
+    checked = subprocess.run(
+        [need("amtool"), "check-config", str(ROOT / "prometheus/alertmanager.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_grafana_is_told_where_prometheus_is_and_whom_to_tell() -> None:
+    provisioning = ROOT / "grafana/provisioning"
+    wanted = {
+        "PROMETHEUS_URL": (provisioning / "datasources/prometheus.yml").read_text(),
+        "HELPSCOUT_ALERT_WEBHOOK": (provisioning / "alerting/contact-points.yml").read_text(),
+    }
+    for variable, text in wanted.items():
+        assert variable in text
+        assert variable in SERVICES["grafana"]["environment"]

@@ -1,0 +1,214 @@
+"""Every expression we ship runs on a real Prometheus that scraped the real exporter."""
+
+import math
+import re
+import signal
+import socket
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.alarm.conftest import ALERTS, RECORDS, Prometheus, run_prometheus
+from tests.alarm.test_dashboards import BOARDS, RULES, panels, queries
+from tests.support import eventually, round_is_complete
+from tests.system.conftest import Start, address, desk
+
+CONFIG = """
+types: [all, email]
+windows: [24h, 7d]
+office_hours: [false, true]
+segments: [{name: vip, tags: [vip]}]
+compare: true
+sla:
+  - {name: first, statistic: first_response_time, target: 1h, objective: 0.01}
+  - {name: any, statistic: response_time, target: 2h, objective: 0.01}
+  - {name: handle, statistic: handle_time, target: 10m, objective: 0.01}
+  - {name: few, statistic: replies_to_resolve, target: 2, objective: 0.01}
+web: {listen: "127.0.0.1:0"}
+"""
+REPORTS = 3 * 2 * 2 * 2 * 2
+DEMO_REPORTS = 7 * 4 * 3
+# One call that is refused and one that is repeated, so that their counters exist.
+FAULTS = """
+faults:
+  - {endpoint: report, status: 429, times: 1, headers: {X-RateLimit-Retry-After: 1}}
+  - {endpoint: report, status: 500, times: 1}
+"""
+CHOSEN = {
+    "account": ".*",
+    "mailbox": "all",
+    "type": "all",
+    "window": "7d",
+    "office_hours": "false",
+    "segment": "^$",
+    "job": "helpscout",
+    "__rate_interval": "10m",
+}
+OTHERWISE = CHOSEN | {
+    "mailbox": "1001|1002",
+    "type": "all|email",
+    "office_hours": "true",
+    "segment": "vip",
+}
+
+
+@pytest.fixture(scope="module")
+def prometheus(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
+    """A Prometheus that has recorded everything of an exporter with every kind of series."""
+    folder = tmp_path_factory.mktemp("expressions")
+    (folder / "config.yml").write_text(CONFIG)
+    (folder / "faults.yml").write_text(FAULTS)
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    standing = desk(
+        start_once,
+        *("--now", now, "--mailboxes", "2", "--faults", str(folder / "faults.yml")),
+        # So that Prometheus sees the counters of calls rise.
+        *("--latency", "300ms"),
+    )
+    environ = standing.environ("v2")
+    del environ["HELPSCOUT_WEB__LISTEN"]
+    url = address(start_once("serve", "--config", str(folder / "config.yml"), environ=environ))
+    found = run_prometheus(start_once, folder, url)
+    eventually(partial(round_is_complete, url, REPORTS), "a whole round")
+    eventually(lambda: found.query("helpscout:sla_forecast_ratio"), "a trend")
+    return found
+
+
+@pytest.fixture(scope="module")
+def demo(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
+    """A Prometheus that has scraped the demo's whole first round, and a call after it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    found = run_prometheus(start_once, tmp_path_factory.mktemp("demo"), f"http://{listen}")
+    process = start_once("demo", "--listen", listen)
+    complete = f"sum(helpscout_report_success) == {DEMO_REPORTS}"
+    eventually(lambda: found.query(complete), "a scrape of the demo's whole round")
+    # The round may fall between two scrapes. Who reloads has the mailboxes listed anew, and that
+    # call is one that Prometheus sees.
+    process.signal(signal.SIGHUP)
+    called = "sum(rate(helpscout_exporter_api_requests_total[10m])) > 0"
+    eventually(lambda: found.query(called), "a call seen by Prometheus")
+    return found
+
+
+def chosen(expression: str, values: dict[str, str]) -> str:
+    """Return an expression with the dashboards' variables filled in."""
+    return re.sub(r"\$(\w+)", lambda found: values[found[1]], expression)
+
+
+def measured(rows: list[dict[str, Any]]) -> bool:
+    return any(not math.isnan(float(row["value"][1])) for row in rows)
+
+
+@pytest.mark.parametrize("values", [CHOSEN, OTHERWISE], ids=["at first", "otherwise"])
+@pytest.mark.parametrize(
+    ("board", "title", "expression"),
+    [
+        (board["uid"], panel["title"], target["expr"])
+        for board in BOARDS
+        for panel in panels(board)
+        for target in panel["targets"]
+    ],
+)
+def test_every_query_of_every_panel_finds_something(
+    prometheus: Prometheus, board: str, title: str, expression: str, values: dict[str, str]
+) -> None:
+    assert measured(prometheus.query(chosen(expression, values)))
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: str(board["uid"]))
+def test_no_panel_is_empty_on_the_demo(demo: Prometheus, board: dict[str, Any]) -> None:
+    empty = [
+        (panel["title"], target["expr"])
+        for panel in panels(board)
+        for target in panel["targets"]
+        if not measured(demo.query(chosen(target["expr"], CHOSEN)))
+    ]
+    assert empty == []
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: str(board["uid"]))
+def test_every_variable_finds_what_is_chosen_at_first(
+    prometheus: Prometheus, board: dict[str, Any]
+) -> None:
+    asked = [v for v in board["templating"]["list"] if v["type"] == "query"]
+    expressions = queries(board)[-len(asked) :]
+    for variable, expression in zip(asked, expressions, strict=True):
+        rows = prometheus.query(chosen(expression, CHOSEN))
+        assert rows, variable["name"]
+        if variable["regex"]:
+            # What query_result gives to the expression: labels without any escaping.
+            pattern = re.compile(variable["regex"].strip("/").replace("(?<", "(?P<"))
+            found = [
+                pattern.search("{" + ",".join(f'{k}="{v}"' for k, v in r["metric"].items()) + "}")
+                for r in rows
+            ]
+            values = [match.groupdict().get("value") or match[1] for match in found if match]
+            assert len(values) == len(rows)
+            assert len(set(values)) == len(values)
+        else:
+            values = [next(iter(row["metric"].values()), "") for row in rows]
+        first = variable["current"]["value"]
+        assert first == "$__all" or first in values
+
+
+def test_the_mailbox_variable_tells_two_of_one_name_apart(prometheus: Prometheus) -> None:
+    rows = prometheus.query("max by (mailbox, mailbox_id) (helpscout_report_success)")
+    assert sorted((row["metric"]["mailbox_id"], row["metric"]["mailbox"]) for row in rows) == [
+        ("1001", "Support"),
+        ("1002", "Support"),
+        ("all", "all"),
+    ]
+
+
+@pytest.mark.parametrize("record", [rule["record"] for rule in RECORDS])
+def test_every_recording_rule_records_something(prometheus: Prometheus, record: str) -> None:
+    # At some time: where no call was made for a while, there is no share of refused ones.
+    rows = prometheus.query(f"max_over_time({record}[10m])")
+    assert measured(rows)
+    for row in rows:
+        assert not {"instance", "pod"} & set(row["metric"])
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
+def test_every_alert_runs_and_is_silent_where_all_is_well(
+    prometheus: Prometheus, alert: dict[str, Any]
+) -> None:
+    rows = prometheus.query(alert["expr"])
+    # The simulated team may really be slower than the week before.
+    assert rows == [] or "change_ratio" in alert["expr"]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["title"]))
+def test_grafanas_rules_are_silent_where_all_is_well_and_not_where_it_is_not(
+    prometheus: Prometheus, rule: dict[str, Any]
+) -> None:
+    expressions = {q["refId"]: q["model"]["expr"] for q in rule["data"] if "expr" in q["model"]}
+    for expression in expressions.values():
+        assert prometheus.query(expression) == []
+    promised = "max by (sla) (helpscout_sla_objective_ratio)"
+    bad = {
+        ref: expression.replace(promised, f"({promised} + 0.99)")
+        for ref, expression in expressions.items()
+    }
+    rows = prometheus.query(bad["A"])
+    assert {row["metric"]["sla"] for row in rows} == {"first", "any", "handle", "few"}
+    assert len(prometheus.query(bad["O"])) == len(rows)
+    targets = len(prometheus.query(bad["S"])) + len(prometheus.query(bad["R"]))
+    assert targets == len(rows)
+
+
+def test_grafanas_rules_and_ours_say_the_same(prometheus: Prometheus) -> None:
+    promised = "max by (sla) (helpscout_sla_objective_ratio)"
+    missed = next(rule for rule in RULES if rule["title"] == "HelpscoutSlaMissed")
+    expression = missed["data"][0]["model"]["expr"].replace(promised, f"({promised} + 0.99)")
+    theirs = {frozenset(row["metric"].items()) for row in prometheus.query(expression)}
+    alert = next(alert for alert in ALERTS if alert["alert"] == "HelpscoutSlaMissed")
+    ours = re.sub(r"\bhelpscout:sla_margin_ratio(\{[^}]*\}) < 0", r"\g<0>.99", alert["expr"])
+    rows = prometheus.query(ours)
+    assert {
+        frozenset(r["metric"].items()) - {("__name__", r["metric"].get("__name__", ""))}
+        for r in rows
+    } == theirs

@@ -1,0 +1,176 @@
+"""The whole way, for real: a team that suddenly answers slowly, and a Help Scout that is down.
+
+Exporter, Prometheus with our rules (hours are seconds), Alertmanager, and a webhook at its end. One
+account's team slows down and recovers while Help Scout is down for another account.
+"""
+
+import json
+import re
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import requests
+
+from tests.alarm.conftest import Prometheus, Webhook, run_alertmanager, run_prometheus
+from tests.support import eventually
+from tests.system.conftest import Start, address, desk
+
+CONFIG = """
+accounts:
+  - {{name: acme, base_url: "{url}/v2", client_id: demo-1, client_secret: secret-1}}
+  - {{name: beta, base_url: "{url}/v2", client_id: demo-2, client_secret: secret-2}}
+types: [email]
+windows: [{{range: 24h, every: 10s}}, {{range: 7d, every: 10s}}]
+mailboxes: {{all: false}}
+sla:
+  - name: first-reply-1h
+    statistic: first_response_time
+    target: 1h
+    objective: 0.9
+    mailboxes: [1001, 101001]
+web: {{listen: "127.0.0.1:0"}}
+"""
+SLOW, SWIFT = (1, 2, 3, 8, 9, 7, 30, 30, 10, 0), (60, 20, 12, 8, 0, 0, 0, 0, 0, 0)
+"""First replies by range; those of the first three are within the hour: 6 of 100, 92 of 100."""
+
+
+def report(first_replies: tuple[int, ...]) -> str:
+    """Return Help Scout's answer for a team that is this swift."""
+    count = sum(first_replies)
+    ranges = [{"id": i, "count": n} for i, n in enumerate(first_replies, start=1)]
+    statistics = {
+        "totalConversations": count,
+        "firstResponseTime": 1800,
+        "responseTime": 1800,
+        "repliesSent": count,
+    }
+    return json.dumps(
+        {
+            "filterTags": [],
+            "current": statistics,
+            "firstResponseTime": {"count": count, "ranges": ranges},
+        }
+    )
+
+
+def rule(mailbox: int, first_replies: tuple[int, ...]) -> dict[str, Any]:
+    """Return the simulator's rule that lets one mailbox's reports be this."""
+    return {"endpoint": "report", "mailbox": mailbox, "body": report(first_replies)}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What was told, and by whom it was seen."""
+
+    webhook: Webhook
+    prometheus: Prometheus
+    before: list[dict[str, Any]]
+    """Alerts about service levels before the team slowed down."""
+
+
+@pytest.fixture(scope="module")
+def story(start_once: Start, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    folder = tmp_path_factory.mktemp("story")
+    service = desk(start_once, "--accounts", "2", "--mailboxes", "2")
+
+    def happens(*rules: dict[str, Any]) -> None:
+        with requests.Session() as session:
+            session.trust_env = False
+            document = json.dumps({"faults": rules})
+            answer = session.put(f"{service.url}/_faults", data=document, timeout=10)
+        assert answer.status_code == 200, answer.text
+
+    swift, slow = rule(1001, SWIFT), rule(1001, SLOW)
+    down = {"endpoint": "*", "account": 2, "status": 503}
+    happens(swift, rule(101001, SWIFT))
+    (folder / "config.yml").write_text(CONFIG.format(url=service.url))
+    process = start_once("serve", "--config", str(folder / "config.yml"))
+    exporter = address(process)
+    alertmanager = run_alertmanager(start_once, folder, webhook)
+    prometheus = run_prometheus(start_once, folder, exporter, alertmanager)
+    eventually(
+        lambda: len(prometheus.query("helpscout:sla_margin_ratio > 0")) == 4,
+        "both teams keep their promise in both horizons",
+    )
+    before = prometheus.query('ALERTS{sla!=""}')
+
+    happens(down, slow)
+    # Who reloads has the mailboxes listed anew: that fails now, and no minute has to go by first.
+    process.signal(signal.SIGHUP)
+    eventually(
+        lambda: webhook.told("firing", alertname="HelpscoutSlaMissed"), "the alert at the webhook"
+    )
+    happens(down, swift)
+    eventually(
+        lambda: webhook.told("resolved", alertname="HelpscoutSlaMissed"),
+        "the alert is resolved at the webhook",
+    )
+    eventually(
+        lambda: webhook.told("firing", alertname="HelpscoutAccountDown"), "the account's alert"
+    )
+    return Story(webhook, prometheus, before)
+
+
+def test_nothing_is_told_while_the_team_keeps_its_promise(story: Story) -> None:
+    assert story.before == []
+
+
+def test_a_team_that_suddenly_answers_slowly_reaches_the_webhook_with_labels_and_text(
+    story: Story,
+) -> None:
+    alert = story.webhook.told("firing", alertname="HelpscoutSlaMissed")[0]
+    assert alert["labels"] == {
+        "alertname": "HelpscoutSlaMissed",
+        "severity": "critical",
+        "job": "helpscout",
+        "account": "acme",
+        "mailbox": "Support",
+        "mailbox_id": "1001",
+        "type": "email",
+        "window": "24h",
+        "office_hours": "false",
+        "sla": "first-reply-1h",
+        "horizon": "short",
+    }
+    assert alert["annotations"]["summary"] == "Support: SLA first-reply-1h is missed"
+    assert re.sub(r"\s+", " ", alert["annotations"]["description"]) == (
+        "In mailbox Support of account acme (type email) 6% of 100 conversations of the last 24h "
+        "were within the target of 1h 0m 0s (first response time), and the objective is 90%. "
+        "The SLA's longer window misses it, too, if it has one."
+    )
+    assert alert["annotations"]["runbook_url"].endswith("/docs/runbooks.md#helpscoutslamissed")
+
+
+def test_when_the_team_recovers_exactly_this_alert_is_resolved(story: Story) -> None:
+    fired = story.webhook.told("firing", alertname="HelpscoutSlaMissed")
+    resolved = story.webhook.told("resolved", alertname="HelpscoutSlaMissed")
+    assert {json.dumps(a["labels"], sort_keys=True) for a in fired} == {
+        json.dumps(a["labels"], sort_keys=True) for a in resolved
+    }
+    assert story.prometheus.query('ALERTS{alertname="HelpscoutSlaMissed"}') == []
+
+
+def test_when_help_scout_is_down_the_account_is_told_of_and_no_service_level(story: Story) -> None:
+    alert = story.webhook.told("firing", alertname="HelpscoutAccountDown")[0]
+    assert alert["labels"] == {
+        "alertname": "HelpscoutAccountDown",
+        "severity": "critical",
+        "job": "helpscout",
+        "account": "beta",
+    }
+    assert alert["annotations"]["summary"] == "no data for Help Scout account beta"
+    of_beta = story.webhook.told("firing", account="beta")
+    assert {alert["labels"]["alertname"] for alert in of_beta} <= {
+        "HelpscoutAccountDown",
+        "HelpscoutUnreachable",
+    }
+
+
+def test_what_befalls_one_account_is_not_told_of_the_other(story: Story) -> None:
+    of_acme = story.webhook.told("firing", account="acme")
+    assert {alert["labels"]["alertname"] for alert in of_acme} <= {
+        "HelpscoutSlaMissed",
+        "HelpscoutSlaAtRisk",
+    }
