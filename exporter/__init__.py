@@ -8,4 +8,4 @@ __version__ = version("helpscout-exporter")
 
 def revision() -> str:
     """Return the source revision that an image was built from, or `unknown` outside of one."""
-    return os.environ.get("HELPSCOUT_EXPORTER_REVISION", "unknown")
+    return os.environ.get("EXPORTER_REVISION", "unknown")

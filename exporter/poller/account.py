@@ -75,8 +75,9 @@ class AccountPoller:
         self._tags: dict[str, int] = {}
         self._discovery_due = clock()
         self._discovery_failures = 0
-        self._discovering = False
+        self._discovering = self._list_again = False
         self._running = 0
+        self._planned: dict[ReportKey, None] = {}
         self._attempts: dict[ReportKey, int] = {}
         self._locked_out: HelpScoutError | None = None
         self.attempted = False
@@ -105,6 +106,7 @@ class AccountPoller:
         """
         self.selection, self._stale_after = selection, stale_after
         self._discovery_due = self._clock()
+        self._list_again = self._discovering
         if self._mailboxes is not None:
             self._plan(self._clock())
 
@@ -184,6 +186,8 @@ class AccountPoller:
         assert job.request is not None
         now, key = self._clock(), job.request.key
         self._running -= 1
+        if key not in self._planned:
+            return  # what was asked is not wanted any more
         self._attempts.pop(key, None)
         at = self._store.succeeded(key, answer.report)
         self._state.remember_report(self.account.identity, job.request, answer.report, at)
@@ -201,6 +205,8 @@ class AccountPoller:
         assert job.request is not None
         now, key = self._clock(), job.request.key
         self._running -= 1
+        if key not in self._planned:
+            return  # what was asked is not wanted any more: its mailbox may be gone
         self._health.report(now, key.mailbox_id, error.reason)
         attempt = self._attempts.get(key, 0)
         backoff = _FIRST_RETRY_SECONDS * 2**attempt * self._jitter()
@@ -236,7 +242,7 @@ class AccountPoller:
             if key.account == name and entry.report is not None
         }
         self._schedule.plan(requests, now, ages)
-        keys = {request.key: None for request in requests}
+        keys = self._planned = {request.key: None for request in requests}
         self._store.set_mailboxes(name, self.selection.mailboxes.chosen(mailboxes))
         self._store.schedule(name, list(keys))
         self._journal.keep(keys)
@@ -265,9 +271,10 @@ class AccountPoller:
         self._attempts.pop(key, None)
         self._store.failed(key)
         self._schedule.done(key, asked_at)
-        self._journal.report_failed(
-            key, self._store.mailbox_name(key), error, self._schedule.interval(request.window)
-        )
+        next_try = self._schedule.interval(request.window)
+        if isinstance(error, NotAllowed | NotThere):
+            next_try = self._discovery_due - self._clock()  # see `report_failed`
+        self._journal.report_failed(key, self._store.mailbox_name(key), error, next_try)
 
     def _lock_out(self, now: float, error: HelpScoutError) -> None:
         """Who is refused at the door does not knock once per report: the mailbox list tries."""
@@ -282,7 +289,9 @@ class AccountPoller:
     def _end_discovery(self, due: float) -> None:
         self._running -= 1
         self._discovering = False
-        self._discovery_due = due
+        # A list under way when the configuration changed is not the one that was wanted then.
+        self._discovery_due = self._clock() if self._list_again else due
+        self._list_again = False
         self.attempted = True
 
     def _judge(self, now: float) -> None:
