@@ -1,12 +1,7 @@
-"""A faithful stand-in for Help Scout's reporting API: a small world behind both dialects.
-
-It imports nothing of the rest of the exporter, so that an error in a shared table cannot cancel
-itself out; only the command line imports it.
-"""
+"""A stand-in for Help Scout's reporting API. It shares no table, and so no error, with the rest."""
 
 from exporter.simulator.faults import Faults, parse_faults
-from exporter.simulator.server import Simulator
-from exporter.simulator.service import SimulatorOptions
+from exporter.simulator.service import Simulator, SimulatorOptions
 from exporter.simulator.world import World
 
 __all__ = ["Faults", "Simulator", "SimulatorOptions", "World", "parse_faults"]

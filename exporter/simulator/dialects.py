@@ -1,160 +1,128 @@
 """The two generations' ways of saying the same: mailboxes, reports and errors as JSON values."""
 
-from __future__ import annotations
-
-import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from exporter.simulator.report import Statistics
+from exporter.simulator.report import RANGES, Statistics
 from exporter.simulator.world import Mailbox
 
-Generation = Literal[1, 2]
 Json = dict[str, Any]
-PAGE_SIZE = 50
-_DISTRIBUTIONS = {
-    "responseTime": "response_ranges",
-    "firstResponseTime": "first_response_ranges",
-    "handleTime": "handle_ranges",
-    "repliesToResolve": "replies_ranges",
-}
+_PAGE_SIZE = 50
+_DISTRIBUTIONS = ("responseTime", "firstResponseTime", "handleTime", "repliesToResolve")
+_MEANS = (*_DISTRIBUTIONS, "resolutionTime")
 
 
-class Invalid(NamedTuple):
-    """A parameter that the service refuses."""
+class Refused(Exception):
+    """An answer that is no success; `name` is that of the parameter at fault, if it is one."""
 
-    path: str
-    message: str
-    value: str | None
+    def __init__(self, status: int, message: str, name: str = "", value: str = "") -> None:
+        self.status, self.message, self.name, self.value = status, message, name, value
 
-
-def timestamp(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def error_body(
-    generation: Generation, status: int, message: str, invalid: Sequence[Invalid], older: bool
-) -> Json:
-    """An error in the generation's form; `older` picks the older one of 1.0's two."""
-    if generation == 2:
-        errors = [
-            {"path": i.path, "message": i.message, "rejectedValue": i.value, "source": "QUERY"}
-            for i in invalid
-        ]
-        body = {"logRef": str(uuid.uuid4()), "message": message}
-        return body | ({"_embedded": {"errors": errors}} if errors else {})
-    if older:
-        return {"status": status, "message": message}
-    errors = [{"property": i.path, "value": i.value, "message": i.message} for i in invalid]
-    return {"code": status, "error": message, "validationErrors": errors}
+    def body(self, generation: int) -> Json:
+        """The generation's form of it; 1.0 has an older one, and a newer one for parameters."""
+        message = "Bad request" if self.name else self.message
+        detail = {"message": self.message}
+        if generation == 1 and self.name:
+            detail |= {"property": self.name, "value": self.value}
+            return {"code": self.status, "error": message, "validationErrors": [detail]}
+        if generation == 1:
+            return {"status": self.status, "message": message}
+        if self.status == 429:
+            return {"message": message}
+        detail |= {"path": self.name, "rejectedValue": self.value, "source": "QUERY"}
+        embedded = {"_embedded": {"errors": [detail]}} if self.name else {}
+        return {"logRef": str(uuid.uuid4()), "message": message} | embedded
 
 
-def mailbox_page(
-    generation: Generation, mailboxes: Sequence[Mailbox], page: int, address: str
-) -> Json:
-    """One page of the list that has this address."""
-    pages = math.ceil(len(mailboxes) / PAGE_SIZE)
+def mailbox_page(generation: int, boxes: Sequence[Mailbox], number: str, url: str) -> Json:
+    """One page of the list that has this address. Raises Refused."""
+    page = int(number) if number.isdecimal() else 0
+    if page < 1:
+        raise Refused(400, "must be at least 1", "page", number)
+    count, pages = len(boxes), -(-len(boxes) // _PAGE_SIZE)
     modified = "modifiedAt" if generation == 1 else "updatedAt"
-    items: list[Json] = [
-        {"id": box.id, "name": box.name, "slug": box.slug, "email": box.email}
-        | {"createdAt": timestamp(box.created), modified: timestamp(box.modified)}
-        for box in mailboxes[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+    items = [
+        {"id": box.id, "name": box.name, "slug": f"{box.id:016x}", "email": f"{box.id}@a.example"}
+        | {"createdAt": _timestamp(box.created), modified: _timestamp(box.created)}
+        for box in boxes[(page - 1) * _PAGE_SIZE : page * _PAGE_SIZE]
     ]
     if generation == 1:
-        return {"page": page, "pages": pages, "count": len(mailboxes), "items": items}
-    for item in items:
-        item["_links"] = {"self": {"href": f"{address}/{item['id']}/"}}
-    links: Json = {
-        "self": {"href": f"{address}/" if page == 1 else f"{address}?page={page}"},
-        "first": {"href": f"{address}?page=1"},
-        "page": {"href": f"{address}{{?page}}", "templated": True},
-    }
+        return {"page": page, "pages": pages, "count": count, "items": items}
+    links = {"self": {"href": f"{url}/"}}
     if page < pages:  # as seen, not every link is always there
-        links["next"] = {"href": f"{address}?page={page + 1}"}
-    size = {"size": PAGE_SIZE, "totalElements": len(mailboxes), "totalPages": pages, "number": page}
-    listed = {"_embedded": {"mailboxes": items}} if items else {}
-    return listed | {"page": size, "_links": links}
+        links["next"] = {"href": f"{url}?page={page + 1}"}
+    size = {"size": _PAGE_SIZE, "totalElements": count, "totalPages": pages, "number": page}
+    embedded = {"_embedded": {"mailboxes": items}} if items else {}
+    return embedded | {"page": size, "_links": links}
 
 
-def report_body(
-    generation: Generation, tags: Mapping[int, str], now: Statistics, before: Statistics | None
-) -> Json:
-    """A report's answer; `before` is the second range, if one was asked for.
-
-    Without it 1.0 leaves out `previous` and every field about it; 2.0 gives, as seen, a `previous`
-    of nulls and zeros. 1.0 lists a distribution's ranges in order, zeros too; 2.0 by descending
-    count, without those that are empty in both ranges. A share is of the sum of the ranges.
-    """
-    body: Json = {"filterTags": [{"id": key, "name": name} for key, name in tags.items()]}
-    body["current"] = _dates(now) | _figures(generation, now)
+def report_body(generation: int, now: Statistics, before: Statistics | None) -> Json:
+    """Without a second range 1.0 is silent about it; 2.0 gives, as seen, nulls and zeros."""
+    body = {"current": _part(generation, now)}
     if before:
-        body["previous"] = _dates(before) | _figures(generation, before)
-        old, new = _figures(1, before), _figures(1, now)
-        body["deltas"] = {
-            name: _ratio(100.0 * ((new[name] or 0) - (old[name] or 0)), old[name] or 0)
-            for name in new
-            if name != "percentResolvedOnFirstReply"
-        }
+        body["previous"] = _part(generation, before)
+        old, new = _figures(before), _figures(now)
+        body["deltas"] = {n: 100 * ((new[n] or 0) / old[n] - 1) if old[n] else 0.0 for n in new}
     elif generation == 2:
         before = Statistics()
-        body["previous"] = _figures(2, before)
-    for name, attribute in _DISTRIBUTIONS.items():
-        counts = getattr(now, attribute)
-        earlier = getattr(before, attribute) if before else ()
-        ranges: list[Json] = [
-            {"id": index + 1, "count": count, "percent": _ratio(100.0 * count, sum(counts))}
-            for index, count in enumerate(counts)
-        ]
-        for item, count in zip(ranges, earlier, strict=False):
-            item |= {"previousCount": count, "previousPercent": _ratio(100.0 * count, sum(earlier))}
-        if name == "repliesToResolve":
-            for item, total in zip(ranges, now.resolution_by_replies, strict=True):
-                item["resolutionTime"] = _number(_ratio(total, item["count"]))
-        if generation == 2:
-            ranges = [item for item in ranges if item["count"] or item["previousCount"]]
-            ranges.sort(key=lambda item: -item["count"])
-        body[name] = {"count": now.resolved, "ranges": ranges}
-        if before:
-            body[name]["previousCount"] = before.resolved
+        body["previous"] = _figures(before)
+    for name, field in zip(_DISTRIBUTIONS, RANGES, strict=True):
+        body[name] = _distribution(generation, field, now, before)
     return body
 
 
-def _number(value: float) -> float:
-    """A number as seen: three decimals, an integer where it is whole."""
-    rounded = round(value, 3)
-    return int(rounded) if rounded.is_integer() else rounded
+def _distribution(generation: int, field: str, now: Statistics, before: Statistics | None) -> Json:
+    """1.0 lists all ranges in order, 2.0 backwards and without the empty ones."""
+    counts: Sequence[int] = getattr(now, field)
+    earlier: Sequence[int] = getattr(before or now, field)
+    ranges: list[Json] = []
+    for id_, (count, old) in enumerate(zip(counts, earlier, strict=True), 1):
+        item = {"id": id_, "count": count, "percent": 100 * count / (sum(counts) or 1)}
+        if before:
+            item |= {"previousCount": old, "previousPercent": 100 * old / (sum(earlier) or 1)}
+        if field == "replies_ranges":
+            times = zip(now.repliesToResolve, now.resolutionTime, strict=True)
+            item["resolutionTime"] = _mean([taken for n, taken in times if min(n, 5) == id_]) or 0
+        if generation == 1 or count or old:
+            ranges.append(item)
+    body = {"count": len(now.resolutionTime), "ranges": ranges if generation == 1 else ranges[::-1]}
+    return body | ({"previousCount": len(before.resolutionTime)} if before else {})
 
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+def _part(generation: int, s: Statistics) -> Json:
+    """`current` or `previous`."""
+    part: Json = {"startDate": _timestamp(s.start), "endDate": _timestamp(s.end)} | _figures(s)
+    share = _mean([replies == 1 for replies in s.repliesToResolve])
+    part["percentResolvedOnFirstReply"] = share
+    if generation == 2:  # in percent, and with a field that is documented nowhere, as seen
+        part["percentResolvedOnFirstReply"] = share and round(100 * share, 2)
+        part["ratings"] = len(s.resolutionTime) // 5
+    return part
 
 
-def _dates(s: Statistics) -> Json:
-    return {"startDate": timestamp(s.start), "endDate": timestamp(s.end)}
-
-
-def _figures(generation: Generation, s: Statistics) -> Json:
+def _figures(s: Statistics) -> Json:
+    """A mean over nothing is null; without any event there are nulls and zeros, as seen."""
     figures: Json = {
-        "totalConversations": s.conversations,
-        "resolutionTime": _ratio(s.resolution, s.resolved),
-        "repliesToResolve": _ratio(s.resolution_replies, s.resolved),
-        "responseTime": _number(_ratio(s.wait, s.replies)),
-        "firstResponseTime": _number(_ratio(s.first_wait, s.first_replies)),
-        "resolved": s.resolved,
-        "resolvedOnFirstReply": s.resolved_on_first_reply,
-        "closed": s.closed,
-        "repliesSent": s.replies_sent,
-        "handleTime": _number(_ratio(s.handle, s.replies)),
-        "percentResolvedOnFirstReply": _ratio(s.resolved_on_first_reply, s.resolved),
+        "totalConversations": sum(s.response_ranges),
+        "resolved": len(s.resolutionTime),
+        "resolvedOnFirstReply": s.repliesToResolve.count(1),
     }
-    if generation == 2:
-        share = figures["percentResolvedOnFirstReply"]
-        figures["percentResolvedOnFirstReply"] = round(100 * share, 2)
-    if not s.conversations:  # nulls and zeros side by side, as seen
-        empty = ("total", "resol", "repliesTo", "percent")
-        figures |= {name: None for name in figures if name.startswith(empty)}
-    if generation == 1:
-        return figures
-    return figures | {"ratings": s.resolved // 5}  # seen, documented nowhere
+    if not s.responseTime:
+        figures = dict.fromkeys(figures)
+    figures |= {"closed": len(s.closed), "repliesSent": len(s.responseTime) + len(s.outgoing)}
+    figures |= {name: _mean(getattr(s, name)) for name in _MEANS}
+    if not (s.closed or figures["repliesSent"]):
+        figures |= {"responseTime": 0, "firstResponseTime": 0, "handleTime": 0}
+    return figures
+
+
+def _mean(values: Sequence[int]) -> float | None:
+    """An integer where it is whole, as seen."""
+    mean = round(sum(values) / len(values), 4) if values else None
+    return int(mean) if mean is not None and mean.is_integer() else mean
+
+
+def _timestamp(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.simulator.dialects import report_body
 from exporter.simulator.report import Filter, Reports, Statistics
 from exporter.simulator.world import Conversation, Mailbox, World
 
@@ -19,7 +19,7 @@ DAY = 86_400
 WORLD = World(seed=7, accounts=2, mailboxes=8)
 REPORTS = Reports(WORLD)  # shared: what was asked before must not matter
 MINUTES = [15, 30, 60, 120, 180, 360, 720, 1440, 2880]
-EXPECTED_FIRST = (100120458000, "email", 1767589939, ())
+EXPECTED_FIRST = (100120458000, "email", 1767600586, (506,))
 
 
 def office_by_hand(start: int, end: int) -> int:
@@ -102,6 +102,34 @@ def by_hand(
     }
 
 
+def summed(found: Statistics) -> dict[str, Any]:
+    """What a report makes of its statistics, in the form of `by_hand`."""
+    by_replies = [0] * 5
+    for replies, taken in zip(found.repliesToResolve, found.resolutionTime, strict=True):
+        by_replies[min(replies, 5) - 1] += taken
+    return {
+        "start": found.start,
+        "end": found.end,
+        "conversations": sum(found.response_ranges),
+        "replies": len(found.responseTime),
+        "wait": sum(found.responseTime),
+        "first_replies": len(found.firstResponseTime),
+        "first_wait": sum(found.firstResponseTime),
+        "handle": sum(found.handleTime),
+        "resolved": len(found.resolutionTime),
+        "resolved_on_first_reply": found.repliesToResolve.count(1),
+        "resolution": sum(found.resolutionTime),
+        "resolution_replies": sum(found.repliesToResolve),
+        "closed": len(found.closed),
+        "replies_sent": len(found.responseTime) + len(found.outgoing),
+        "response_ranges": found.response_ranges,
+        "first_response_ranges": found.first_response_ranges,
+        "handle_ranges": found.handle_ranges,
+        "replies_ranges": found.replies_ranges,
+        "resolution_by_replies": tuple(by_replies),
+    }
+
+
 def day_of(at: int) -> date:
     return datetime.fromtimestamp(at, UTC).date()
 
@@ -146,7 +174,7 @@ def test_every_figure_is_what_a_plain_count_over_the_events_gives(
         frozenset(types) or None, frozenset(tags) or None, frozenset(folders) or None, office
     )
     found = REPORTS.compute(mailboxes, start, end, NOW, which)
-    assert asdict(found) == by_hand(conversations, start, end, NOW, office)
+    assert summed(found) == by_hand(conversations, start, end, NOW, office)
 
 
 def test_the_same_seed_gives_the_same_events_whatever_was_asked_before() -> None:
@@ -181,7 +209,7 @@ def test_what_lies_after_now_has_not_happened() -> None:
     boxes = WORLD.mailboxes(1)[:1]
     until_now = REPORTS.compute(boxes, NOW - DAY, NOW, NOW, Filter())
     beyond = REPORTS.compute(boxes, NOW - DAY, NOW + 5 * DAY, NOW, Filter())
-    assert asdict(beyond) | {"end": NOW} == asdict(until_now)
+    assert beyond._replace(end=NOW) == until_now
     assert REPORTS.compute(boxes, NOW + 1, NOW + DAY, NOW, Filter()) == Statistics(
         NOW + 1, NOW + DAY
     )
@@ -190,30 +218,51 @@ def test_what_lies_after_now_has_not_happened() -> None:
 def test_moving_the_window_moves_the_answer_and_adjacent_windows_share_no_event() -> None:
     boxes = WORLD.mailboxes(1)
     edges = [NOW - hours * 3600 for hours in (48, 36, 24, 12, 0)]
-    parts = [REPORTS.compute(boxes, a + 1, b, NOW, Filter()) for a, b in pairwise(edges)]
-    whole = REPORTS.compute(boxes, edges[0] + 1, NOW, NOW, Filter())
-    assert len({part.replies_sent for part in parts}) > 1
+    parts = [summed(REPORTS.compute(boxes, a + 1, b, NOW, Filter())) for a, b in pairwise(edges)]
+    whole = summed(REPORTS.compute(boxes, edges[0] + 1, NOW, NOW, Filter()))
+    assert len({part["replies_sent"] for part in parts}) > 1
     for name in ("replies", "wait", "handle", "first_replies", "closed", "replies_sent"):
-        assert sum(getattr(part, name) for part in parts) == getattr(whole, name)
+        assert sum(part[name] for part in parts) == whole[name]
 
 
 @pytest.mark.parametrize("office", [False, True])
 def test_a_month_fills_every_range_of_every_distribution(office: bool) -> None:
-    month = REPORTS.compute(
-        WORLD.mailboxes(1)[:6], NOW - 30 * DAY, NOW, NOW, Filter(office_hours=office)
-    )
-    assert all(month.response_ranges + month.first_response_ranges)
-    assert all(month.handle_ranges + month.replies_ranges)
+    boxes = WORLD.mailboxes(1)[:6]
+    month = summed(REPORTS.compute(boxes, NOW - 30 * DAY, NOW, NOW, Filter(office_hours=office)))
+    assert all(month["response_ranges"] + month["first_response_ranges"])
+    assert all(month["handle_ranges"] + month["replies_ranges"])
 
 
 def test_office_hours_drop_no_conversation_and_leave_the_handle_time_alone() -> None:
     span = NOW - 7 * DAY, NOW
-    always = REPORTS.compute(WORLD.mailboxes(1), *span, NOW, Filter())
-    office = REPORTS.compute(WORLD.mailboxes(1), *span, NOW, Filter(office_hours=True))
+    always = summed(REPORTS.compute(WORLD.mailboxes(1), *span, NOW, Filter()))
+    office = summed(REPORTS.compute(WORLD.mailboxes(1), *span, NOW, Filter(office_hours=True)))
     same = ("conversations", "replies", "handle", "resolved", "closed", "replies_sent")
-    assert [getattr(always, name) for name in same] == [getattr(office, name) for name in same]
-    assert office.wait < always.wait
-    assert office.resolution < always.resolution
+    assert [always[name] for name in same] == [office[name] for name in same]
+    assert office["wait"] < always["wait"]
+    assert office["resolution"] < always["resolution"]
+
+
+MEANS = ("responseTime", "firstResponseTime", "handleTime", "resolutionTime", "repliesToResolve")
+LATE_REPLY = {"responseTime": (7,), "handleTime": (3,), "response_ranges": (1, *[0] * 9)}
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+@pytest.mark.parametrize(
+    ("items", "means"),
+    [
+        (LATE_REPLY, (7, None, 3, None, None)),
+        ({"outgoing": (1,)}, (None, None, None, None, None)),
+        ({"closed": (1,)}, (None, None, None, None, None)),
+        ({}, (0, 0, 0, None, None)),
+    ],
+    ids=["no first reply", "only unsolicited threads", "only closed", "nothing at all"],
+)
+def test_a_mean_over_nothing_is_null_except_where_a_range_is_wholly_empty(
+    generation: int, items: dict[str, tuple[int, ...]], means: tuple[int | None, ...]
+) -> None:
+    body = report_body(generation, Statistics(NOW, NOW + DAY, **items), None)
+    assert tuple(body["current"][name] for name in MEANS) == means
 
 
 def test_about_forty_conversations_arrive_a_mailbox_and_day_and_fewer_at_weekends() -> None:
