@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit docs dashboards rules bench lock clean debian-packages
+.PHONY: help install demo test lint types layers unit system docs dashboards rules bench lock clean debian-packages
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,7 @@ install: $(VENV)/.ready  ## the program as .venv/bin/helpscout-exporter
 demo: install  ## exporter and simulator together, no credentials
 	@$(BIN)/helpscout-exporter demo
 
-test: debian-packages lint types layers unit  ## every check
+test: debian-packages lint types layers unit system  ## every check
 
 lint: $(VENV)/.dev-ready
 	$(BIN)/ruff check .
@@ -42,7 +42,11 @@ layers: $(VENV)/.dev-ready
 	$(BIN)/lint-imports --no-cache
 
 unit: $(VENV)/.dev-ready
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest --cov --cov-report=term tests/unit tests/contract
+
+# Real processes beside real Prometheus: measured apart, or the tracer would slow what they time.
+system: $(VENV)/.dev-ready debian-packages
+	$(BIN)/pytest tests/system tests/faults tests/alarm tests/backfill
 
 debian-packages:  # what the system tests start for real: see scripts/debian-packages
 	@scripts/debian-packages

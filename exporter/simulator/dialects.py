@@ -94,8 +94,7 @@ def _distribution(generation: int, field: str, now: Statistics, before: Statisti
 def _part(generation: int, s: Statistics) -> Json:
     """`current` or `previous`."""
     part: Json = {"startDate": _timestamp(s.start), "endDate": _timestamp(s.end)} | _figures(s)
-    share = _mean([replies == 1 for replies in s.repliesToResolve])
-    part["percentResolvedOnFirstReply"] = share
+    part["percentResolvedOnFirstReply"] = share = _mean([n == 1 for n in s.repliesToResolve])
     if generation == 2:  # in percent, and with a field that is documented nowhere, as seen
         part["percentResolvedOnFirstReply"] = share and round(100 * share, 2)
         part["ratings"] = len(s.resolutionTime) // 5

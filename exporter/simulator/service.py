@@ -214,7 +214,8 @@ class Simulator:
         if form.get("grant_type") != "client_credentials":
             return 400, {"error": "invalid_request", "error_description": "Wrong grant type"}
         if not account:
-            return 401, {"error": "invalid_client", "error_description": "Client authentication failed"}
+            why = "Client authentication failed"
+            return 401, {"error": "invalid_client", "error_description": why}
         token, lifetime = uuid.uuid4().hex, self._faults.token_expires_in
         self._tokens[token] = (account, self._monotonic() + lifetime)
         return 200, {"token_type": "bearer", "access_token": token, "expires_in": int(lifetime)}

@@ -1,0 +1,72 @@
+"""Plays the rows of the matrix, many at once: most of what they do is waiting.
+
+Each row has a bench to itself. A row that is asked for its outcome has usually been played by then.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.faults.bench import Bench, Row, bench
+from tests.faults.proxy import Wire
+
+_AT_ONCE: Final = 20
+
+
+class Matrix:
+    """The rows of this test run, being played."""
+
+    def __init__(self, rows: list[Row], folder: Path) -> None:
+        self._folder = folder
+        self._wire = Wire()
+        self._stack = contextlib.ExitStack()
+        undisturbed = folder / "undisturbed"
+        undisturbed.mkdir()
+        self._undisturbed = self._stack.enter_context(bench(undisturbed, self._wire)).serve()
+        self._benches: list[Bench] = []
+        self._ending = False
+        self._pool = ThreadPoolExecutor(_AT_ONCE, "row")
+        slow_first = sorted(range(len(rows)), key=lambda number: -rows[number].seconds)
+        self._outcomes: dict[str, Future[None]] = {
+            rows[number].name: self._pool.submit(self._play, number, rows[number])
+            for number in slow_first
+        }
+
+    def outcome(self, row: Row) -> None:
+        """Wait until a row has been played; raise what it raised."""
+        self._outcomes[row.name].result()
+
+    def close(self) -> None:
+        """End everything, also what is still being played."""
+        self._ending = True
+        for place in list(self._benches):
+            place.close()
+        self._pool.shutdown(cancel_futures=True)
+        self._stack.close()
+        self._wire.close()
+
+    def _play(self, number: int, row: Row) -> None:
+        own = self._folder / f"row-{number}"
+        own.mkdir()
+        with bench(own, self._wire, self._undisturbed) as place:
+            self._benches.append(place)
+            assert not self._ending
+            row.play(place)
+
+
+@pytest.fixture(scope="session")
+def matrix(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Matrix]:
+    """Begin to play the rows that were selected."""
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    rows = [call.params["row"] for call in calls if call is not None and "row" in call.params]
+    found = Matrix([row for row in rows if isinstance(row, Row)], tmp_path_factory.mktemp("matrix"))
+    try:
+        yield found
+    finally:
+        found.close()
