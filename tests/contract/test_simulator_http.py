@@ -45,7 +45,7 @@ class Desk:
         self.simulator.stop()
 
     def token(self, **form: str) -> requests.Response:
-        return self.session.post(self.url + "/v2/oauth2/token", data=FORM | form, timeout=5)
+        return self.session.post(self.url + "/v2/oauth2/token", data=FORM | form, timeout=60)
 
     def get(self, generation: int, endpoint: str, **query: str) -> requests.Response:
         return self.get_as(1, generation, endpoint, **query)
@@ -60,7 +60,7 @@ class Desk:
                 who = {"client_id": f"demo-{account}", "client_secret": f"secret-{account}"}
                 self.bearers[account] = self.token(**who).json()["access_token"]
             headers["Authorization"] = "Bearer " + self.bearers[account]
-        return self.session.get(url, params=query, auth=auth, headers=headers, timeout=5)
+        return self.session.get(url, params=query, auth=auth, headers=headers, timeout=60)
 
     def report(self, generation: int, **query: str) -> Any:
         answer = self.get(generation, "report", **query)
@@ -230,14 +230,14 @@ def test_office_hours_use_each_generations_own_boolean(desk: Desk) -> None:
 def test_wrong_credentials_are_401_with_an_error_body(
     desk: Desk, path: str, headers: dict[str, str]
 ) -> None:
-    answer = desk.session.get(desk.url + path, headers=headers, timeout=5)
+    answer = desk.session.get(desk.url + path, headers=headers, timeout=60)
     assert answer.status_code == 401
     assert answer.json().keys() & {"message", "error"}
 
 
 def test_any_password_will_do_in_v1(desk: Desk) -> None:
     url = desk.url + "/v1/mailboxes.json"
-    assert desk.session.get(url, auth=("key-1", "anything"), timeout=5).status_code == 200
+    assert desk.session.get(url, auth=("key-1", "anything"), timeout=60).status_code == 200
 
 
 def test_a_token_is_as_published(desk: Desk) -> None:
@@ -265,7 +265,7 @@ def test_a_wrong_token_request_is_refused(
 
 
 def test_a_token_request_as_json_is_refused(desk: Desk) -> None:
-    answer = desk.session.post(desk.url + "/v2/oauth2/token", json=FORM, timeout=5)
+    answer = desk.session.post(desk.url + "/v2/oauth2/token", json=FORM, timeout=60)
     assert answer.status_code == 400
 
 
@@ -389,14 +389,14 @@ def test_v1_has_an_older_error_form_and_a_newer_one_for_parameters(desk: Desk) -
 @GENERATIONS
 def test_what_is_not_there_is_404_and_a_wrong_method_405(desk: Desk, generation: int) -> None:
     assert desk.get(generation, "report", **WEEK, mailboxes="1001,99").status_code == 404
-    unknown = desk.session.get(f"{desk.url}/v{generation}/users", timeout=5)
-    wrong = desk.session.delete(desk.url + PATHS[generation, "mailboxes"], timeout=5)
+    unknown = desk.session.get(f"{desk.url}/v{generation}/users", timeout=60)
+    wrong = desk.session.delete(desk.url + PATHS[generation, "mailboxes"], timeout=60)
     assert (unknown.status_code, wrong.status_code) == (404, 405)
 
 
 def test_every_v2_answer_has_its_own_correlation_id(desk: Desk) -> None:
     answers = [desk.token(), desk.get(2, "mailboxes"), desk.get(2, "report")]
-    answers.append(desk.session.get(desk.url + "/v2/nothing", timeout=5))
+    answers.append(desk.session.get(desk.url + "/v2/nothing", timeout=60))
     assert len({answer.headers["Correlation-ID"] for answer in answers}) == 4
     assert "Correlation-ID" not in desk.get(1, "mailboxes").headers
 
@@ -442,9 +442,9 @@ def test_the_rate_limit_counts_every_call_of_an_account_together(
 
 def test_nobodys_calls_are_counted_for_nobody(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(rate_limit=1)
-    answers = [desk.session.get(desk.url + "/v1/mailboxes.json", timeout=5) for _ in range(3)]
+    answers = [desk.session.get(desk.url + "/v1/mailboxes.json", timeout=60) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [401] * 3
-    stats = desk.session.get(desk.url + "/_stats", timeout=5).json()
+    stats = desk.session.get(desk.url + "/_stats", timeout=60).json()
     assert stats == {"accounts": {"0": {"calls": {"mailboxes": {"401": 3}}, "throttled": 0}}}
 
 
@@ -498,7 +498,7 @@ def test_a_cut_announces_all_and_closes_the_connection_silently(
 ) -> None:
     desk.faults(f"faults: [{{endpoint: mailboxes, cut: {cut}}}]")
     host, port = desk.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(
             b"GET /v1/mailboxes.json HTTP/1.1\r\nHost: x\r\nAuthorization: Basic a2V5LTE6\r\n\r\n"
         )
@@ -548,10 +548,10 @@ def test_faults_are_put_shown_and_cleared_over_http(desk: Desk) -> None:
         ("PUT", "", {}),
     ]
     for method, body, expected in steps:
-        answer = desk.session.request(method, url, data=body, timeout=5)
+        answer = desk.session.request(method, url, data=body, timeout=60)
         assert answer.json() == expected
         assert answer.status_code == (400 if "error" in expected else 200)
-    assert desk.session.post(url, timeout=5).status_code == 404
+    assert desk.session.post(url, timeout=60).status_code == 404
     assert desk.get(1, "mailboxes").headers["X-RateLimit-Limit-Minute"] == "400"
 
 
@@ -568,7 +568,7 @@ def test_it_stops_at_once_with_calls_in_flight_and_says_nothing(
 ) -> None:
     desk = open_desk(latency_seconds=60.0)
     host, port = desk.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(b"GET /v1/mailboxes.json HTTP/1.1\r\nHost: x\r\n\r\n")
         while not desk.simulator.stats()["accounts"]:
             pass
