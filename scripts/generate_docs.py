@@ -183,7 +183,7 @@ FAMILIES: Final[Mapping[str, Note]] = {
     f"{_EXPORTER}shard_index": Note(_NEVER, f"{_EXPORTER}shard_index"),
     f"{_EXPORTER}shards": Note(
         _NEVER,
-        f'count(count_values("shard", {_EXPORTER}shard_index)) < max({_EXPORTER}shards)',
+        f'max({_EXPORTER}shards) - count(count_values("shard", {_EXPORTER}shard_index))',
     ),
 }
 """The note of every family in the catalogue."""
