@@ -94,7 +94,7 @@ def serve(config: Config = None, listen: Listen = None) -> None:
 @app.command()
 def demo(listen: Listen = None) -> None:
     """Run the daemon on a built-in simulator of Help Scout. Needs no credentials."""
-    options = SimulatorOptions(rate_limit=_DEMO_LIMIT)
+    options = SimulatorOptions(rate_limit=_DEMO_LIMIT, mailboxes=4)
     with _simulator(options, "127.0.0.1", 0) as simulator:
         client_id, client_secret, _ = simulator.credentials()[0]
         environ = {
