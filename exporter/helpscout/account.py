@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -72,3 +73,13 @@ class Account:
     def identity(self) -> str:
         """What tells this login from another one under the same name; holds no secret."""
         return f"{self.name} {self.api} {self.base_url} {self.client_id or ''}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine: plain HTTP and no proxy are right for it alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

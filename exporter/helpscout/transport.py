@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
-from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -28,6 +27,7 @@ from requests.structures import CaseInsensitiveDict
 from requests.utils import get_environ_proxies
 
 from exporter import __version__
+from exporter.helpscout.account import is_loopback
 from exporter.helpscout.errors import BadResponse, Unreachable
 
 MAX_BODY_BYTES: Final = 5_000_000
@@ -114,7 +114,7 @@ class Transport:
         session = _Session()
         session.trust_env = False
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        if not _is_loopback(urlsplit(base_url).hostname or ""):
+        if not is_loopback(urlsplit(base_url).hostname or ""):
             session.proxies = get_environ_proxies(base_url)
         bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
         session.verify = bundle or True
@@ -197,12 +197,3 @@ def _cause(error: BaseException, timeout_seconds: float) -> str:
         if wanted in names:
             return words
     return f"no connection ({type(error).__name__})"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -5,7 +5,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from exporter.durations import parse_duration
+from exporter.helpscout.account import is_loopback
 from exporter.reports import ALL, TYPES
 from exporter.settings import values
 from exporter.settings.configuration import Format, Level
@@ -75,7 +75,7 @@ class Account(_Section):
         self.base_url = self.base_url or f"https://api.helpscout.net/{self.api}"
         problems = [*_credential_problems(self.api, given)]
         url = urlsplit(self.base_url)
-        if not (self.allow_http or url.scheme == "https" or _is_loopback(url.hostname or "")):
+        if not (self.allow_http or url.scheme == "https" or is_loopback(url.hostname or "")):
             text = "http:// is for loopback only: use https://, or set allow_http"
             problems.append((("base_url",), text))
         if problems:
@@ -96,13 +96,6 @@ def _credential_problems(api: str, given: list[str]) -> Iterator[Problem]:
         twin = TWINS.get(key, "")
         if key not in given and twin not in given:
             yield (key,), f"is missing: {api} needs it{twin and f', or {twin}'}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Mailboxes(_Section):
