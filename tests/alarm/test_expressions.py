@@ -29,7 +29,7 @@ sla:
 web: {listen: "127.0.0.1:0"}
 """
 REPORTS = 3 * 2 * 2 * 2 * 2
-DEMO_REPORTS = 7 * 4 * 3
+DEMO_REPORTS = 5 * 4 * 3
 # One call that is refused and one that is repeated, so that their counters exist.
 FAULTS = """
 faults:
