@@ -92,7 +92,7 @@ def main() -> None:
     exposition = Exposition(store, telemetry, Renderer((), ()))
     settings = WebSettings("127.0.0.1", 0, "/metrics", None, False)
     backend = web.Backend(exposition, lambda: "", lambda: True, lambda: True, tuple)
-    server = web.Server(settings, web.application(settings, backend))
+    server = web.Server(settings, web.application(settings, backend), web.Doors(None))
     stopping = threading.Event()
     threading.Thread(target=exposition.run, args=(stopping,), daemon=True).start()
     server.start()

@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -27,7 +28,7 @@ from exporter.durations import parse_duration
 from exporter.helpscout.errors import HelpScoutError
 from exporter.settings import Configuration, ConfigurationError, load
 from exporter.simulator import Faults, Simulator, SimulatorOptions, parse_faults
-from exporter.web import CannotListen
+from exporter.web import CannotListen, Doors, ask_health, health_url
 
 _HEALTHCHECK_SECONDS: Final = 5
 _ASSUMED_MAILBOXES: Final = 10
@@ -176,6 +177,7 @@ def simulate(
 def check(config: Config = None) -> None:
     """Validate the configuration, log in, list mailboxes, ask one report."""
     configuration = _loaded(lambda: load(config, os.environ))
+    Doors(configuration.web.config_file)
     failed = 0
     for account in configuration.accounts:
         try:
@@ -292,19 +294,22 @@ def healthcheck(
     config: Config = None,
 ) -> None:
     """Ask a running exporter whether it is healthy; exit 1 unless it is."""
-    if url is None:
-        web = _loaded(lambda: load(config, os.environ), configure_logs=False).web
-        host = "127.0.0.1" if web.host in ("", "0.0.0.0", "::") else web.host  # noqa: S104
-        url = f"http://{f'[{host}]' if ':' in host else host}:{web.port}/-/healthy"
-    session = requests.Session()
-    session.trust_env = False
+    web = None if url else _loaded(lambda: load(config, os.environ), configure_logs=False).web
+    url = health_url(web) if web else str(url)
     try:
-        answer = session.get(url, timeout=_HEALTHCHECK_SECONDS, allow_redirects=False)
-    except (RequestException, ValueError) as error:
+        status, words = ask_health(web) if web else _asked(url)
+    except (RequestException, OSError, HTTPException, ValueError) as error:
         raise _Failed(f"{url}: no answer ({type(error).__name__})") from None
-    if answer.status_code != 200:
-        raise _Failed(f"{url}: HTTP {answer.status_code}: {answer.text.strip()[:200]}")
-    typer.echo(answer.text.strip())
+    if status != 200:
+        raise _Failed(f"{url}: HTTP {status}: {words[:200]}")
+    typer.echo(words)
+
+
+def _asked(url: str) -> tuple[int, str]:
+    with requests.Session() as session:
+        session.trust_env = False
+        answer = session.get(url, timeout=_HEALTHCHECK_SECONDS, allow_redirects=False)
+        return answer.status_code, answer.text.strip()
 
 
 def main() -> int:

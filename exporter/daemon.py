@@ -27,7 +27,7 @@ from exporter.settings import Configuration, ConfigurationError
 from exporter.state import State
 from exporter.store import Store
 from exporter.telemetry import Telemetry
-from exporter.web import Backend, Server, application
+from exporter.web import Backend, Doors, Guarded, Server, application
 
 _READY_ANYWAY_SECONDS: Final = 30.0
 _ROUND_LOOK_SECONDS: Final = 0.05
@@ -107,12 +107,8 @@ class Daemon:
     """The exporter with its listener and its signals. `load` reads the configuration anew."""
 
     def __init__(self, configuration: Configuration, load: Callable[[], Configuration]) -> None:
-        """Raises ConfigurationError for what would have to be served and cannot be yet."""
-        if configuration.web.config_file is not None:
-            # Served in the clear, what was meant to be behind TLS and a password would lie open.
-            raise ConfigurationError(
-                ["web.config_file: TLS and basic auth are not there yet; put a proxy in front"]
-            )
+        """Raises ConfigurationError for a `web.config_file` that cannot be used."""
+        doors = Doors(configuration.web.config_file)
         self._load = load
         self._log: Any = structlog.get_logger()
         self._reloading = threading.Lock()
@@ -124,7 +120,8 @@ class Daemon:
             ready=lambda: self.exporter.ready,
             reload=self.reload,
         )
-        self.server = Server(configuration.web, application(configuration.web, backend))
+        app = Guarded(application(configuration.web, backend), doors)
+        self.server = Server(configuration.web, app, doors)
         self._stop = threading.Event()
         self._hang_up = threading.Event()
 

@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.exposition import OPENMETRICS, TEXT, Exposition, Renderer
 from exporter.settings import WebSettings
 from exporter.telemetry import Telemetry
-from exporter.web import Backend, CannotListen, Server, accepts_gzip, application, negotiate
+from exporter.web import Backend, CannotListen, Doors, Server, application
+from exporter.web.application import accepts_gzip, negotiate
 from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
 
 SETTINGS = WebSettings(
@@ -63,7 +64,7 @@ class Site:
             ready=lambda: self.ready,
             reload=reload,
         )
-        self.server = Server(settings, application(settings, backend))
+        self.server = Server(settings, application(settings, backend), Doors(None))
         self.server.start()
 
     @property

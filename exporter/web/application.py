@@ -1,20 +1,16 @@
 """HTTP: sends what lies ready, answers the probes, takes the reload. Nothing here asks Help Scout.
 
-The routes are the contract of design.md, section 5. uvicorn runs in a thread of its own and leaves
-the signals to the daemon.
+The routes are the contract of design.md, section 5. Who is let in is decided in `doors`, how a
+connection is held in `listener` and `connection`.
 """
 
-import contextlib
-import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from typing import Final
 from urllib.parse import parse_qs
 
-import uvicorn
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
@@ -25,16 +21,10 @@ from exporter import __version__
 from exporter.exposition import OPENMETRICS, TEXT, Exposition
 from exporter.settings import WebSettings
 
-_KEEP_ALIVE_SECONDS: Final = 75
-_STOP_SECONDS: Final = 5
 _PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-class CannotListen(Exception):
-    """The address cannot be listened on; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,87 +178,3 @@ main{{max-width:40rem;margin:2rem auto;padding:0 1rem}}</style></head>
 {items}
 </ul></main></body></html>
 """
-
-
-class Server:
-    """Listens and serves in a thread. `address` is known once it listens."""
-
-    def __init__(self, settings: WebSettings, app: Router) -> None:
-        self._settings = settings
-        config = uvicorn.Config(
-            app,
-            loop="asyncio",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
-        self._socket: socket.socket | None = None
-
-    @property
-    def url(self) -> str:
-        """Where a person on this machine reaches it."""
-        host, port = self._settings.host, self._settings.port
-        if self._socket is not None:
-            port = self._socket.getsockname()[1]
-        if host in ("", "0.0.0.0", "::"):  # noqa: S104 - compared, not bound
-            host = "127.0.0.1"
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-    @property
-    def alive(self) -> bool:
-        """Whether the server's loop runs."""
-        return self._thread.is_alive()
-
-    def start(self) -> None:
-        """Listen. Raises CannotListen."""
-        self._socket = _listen(self._settings.host, self._settings.port)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Finish the answers under way, for a few seconds at most, and close."""
-        self._server.should_exit = True
-        self._thread.join(_STOP_SECONDS + 2)
-        if self._socket is not None:
-            self._socket.close()
-
-    def _run(self) -> None:
-        assert self._socket is not None
-        self._server.run(sockets=[self._socket])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    failure: OSError | None = None
-    # UnicodeError: a label that is empty or too long for a host name.
-    with contextlib.suppress(socket.gaierror, UnicodeError):
-        for family, address in _addresses(host, port):
-            # With the protocol named, asyncio turns Nagle's algorithm off; else answers wait 40 ms.
-            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-            try:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6 and not host:
-                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                listener.bind(address)
-                listener.listen(512)
-            except OSError as error:
-                listener.close()
-                failure = error
-            else:
-                return listener
-    why = failure.strerror if failure else "the name does not resolve"
-    raise CannotListen(f"web.listen: cannot listen on {host}:{port}: {why}")
-
-
-def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[str, int]]]:
-    if not host:
-        yield socket.AF_INET6, ("::", port)
-        yield socket.AF_INET, ("0.0.0.0", port)  # noqa: S104 - asked for by an empty host
-        return
-    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        yield family, (str(address[0]), port)

@@ -1,0 +1,226 @@
+"""Holds the connections: accepts, bounds and times them, and hands their requests to the web.
+
+uvicorn parses and answers, in a thread of its own, and leaves the signals to the daemon. How
+many connections there are is bounded here: when there are too many, the one that has kept us
+waiting longest is closed, so that who has something to ask gets in.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import resource
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from exporter.settings import WebSettings
+from exporter.web.connection import LINGER_SECONDS, Connection
+from exporter.web.doors import Doors
+from exporter.web.probes import Probes, listen_for_probes, url
+from exporter.web.webconfig import REQUIRED
+
+MAX_CONNECTIONS: Final = 512
+_HANDSHAKE_SECONDS: Final = 10.0
+_KEEP_ALIVE_SECONDS: Final = 75
+_STOP_SECONDS: Final = 5
+_ACCEPT_AGAIN_SECONDS: Final = 0.1
+
+
+class CannotListen(Exception):
+    """The address cannot be listened on; the message says which and why."""
+
+
+class _Accepting(uvicorn.Server):
+    """uvicorn's server, accepting by itself: bounded, and encrypted anew for each connection."""
+
+    def __init__(
+        self,
+        listeners: list[tuple[socket.socket, uvicorn.Config, Callable[[], ssl.SSLContext | None]]],
+    ) -> None:
+        super().__init__(listeners[0][1])
+        self._listeners = listeners
+        self._tasks: list[asyncio.Task[None]] = []
+        self._handshakes: dict[asyncio.Task[None], float] = {}
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = MAX_CONNECTIONS
+        if files != resource.RLIM_INFINITY:
+            # Calls to Help Scout and the state file need theirs.
+            self._most = max(8, min(MAX_CONNECTIONS, files // 2))
+
+    @property
+    def accepting(self) -> bool:
+        """Whether every listener is still listened on."""
+        return not any(task.done() for task in self._tasks)
+
+    async def startup(self, sockets: Any = None) -> None:  # noqa: ARG002 - has its own
+        await super().startup(sockets=[])
+        loop = asyncio.get_running_loop()
+        for listener, config, context in self._listeners:
+            if not config.loaded:
+                config.load()
+            listener.setblocking(False)
+            self._tasks.append(loop.create_task(self._accept(listener, config, context)))
+
+    async def shutdown(self, sockets: Any = None) -> None:  # noqa: ARG002 - has its own
+        for task in (*self._tasks, *self._handshakes):
+            task.cancel()
+        await super().shutdown(sockets=[listener for listener, _, _ in self._listeners])
+
+    async def _accept(
+        self,
+        listener: socket.socket,
+        config: uvicorn.Config,
+        context: Callable[[], ssl.SSLContext | None],
+    ) -> None:
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> Connection:
+            return Connection(config, self.server_state, {}, loop)
+
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._make_room()
+                    await asyncio.sleep(_ACCEPT_AGAIN_SECONDS)
+                continue
+            if len(self.server_state.connections) + len(self._handshakes) >= self._most:
+                self._make_room()
+            task = loop.create_task(self._hold(connection, protocol, context()))
+            self._handshakes[task] = loop.time()
+            task.add_done_callback(self._handshakes.pop)
+
+    async def _hold(
+        self,
+        connection: socket.socket,
+        protocol: Callable[[], Connection],
+        context: ssl.SSLContext | None,
+    ) -> None:
+        more: dict[str, Any] = {}
+        if context is not None:
+            more = {
+                "ssl": context,
+                "ssl_handshake_timeout": _HANDSHAKE_SECONDS,
+                "ssl_shutdown_timeout": LINGER_SECONDS,
+            }
+        # Who speaks no TLS, or shows no good certificate, is told so by TLS itself.
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(protocol, connection, **more)
+
+    def _make_room(self) -> None:
+        """Close what has kept us waiting longest: a half request before an idle connection."""
+        waiting: list[tuple[bool, float, Callable[[], object]]] = [
+            (each.idle, each.waiting_since, each.transport.abort)
+            for each in self.server_state.connections
+            if isinstance(each, Connection) and not each.answering
+        ]
+        waiting += [(False, since, task.cancel) for task, since in self._handshakes.items()]
+        if waiting:
+            min(waiting, key=lambda one: one[:2])[2]()
+
+
+class Server:
+    """Listens and serves in a thread. `url` is known once it listens.
+
+    Where clients must show a certificate, a probe on this machine cannot, so the probes' paths lie
+    open on a socket besides that has no place in the file system and is reached from this machine
+    (or container) only.
+    """
+
+    def __init__(self, settings: WebSettings, app: ASGIApp, doors: Doors) -> None:
+        self._settings = settings
+        self._doors = doors
+        self._app = app
+        self._scheme = "https" if doors.tls else "http"
+        self._server: _Accepting | None = None
+        self._thread = threading.Thread(target=self._run, name="web", daemon=True)
+        self._socket: socket.socket | None = None
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+
+    @property
+    def url(self) -> str:
+        """Where a person on this machine reaches it."""
+        host, port = self._settings.host, self._settings.port
+        if self._socket is not None:
+            port = self._socket.getsockname()[1]
+        return url(self._scheme, host, port)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server's loop runs."""
+        return self._thread.is_alive() and self._server is not None and self._server.accepting
+
+    def start(self) -> None:
+        """Listen. Raises CannotListen."""
+        self._socket = _listen(self._settings.host, self._settings.port)
+        listeners = [(self._socket, _config(self._app), lambda: self._doors.context)]
+        tls = self._doors.tls
+        if tls is not None and tls.client_auth_type == REQUIRED:
+            probes = listen_for_probes(self._settings.host, self._socket.getsockname()[1])
+            if probes is not None:
+                listeners.append((probes, _config(Probes(self._app)), lambda: None))
+        self._server = _Accepting(listeners)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the answers under way, for a few seconds at most, and close."""
+        if self._server is not None:
+            self._server.should_exit = True
+            self._thread.join(_STOP_SECONDS + 2)
+
+    def _run(self) -> None:
+        assert self._server is not None
+        self._server.run(sockets=[])
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="asyncio",
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    failure: OSError | None = None
+    # UnicodeError: a label that is empty or too long for a host name.
+    with contextlib.suppress(socket.gaierror, UnicodeError):
+        for family, address in _addresses(host, port):
+            # With the protocol named, asyncio turns Nagle's algorithm off; else answers wait 40 ms.
+            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6 and not host:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                listener.bind(address)
+                listener.listen(512)
+            except OSError as error:
+                listener.close()
+                failure = error
+            else:
+                return listener
+    why = failure.strerror if failure else "the name does not resolve"
+    raise CannotListen(f"web.listen: cannot listen on {host}:{port}: {why}")
+
+
+def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[str, int]]]:
+    if not host:
+        yield socket.AF_INET6, ("::", port)
+        yield socket.AF_INET, ("0.0.0.0", port)  # noqa: S104 - asked for by an empty host
+        return
+    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        yield family, (str(address[0]), port)
