@@ -1,7 +1,8 @@
 """An exporter without Help Scout: its store filled with as many series as asked for, and served.
 
-Prints the URL once it listens. `--poll N` lets N threads go through parse, store and map at full
-speed on published-like answers meanwhile; `--every S` changes one report each S seconds.
+Prints the URL once it listens. `--poll N --service URL` lets N threads fetch reports from there at
+full speed meanwhile, through the exporter's own client into the store; `--every S` changes one
+report each S seconds.
 """
 
 import argparse
@@ -9,11 +10,16 @@ import json
 import random
 import sys
 import threading
+from datetime import timedelta
 
 from exporter import web
 from exporter.exposition import Exposition, Renderer
+from exporter.helpscout.account import Account, Secret
+from exporter.helpscout.budget import Budget
+from exporter.helpscout.client import Client
 from exporter.helpscout.wire import parse_report
-from exporter.reports import Mailbox, ReportKey
+from exporter.poller.dispatcher import utc_now
+from exporter.reports import Mailbox, ReportKey, ReportRequest, Window
 from exporter.settings import WebSettings
 from exporter.store import Store
 from exporter.telemetry import Telemetry
@@ -85,6 +91,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--series", type=int, default=100_000)
     arguments.add_argument("--poll", type=int, default=0)
+    arguments.add_argument("--service", default="")
     arguments.add_argument("--every", type=float, default=0.0)
     options = arguments.parse_args()
     store, telemetry = Store(), Telemetry()
@@ -99,14 +106,36 @@ def main() -> None:
     chance = random.Random(2)
     body = answer(chance)
 
-    def poll(pause: float) -> None:
-        while not stopping.wait(pause) if pause else True:
+    def change() -> None:
+        while not stopping.wait(options.every):
             store.succeeded(chance.choice(keys), parse_report(body, compare=False))
 
-    for _ in range(options.poll):
-        threading.Thread(target=poll, args=(0.0,), daemon=True).start()
+    def fetch(client: Client) -> None:
+        window = Window("24h", timedelta(hours=24), timedelta(minutes=5))
+        while not stopping.is_set():
+            request = ReportRequest(chance.choice(keys), window, (1,), (), (), compare=False)
+            answer = client.report(request, window.ending(utc_now()), tags=False)
+            store.succeeded(request.key, answer.report)
+
+    if options.poll:
+        account = Account(
+            name="acme",
+            api="v1",
+            base_url=f"{options.service}/v1",
+            client_id=None,
+            client_secret=None,
+            api_key=Secret("key"),
+            requests_per_minute=1e9,
+            budget=1.0,
+            concurrency=options.poll,
+            timeout=timedelta(seconds=30),
+        )
+        budget = Budget("acme", 1e9, 1.0, telemetry, wait=threading.Event().wait)
+        client = Client(account, budget, telemetry)
+        for _ in range(options.poll):
+            threading.Thread(target=fetch, args=(client,), daemon=True).start()
     if options.every:
-        threading.Thread(target=poll, args=(options.every,), daemon=True).start()
+        threading.Thread(target=change, daemon=True).start()
     print(server.url, flush=True)
     sys.stdin.read()
     stopping.set()

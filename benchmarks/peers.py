@@ -135,12 +135,17 @@ def pushgateway(text: bytes) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def nginx(text: bytes) -> Iterator[str]:
-    """Run Debian's nginx with the bytes as a file, plain and precompressed; its host."""
+def nginx(text: bytes, report: bytes = b"") -> Iterator[str]:
+    """Run Debian's nginx with the bytes as a file, plain and precompressed; its host.
+
+    `report` is what it answers as Help Scout's API 1.0, whatever is asked.
+    """
     port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="bench-nginx-"))
     (folder / "metrics").write_bytes(text)
     (folder / "metrics.gz").write_bytes(gzip.compress(text, 6))
+    (folder / "v1" / "reports").mkdir(parents=True)
+    (folder / "v1" / "reports" / "productivity.json").write_bytes(report)
     folder.chmod(0o755)
     (folder / "nginx.conf").write_text(
         f"""daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
@@ -148,7 +153,8 @@ events {{}}
 http {{ access_log off; client_body_temp_path {folder}/b; proxy_temp_path {folder}/p;
 fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
 sendfile on; tcp_nopush on; keepalive_requests 1000000;
-server {{ listen 127.0.0.1:{port}; root {folder}; gzip_static on; default_type text/plain; }} }}
+server {{ listen 127.0.0.1:{port}; root {folder}; gzip_static on; default_type text/plain;
+types {{ application/json json; }} }} }}
 """,
         encoding="utf-8",
     )
