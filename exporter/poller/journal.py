@@ -1,6 +1,7 @@
 """What the log says of an account: one line when something changes, none while it only goes on.
 
-Failures that befall the account as a whole are one matter; others are one matter a mailbox.
+Failures that befall the account as a whole are one matter; others are one matter a mailbox, up to a
+handful of mailboxes with the same reason: beyond that they are many, and one line says so.
 """
 
 import time
@@ -16,6 +17,7 @@ from exporter.reports import Mailbox, ReportKey
 _SKEW_SECONDS: Final = 60.0
 _STRETCHED: Final = 1.02
 """A factor that is worth a line; below it a limit that wavers a little would make one each time."""
+_A_HANDFUL: Final = 5
 
 Matter = tuple[str, str]
 """A reason, and the id of the mailbox it concerns, empty for the account as a whole."""
@@ -28,6 +30,7 @@ class Journal:
         self._log: Any = structlog.get_logger().bind(account=account)
         self._clock = clock
         self._matters: dict[ReportKey, Matter] = {}
+        self._many: set[str] = set()
         self._discovery_reason: str | None = None
         self._skewed = False
         self._asked = self._failed = 0
@@ -42,8 +45,14 @@ class Journal:
         """A report came; the last one of a matter to do so ends it."""
         self._asked += 1
         matter = self._matters.pop(key, None)
-        if matter is not None and matter not in self._matters.values():
-            self._log.info("reports work again", reason=matter[0], **_mailbox(matter))
+        if matter is None or matter in self._matters.values():
+            return
+        reason = matter[0]
+        if reason not in self._many:
+            self._log.info("reports work again", reason=reason, **_mailbox(matter))
+        elif not self._mailboxes_with(reason):
+            self._many.discard(reason)
+            self._log.info("reports work again", reason=reason)
 
     def report_failed(
         self, key: ReportKey, mailbox: str, error: HelpScoutError, next_try: float
@@ -53,9 +62,13 @@ class Journal:
         self._failed += 1
         matter = (error.reason, "" if error.reason in ACCOUNT_WIDE else key.mailbox_id)
         before, self._matters[key] = self._matters.get(key), matter
-        if before != matter and list(self._matters.values()).count(matter) == 1:
+        new = before != matter and list(self._matters.values()).count(matter) == 1
+        if new and error.reason not in self._many:
+            many = self._mailboxes_with(error.reason) > _A_HANDFUL
+            if many:
+                self._many.add(error.reason)
             self._log.warning(
-                "reports fail",
+                "reports of many mailboxes fail" if many else "reports fail",
                 **_words(error),
                 mailbox=mailbox,
                 mailbox_id=key.mailbox_id,
@@ -64,9 +77,13 @@ class Journal:
                 next_try_seconds=round(next_try),
             )
 
+    def _mailboxes_with(self, reason: str) -> int:
+        return len({matter for matter in self._matters.values() if matter[0] == reason})
+
     def keep(self, keys: Collection[ReportKey]) -> None:
         """Forget what concerns any other key."""
         self._matters = {key: matter for key, matter in self._matters.items() if key in keys}
+        self._many = {reason for reason in self._many if self._mailboxes_with(reason)}
 
     def mailboxes(self, before: Iterable[Mailbox] | None, now: Iterable[Mailbox]) -> None:
         """The mailbox list came: tell what is new, renamed, gone."""
@@ -81,14 +98,14 @@ class Journal:
         for mailbox in listed.values():
             old = known.get(mailbox.id)
             if old is None:
-                self._log.info("mailbox appeared", mailbox=mailbox.name, mailbox_id=mailbox.id)
+                self._log.info("mailbox appeared", mailbox=mailbox.name, mailbox_id=str(mailbox.id))
             elif old.name != mailbox.name:
                 self._log.info(
-                    "mailbox renamed", mailbox=mailbox.name, mailbox_id=mailbox.id, before=old.name
+                    "mailbox renamed", mailbox=mailbox.name, mailbox_id=str(mailbox.id), before=old.name
                 )
         for mailbox in known.values():
             if mailbox.id not in listed:
-                self._log.info("mailbox gone", mailbox=mailbox.name, mailbox_id=mailbox.id)
+                self._log.info("mailbox gone", mailbox=mailbox.name, mailbox_id=str(mailbox.id))
 
     def clock_skew(self, seconds: float) -> None:
         """Our clock against the service's: windows end at ours, so it had better be right."""

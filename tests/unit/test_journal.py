@@ -1,0 +1,89 @@
+"""The log of a bad day: a line when something changes, none while it only goes on."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import LogCapture
+
+from exporter.helpscout.errors import HelpScoutError, NotAllowed, Unreachable
+from exporter.poller.journal import Journal
+from exporter.reports import Mailbox, ReportKey
+
+
+@pytest.fixture
+def log() -> Iterator[LogCapture]:
+    capture = LogCapture()
+    structlog.configure(processors=[capture])
+    yield capture
+    structlog.reset_defaults()
+
+
+def key(mailbox: int, window: str = "24h") -> ReportKey:
+    return ReportKey("acme", str(mailbox), "all", window, False, "")
+
+
+def fail(journal: Journal, mailboxes: int, error: HelpScoutError) -> None:
+    for mailbox in range(mailboxes):
+        for window in ("24h", "7d"):
+            journal.report_failed(key(mailbox, window), f"box {mailbox}", error, 30.0)
+
+
+def succeed(journal: Journal, mailboxes: int) -> None:
+    for mailbox in range(mailboxes):
+        for window in ("24h", "7d"):
+            journal.report_succeeded(key(mailbox, window))
+
+
+def told(log: LogCapture) -> list[tuple[str, Any]]:
+    found = [(entry["event"], entry.get("mailbox_id")) for entry in log.entries]
+    log.entries.clear()
+    return found
+
+
+def test_a_mailbox_that_fails_is_told_once_and_so_is_its_end(log: LogCapture) -> None:
+    journal = Journal("acme")
+    fail(journal, 2, NotAllowed("HTTP 403"))
+    fail(journal, 2, NotAllowed("HTTP 403"))
+    assert told(log) == [("reports fail", "0"), ("reports fail", "1")]
+    succeed(journal, 2)
+    assert told(log) == [("reports work again", "0"), ("reports work again", "1")]
+
+
+def test_hundreds_of_mailboxes_with_one_reason_are_a_handful_of_lines(log: LogCapture) -> None:
+    journal = Journal("acme")
+    fail(journal, 300, NotAllowed("HTTP 403", reference="abc"))
+    lines = told(log)
+    assert lines[:5] == [("reports fail", str(number)) for number in range(5)]
+    assert lines[5:] == [("reports of many mailboxes fail", "5")]
+    fail(journal, 300, NotAllowed("HTTP 403"))
+    assert told(log) == []
+    succeed(journal, 300)
+    assert told(log) == [("reports work again", None)]
+
+
+def test_what_befalls_the_account_is_one_line_whatever_the_mailbox(log: LogCapture) -> None:
+    journal = Journal("acme")
+    fail(journal, 300, Unreachable("no answer"))
+    assert told(log) == [("reports fail", "0")]
+    succeed(journal, 300)
+    assert told(log) == [("reports work again", None)]
+
+
+def test_many_are_forgotten_with_their_mailboxes(log: LogCapture) -> None:
+    journal = Journal("acme")
+    fail(journal, 10, NotAllowed("HTTP 403"))
+    journal.keep([])
+    told(log)
+    fail(journal, 1, NotAllowed("HTTP 403"))
+    assert told(log) == [("reports fail", "0")]
+
+
+def test_every_line_names_a_mailbox_by_the_same_kind_of_id(log: LogCapture) -> None:
+    journal = Journal("acme")
+    one = Mailbox(7, "Support", "s", "m@acme.com")
+    journal.mailboxes([], [one])
+    journal.report_failed(key(7), "Support", NotAllowed("HTTP 403"), 30.0)
+    journal.mailboxes([one], [])
+    assert [entry["mailbox_id"] for entry in log.entries if "mailbox_id" in entry] == ["7"] * 3
