@@ -14,8 +14,11 @@ RUN --mount=type=secret,id=ca,required=false \
  && /opt/exporter/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
+ARG VERSION=0.1.0
+# A label that names another version than the program does is refused.
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /opt/exporter/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
+ && test "$(/opt/exporter/bin/helpscout-exporter --version)" = "helpscout-exporter ${VERSION}" \
  && /opt/exporter/bin/pip uninstall --yes pip
 
 FROM ${BASE_IMAGE}

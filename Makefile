@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit system docs dashboards rules bench lock clean debian-packages
+.PHONY: help install demo test lint types layers unit system docs dashboards rules chart image image-lint \
+	image-where-possible bench lock clean debian-packages
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,9 +30,9 @@ install: $(VENV)/.ready  ## the program as .venv/bin/helpscout-exporter
 demo: install  ## exporter and simulator together, no credentials
 	@$(BIN)/helpscout-exporter demo
 
-test: debian-packages lint types layers unit system  ## every check
+test: debian-packages lint types layers unit system image-where-possible  ## every check
 
-lint: $(VENV)/.dev-ready
+lint: $(VENV)/.dev-ready image-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -46,7 +47,7 @@ unit: $(VENV)/.dev-ready
 
 # Real processes beside real Prometheus: measured apart, or the tracer would slow what they time.
 system: $(VENV)/.dev-ready debian-packages
-	$(BIN)/pytest tests/system tests/faults tests/alarm tests/backfill
+	$(BIN)/pytest tests/system tests/faults tests/alarm tests/backfill tests/chart
 
 debian-packages:  # what the system tests start for real: see scripts/debian-packages
 	@scripts/debian-packages
@@ -56,6 +57,22 @@ docs: $(VENV)/.dev-ready  ## writes the generated pages anew
 
 dashboards: $(VENV)/.dev-ready  ## writes Grafana's dashboards and alert rules anew
 	$(BIN)/python -m scripts.dashboards
+
+chart: $(VENV)/.dev-ready  ## writes the Helm chart's copies and its table of values anew
+	$(BIN)/python -m scripts.chart
+
+image-lint: $(VENV)/.dev-ready
+	$(BIN)/hadolint Dockerfile
+
+image: $(VENV)/.dev-ready  ## builds the image without a daemon, and tests it (root, Debian)
+	@scripts/debian-packages buildah:buildah debootstrap:debootstrap
+	@image=$$(scripts/image) && IMAGE=$$image $(BIN)/pytest tests/image
+
+# The tools come from apt-get, and want root and the right to mount.
+image-where-possible: $(VENV)/.dev-ready
+	@if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && unshare --mount true 2>/dev/null; \
+	then $(MAKE) --no-print-directory image; \
+	else echo "no image is built here: that needs root, apt-get and the right to mount" >&2; fi
 
 rules: debian-packages  ## checks and tests Prometheus's rules (as `make test` does, too)
 	promtool check rules prometheus/rules/*.yml
@@ -70,4 +87,4 @@ lock:  ## pins every dependency anew (versions and hashes, no index address)
 	scripts/lock
 
 clean:  ## removes what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage* .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage* .hypothesis .image-cache

@@ -456,7 +456,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "web.telemetry_path": Key("path", "where the metrics are", "/helpscout/metrics"),
     "web.config_file": Key(
         "path",
-        "TLS and basic auth; not there yet, `serve` refuses to start with it",
+        "TLS and basic auth, in the exporter-toolkit's format: see [security.md](security.md)",
         "web.yml",
     ),
     "web.enable_lifecycle": Key("`true` or `false`", "allow `POST /-/reload`", True),

@@ -334,6 +334,15 @@ def test_healthcheck_fails_on_what_is_no_url(start: Start) -> None:
     assert failed_with_one_line(start("healthcheck", "--url", "nowhere")).startswith("nowhere: ")
 
 
+def test_healthcheck_asks_a_demo_which_has_no_account(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    address(start("demo", "--listen", listen))
+    process = start("healthcheck", environ={"HELPSCOUT_WEB__LISTEN": listen})
+    assert process.wait() == 0, process.stderr
+    assert process.stdout == "healthy\n"
+
+
 def test_healthcheck_asks_the_configured_listener_and_succeeds(
     start: Start, frozen_desk: Desk
 ) -> None:

@@ -11,7 +11,14 @@ from exporter.settings import load
 from scripts.generate_docs import DOCS, KEYS, PAGES, configuration_page, example, metrics_page
 from tests.support import ROOT, code_block
 
-PAGES_BY_HAND = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md")
+PAGES_BY_HAND = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "benchmarks/RESULTS.md",
+    "helm/helpscout-exporter/README.md",
+    *(f"docs/{page.name}" for page in sorted(DOCS.glob("*.md")) if page.name not in PAGES),
+)
 CREDENTIALS = {"client_id": "an-id", "client_secret": "a-secret"}
 WHOLE_SLA = {
     "name": "first",
@@ -93,6 +100,46 @@ def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", file.read_text(encoding="utf-8"))
     missing = [link for link in links if not (file.parent / link).exists()]
     assert not missing
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a page's headings can be linked to as, by the rule of the usual renderers."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES_BY_HAND, *(f"docs/{name}" for name in PAGES)])
+def test_every_link_to_a_heading_leads_to_one(page: str) -> None:
+    file = ROOT / page
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", file.read_text(encoding="utf-8"))
+    missing = [
+        f"{path}#{anchor}"
+        for path, anchor in links
+        if anchor not in anchors(file.parent / path if path else file)
+    ]
+    assert not missing
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, todo = set(), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop().resolve()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+        todo += [page.parent / link for link in links]
+    assert {page.resolve() for page in DOCS.glob("*.md")} <= reached
+
+
+def test_every_message_that_troubleshooting_explains_is_one_that_the_program_writes() -> None:
+    source = " ".join(
+        path.read_text(encoding="utf-8") for path in sorted((ROOT / "exporter").rglob("*.py"))
+    )
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    messages = re.findall(r"^### `(.+)`$", page, re.MULTILINE)
+    assert len(messages) > 20
+    assert [message for message in messages if message not in source] == []
 
 
 def test_every_make_target_that_a_page_names_exists() -> None:

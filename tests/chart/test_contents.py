@@ -1,0 +1,641 @@
+"""What stands in the objects, feature by feature: valid is not yet right."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.chart import CHART
+from tests.chart.rendering import FULL_NAME, Manifest, Rendered, render, rendered
+from tests.support import ROOT
+
+SECRETS = "/etc/helpscout-exporter/secrets"
+HASH = "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay"
+EXEC = {"command": ["helpscout-exporter", "healthcheck"]}
+
+
+def source_groups() -> list[dict[str, Any]]:
+    """Return the groups of the rules as the project has them."""
+    return [
+        group
+        for path in sorted((ROOT / "prometheus/rules").glob("*.yml"))
+        for group in yaml.safe_load(path.read_text())["groups"]
+    ]
+
+
+ALERTS = [rule["alert"] for group in source_groups() for rule in group["rules"] if "alert" in rule]
+
+
+# --- one pod or several -------------------------------------------------------------------------
+
+
+def test_one_pod_is_a_deployment_that_never_runs_twice() -> None:
+    found = rendered("existing-secret")
+    assert found.workload["kind"] == "Deployment"
+    assert found.workload["spec"]["strategy"] == {"type": "Recreate"}
+    assert found.workload["spec"]["replicas"] == 1
+    assert not any(name.startswith("HELPSCOUT_SHARD") for name in found.environ)
+    assert not found.every("PodDisruptionBudget")
+    assert len(found.every("Service")) == 1
+
+
+def test_shards_are_a_parallel_statefulset_whose_pods_know_their_part() -> None:
+    found = rendered("shards")
+    spec = found.workload["spec"]
+    assert found.workload["kind"] == "StatefulSet"
+    assert (spec["replicas"], spec["podManagementPolicy"]) == (3, "Parallel")
+    assert "updateStrategy" not in spec
+    assert found.environ["HELPSCOUT_SHARD__INDEX"] == "auto"
+    assert found.environ["HELPSCOUT_SHARD__TOTAL"] == "3"
+    assert found.environ["HELPSCOUT_SHARD__BY"] == "mailbox"
+    headless = found.one("Service", spec["serviceName"])
+    assert headless["spec"]["clusterIP"] == "None"
+    assert headless["spec"]["publishNotReadyAddresses"] is True
+
+
+def test_where_there_are_several_a_budget_keeps_all_but_one() -> None:
+    budget = rendered("shards").one("PodDisruptionBudget")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert "minAvailable" not in budget
+    assert budget["selector"] == rendered("shards").workload["spec"]["selector"]
+    chosen = rendered("shards-with-volumes").one("PodDisruptionBudget")["spec"]
+    assert chosen["minAvailable"] == "50%"
+    assert "maxUnavailable" not in chosen
+    assert not rendered("all-off").every("PodDisruptionBudget")
+
+
+def test_a_service_monitor_finds_each_shard_once() -> None:
+    found = rendered("shards")
+    wanted = found.one("ServiceMonitor")["spec"]["selector"]["matchLabels"].items()
+    matching = [s for s in found.every("Service") if wanted <= s["metadata"]["labels"].items()]
+    assert [service["metadata"]["name"] for service in matching] == [FULL_NAME]
+
+
+@pytest.mark.parametrize("name", ["existing-secret", "shards", "names", "all-on"])
+def test_selectors_match_the_exporters_pods_and_no_pod_of_helm_test(name: str) -> None:
+    found = rendered(name)
+    selector = found.workload["spec"]["selector"]["matchLabels"].items()
+    assert selector <= found.pod["metadata"]["labels"].items()
+    (test,) = found.every("Pod")
+    for service in found.every("Service"):
+        chosen = service["spec"]["selector"].items()
+        assert chosen <= found.pod["metadata"]["labels"].items()
+        assert not chosen <= test["metadata"]["labels"].items()
+
+
+def test_a_statefulset_of_a_long_name_leaves_room_for_its_pods_hash() -> None:
+    found = render({"fullnameOverride": "a" * 63, "existingSecret": "s", "shards": 2})
+    assert len(found.workload["metadata"]["name"]) == 52
+
+
+# --- rights -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["existing-secret", "shards", "demo", "all-on"])
+def test_pods_have_no_more_rights_than_they_need(name: str) -> None:
+    found = rendered(name)
+    pods = [found.pod["spec"], *(pod["spec"] for pod in found.every("Pod"))]
+    assert len(pods) == 2
+    for spec in pods:
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        assert spec["securityContext"] == {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "privileged": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert set(container["resources"]) == {"requests", "limits"}
+    assert found.one("ServiceAccount")["automountServiceAccountToken"] is False
+
+
+def test_the_user_is_the_images_own() -> None:
+    assert "USER 65532:65532" in (ROOT / "Dockerfile").read_text()
+    assert rendered("existing-secret").pod["spec"]["securityContext"]["runAsUser"] == 65532
+
+
+def test_a_cluster_may_choose_the_user() -> None:
+    context = rendered("other-user").pod["spec"]["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert not {"runAsUser", "runAsGroup", "fsGroup"} & set(context)
+
+
+def test_without_a_service_account_of_its_own_it_is_the_namespaces() -> None:
+    found = rendered("no-service-account")
+    assert not found.every("ServiceAccount")
+    assert found.pod["spec"]["serviceAccountName"] == "default"
+    named = render({"serviceAccount": {"create": False, "name": "mine"}, "existingSecret": "s"})
+    assert named.pod["spec"]["serviceAccountName"] == "mine"
+
+
+def test_everything_mounted_is_read_only_but_the_state() -> None:
+    mounts = {m["mountPath"]: m for m in rendered("tls").exporter["volumeMounts"]}
+    writable = {path for path, mount in mounts.items() if not mount.get("readOnly")}
+    assert writable == {"/var/lib/helpscout-exporter"}
+    assert len(mounts) == 5
+
+
+# --- configuration and secrets ------------------------------------------------------------------
+
+
+def test_a_changed_configuration_is_a_new_pod_and_nothing_else_is() -> None:
+    def annotations(**values: Any) -> Manifest:
+        found = render({"existingSecret": "s", **values}).pod["metadata"]["annotations"]
+        assert isinstance(found, dict)
+        return found
+
+    usual = annotations()
+    assert annotations() == usual
+    assert annotations(service={"port": 80}) == usual
+    changed = annotations(config={"compare": True})
+    assert changed.keys() == usual.keys()
+    assert changed["checksum/config"] != usual["checksum/config"]
+
+
+def test_a_changed_app_id_or_web_config_is_a_new_pod_and_a_changed_secret_is_not() -> None:
+    def checksums(client_id: str, secret: str, **web: Any) -> Manifest:
+        values = {"credentials": {"client-id": client_id, "client-secret": secret}, **web}
+        found = render(values).pod["metadata"]["annotations"]
+        return {key: value for key, value in found.items() if key.startswith("checksum/")}
+
+    usual = checksums("an-id", "a-secret")
+    assert checksums("an-id", "another-secret") == usual
+    assert checksums("another-id", "a-secret") != usual
+    once, again = (
+        checksums("an-id", "a-secret", webConfig={"basic_auth_users": {user: HASH}})
+        for user in ("one", "other")
+    )
+    assert once["checksum/web-config"] != again["checksum/web-config"]
+
+
+def test_credentials_are_a_secret_whose_keys_are_files() -> None:
+    found = rendered("credentials")
+    assert found.one("Secret")["stringData"]["client-secret"] == "not-for-config-maps"
+    assert found.config["accounts"] == [{"client_secret_file": f"{SECRETS}/client-secret"}]
+    assert found.config["windows"] == ["24h", {"range": "7d", "every": "30m"}]
+    volume = found.volume("secrets")
+    assert volume is not None
+    assert volume["secret"] == {"secretName": FULL_NAME, "defaultMode": 0o440}
+    reference = found.environ["HELPSCOUT_ACCOUNTS__0__CLIENT_ID"]["secretKeyRef"]
+    assert reference == {"name": FULL_NAME, "key": "client-id"}
+
+
+def test_an_existing_secret_is_used_with_its_own_keys_and_none_is_made() -> None:
+    found = rendered("existing-secret")
+    assert not found.every("Secret")
+    assert found.config["accounts"] == [
+        {"name": "acme", "budget": 0.25, "client_secret_file": f"{SECRETS}/APP_SECRET"}
+    ]
+    reference = found.environ["HELPSCOUT_ACCOUNTS__0__CLIENT_ID"]["secretKeyRef"]
+    assert reference == {"name": "helpscout", "key": "APP_ID"}
+
+
+def test_with_several_accounts_keys_are_led_by_the_accounts_names() -> None:
+    found = rendered("several-accounts")
+    assert found.config["accounts"] == [
+        {"name": "acme", "client_secret_file": f"{SECRETS}/acme-client-secret"},
+        {
+            "name": "acme emea",
+            "client_id": "emea-id",
+            "concurrency": 2,
+            "client_secret_file": f"{SECRETS}/acme-emea-client-secret",
+        },
+        {"name": "legacy", "api": "v1", "api_key_file": f"{SECRETS}/legacy-api-key"},
+        {"name": "other", "client_id": "other-id", "client_secret_file": f"{SECRETS}/OTHER"},
+    ]
+    ids = {k: v for k, v in found.environ.items() if k.endswith("CLIENT_ID")}
+    assert list(ids) == ["HELPSCOUT_ACCOUNTS__0__CLIENT_ID"]
+    assert ids["HELPSCOUT_ACCOUNTS__0__CLIENT_ID"]["secretKeyRef"]["key"] == "acme-client-id"
+
+
+def test_a_secret_from_elsewhere_needs_no_secret() -> None:
+    found = rendered("secrets-from-elsewhere")
+    assert found.volume("secrets") is None
+    assert not found.every("Secret")
+    assert "waits for its credentials" not in found.notes
+
+
+def test_the_demo_has_neither_configuration_nor_credentials() -> None:
+    found = rendered("demo")
+    assert found.exporter["args"] == ["demo"]
+    assert not found.every("ConfigMap")
+    assert not found.every("Secret")
+    assert set(found.environ) == {"HELPSCOUT_WEB__LISTEN", "HELPSCOUT_LOG__FORMAT"}
+
+
+# --- TLS, passwords, probes ---------------------------------------------------------------------
+
+
+def _probes(found: Rendered) -> tuple[Manifest, Manifest]:
+    return found.exporter["livenessProbe"], found.exporter["readinessProbe"]
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [("existing-secret", "HTTP"), ("tls", "HTTPS"), ("tls-and-basic-auth", "HTTPS")],
+)
+def test_probes_ask_the_named_port_over_what_is_spoken(name: str, scheme: str) -> None:
+    live, ready = _probes(rendered(name))
+    assert live["httpGet"] == {"path": "/-/healthy", "port": "metrics", "scheme": scheme}
+    assert ready["httpGet"] == {"path": "/-/ready", "port": "metrics", "scheme": scheme}
+    assert live["periodSeconds"] == 30
+
+
+@pytest.mark.parametrize("name", ["client-certificates", "existing-web-config"])
+def test_where_a_kubelet_is_not_let_in_probes_run_the_healthcheck(name: str) -> None:
+    for probe in _probes(rendered(name)):
+        assert probe["exec"] == EXEC
+        assert "httpGet" not in probe
+
+
+def test_probes_can_be_left_out_and_timed() -> None:
+    assert not {"livenessProbe", "readinessProbe"} & set(rendered("all-off").exporter)
+    timed = render({"existingSecret": "s", "probes": {"liveness": {"timeoutSeconds": 3}}})
+    assert timed.exporter["livenessProbe"]["timeoutSeconds"] == 3
+    assert timed.exporter["livenessProbe"]["periodSeconds"] == 30
+
+
+def test_without_a_web_config_there_is_no_trace_of_one() -> None:
+    found = rendered("existing-secret")
+    assert found.volume("web") is None
+    assert found.volume("tls") is None
+    assert "HELPSCOUT_WEB__CONFIG_FILE" not in found.environ
+
+
+def test_a_certificate_alone_is_served() -> None:
+    found = rendered("tls")
+    web = yaml.safe_load(found.one("Secret", f"{FULL_NAME}-web")["stringData"]["web.yml"])
+    folder = "/etc/helpscout-exporter/tls"
+    assert web == {
+        "tls_server_config": {"cert_file": f"{folder}/tls.crt", "key_file": f"{folder}/tls.key"}
+    }
+    mounts = {m["name"]: m["mountPath"] for m in found.exporter["volumeMounts"]}
+    assert mounts["tls"] == folder
+    assert found.environ["HELPSCOUT_WEB__CONFIG_FILE"] == f"{mounts['web']}/web.yml"
+
+
+def test_a_web_config_is_a_secret_and_completes_the_certificate() -> None:
+    found = rendered("tls-and-basic-auth")
+    web = yaml.safe_load(found.one("Secret", f"{FULL_NAME}-web")["stringData"]["web.yml"])
+    assert web["basic_auth_users"] == {"prometheus": HASH}
+    assert web["tls_server_config"]["min_version"] == "TLS13"
+    assert web["tls_server_config"]["key_file"].endswith("/tls.key")
+
+
+def test_an_existing_web_config_is_mounted_under_the_name_that_the_program_is_told() -> None:
+    found = rendered("existing-web-config")
+    volume = found.volume("web")
+    assert volume is not None
+    assert volume["secret"]["secretName"] == "helpscout-web"
+    assert volume["secret"]["items"] == [{"key": "web-config.yaml", "path": "web.yml"}]
+    assert not found.every("Secret")
+
+
+# --- the state file -----------------------------------------------------------------------------
+
+
+def test_without_a_volume_of_its_own_the_state_file_is_in_an_emptydir() -> None:
+    assert rendered("existing-secret").volume("state") == {
+        "name": "state",
+        "emptyDir": {"sizeLimit": "100Mi"},
+    }
+
+
+def test_a_volume_is_claimed_as_asked() -> None:
+    found = rendered("volume")
+    claim = found.one("PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": "fast",
+        "selector": {"matchLabels": {"disk": "ssd"}},
+    }
+    assert found.volume("state") == {
+        "name": "state",
+        "persistentVolumeClaim": {"claimName": FULL_NAME},
+    }
+
+
+def test_a_claim_that_is_there_is_used() -> None:
+    found = rendered("existing-claim")
+    assert not found.every("PersistentVolumeClaim")
+    volume = found.volume("state")
+    assert volume is not None
+    assert volume["persistentVolumeClaim"] == {"claimName": "helpscout-state"}
+
+
+def test_each_shard_has_a_volume_of_its_own() -> None:
+    found = rendered("shards-with-volumes")
+    (claim,) = found.workload["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "state"
+    assert claim["spec"]["storageClassName"] == ""
+    assert found.workload["spec"]["persistentVolumeClaimRetentionPolicy"] == {
+        "whenScaled": "Delete",
+        "whenDeleted": "Retain",
+    }
+    assert found.volume("state") is None
+    assert not found.every("PersistentVolumeClaim")
+
+
+# --- network ------------------------------------------------------------------------------------
+
+
+def test_a_network_policy_lets_in_the_named_port_and_out_dns_and_https() -> None:
+    spec = rendered("service").one("NetworkPolicy")["spec"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert spec["ingress"] == [{"ports": [{"port": "metrics", "protocol": "TCP"}]}]
+    assert spec["egress"] == [
+        {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]},
+        {"ports": [{"port": 443, "protocol": "TCP"}]},
+    ]
+
+
+def test_a_network_policy_can_say_who_and_where_and_lets_helm_test_in() -> None:
+    found = rendered("network-policy")
+    spec = found.one("NetworkPolicy")["spec"]
+    prometheus, test = spec["ingress"][0]["from"]
+    assert "namespaceSelector" in prometheus
+    (pod,) = found.every("Pod")
+    assert test["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert spec["ingress"][1] == {"ports": [{"port": 8080, "protocol": "TCP"}]}
+    assert "namespaceSelector" in spec["egress"][0]["to"][0]
+    assert spec["egress"][2]["to"] == [{"ipBlock": {"cidr": "10.0.0.1/32"}}]
+
+
+def test_a_service_leads_to_the_named_port_wherever_the_program_listens() -> None:
+    found = rendered("service")
+    service = found.one("Service")
+    (port,) = service["spec"]["ports"]
+    assert port == {
+        "name": "metrics",
+        "port": 80,
+        "targetPort": "metrics",
+        "protocol": "TCP",
+        "nodePort": 30080,
+    }
+    assert service["spec"]["ipFamilies"] == ["IPv6", "IPv4"]
+    assert service["metadata"]["labels"]["team"] == "support"
+    assert found.exporter["ports"][0]["containerPort"] == 8080
+    assert found.environ["HELPSCOUT_WEB__LISTEN"] == ":8080"
+
+
+# --- Prometheus ---------------------------------------------------------------------------------
+
+
+def _endpoint(name: str) -> Manifest:
+    (endpoint,) = rendered(name).one("ServiceMonitor")["spec"]["endpoints"]
+    assert isinstance(endpoint, dict)
+    return endpoint
+
+
+def test_a_service_monitor_is_made_as_asked() -> None:
+    monitor = rendered("service-monitor").one("ServiceMonitor")
+    assert monitor["metadata"]["namespace"] == "monitoring"
+    assert monitor["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    assert monitor["metadata"]["annotations"] == {"owner": "support"}
+    assert monitor["spec"]["jobLabel"] == "app.kubernetes.io/name"
+    assert monitor["spec"]["sampleLimit"] == 50000
+    endpoint = _endpoint("service-monitor")
+    assert (endpoint["interval"], endpoint["scrapeTimeout"]) == ("2m", "30s")
+    assert endpoint["relabelings"][0]["targetLabel"] == "cluster"
+    assert endpoint["metricRelabelings"][0]["action"] == "drop"
+    assert "tlsConfig" not in endpoint
+
+
+def test_the_exporters_own_label_endpoint_is_kept() -> None:
+    assert _endpoint("service-monitor")["honorLabels"] is True
+
+
+def test_a_service_monitor_asks_the_configured_path() -> None:
+    assert _endpoint("whole-configuration")["path"] == "/helpscout/metrics"
+    assert _endpoint("shards")["path"] == "/metrics"
+
+
+def test_a_service_monitor_follows_tls_and_password() -> None:
+    assert _endpoint("shards")["scheme"] == "http"
+    endpoint = _endpoint("tls")
+    assert endpoint["scheme"] == "https"
+    assert endpoint["tlsConfig"] == {
+        "ca": {"secret": {"name": "helpscout-tls", "key": "ca.crt"}},
+        "serverName": f"{FULL_NAME}.monitoring.svc",
+    }
+    assert _endpoint("tls-and-basic-auth")["basicAuth"]["password"]["name"] == "scrape"
+    assert _endpoint("client-certificates")["tlsConfig"]["keySecret"]["key"] == "tls.key"
+
+
+def test_a_service_monitor_in_another_namespace_names_no_secret_that_is_not_there() -> None:
+    values = {
+        "existingSecret": "s",
+        "tls": {"existingSecret": "helpscout-tls"},
+        "serviceMonitor": {"enabled": True, "namespace": "elsewhere"},
+    }
+    found = render(values)
+    (endpoint,) = found.one("ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["scheme"] == "https"
+    assert "tlsConfig" not in endpoint
+    assert "WARNING. serviceMonitor.tlsConfig is empty" in found.notes
+
+
+def test_the_rules_are_the_projects_own() -> None:
+    groups = render({"prometheusRule": {"enabled": True}}).one("PrometheusRule")["spec"]["groups"]
+    assert groups == source_groups()
+
+
+def _rules(found: Rendered, name: str = FULL_NAME) -> dict[str, Manifest]:
+    groups = found.one("PrometheusRule", name)["spec"]["groups"]
+    return {r.get("alert", r.get("record")): r for group in groups for r in group["rules"]}
+
+
+def test_each_alert_has_a_switch_and_a_severity() -> None:
+    found = rendered("prometheus-rule")
+    rule = found.one("PrometheusRule")
+    assert rule["metadata"]["namespace"] == "monitoring"
+    assert rule["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    rules = _rules(found)
+    wanted = {r.get("alert", r.get("record")) for g in source_groups() for r in g["rules"]}
+    assert wanted - set(rules) == {"HelpscoutResponseTimeRising"}
+    assert set(rules) - wanted == {"Own"}
+    assert rules["HelpscoutSlaAtRisk"]["labels"] == {"severity": "info", "team": "support"}
+    missed = rules["HelpscoutSlaMissed"]
+    assert missed["labels"] == {"severity": "critical", "team": "support"}
+    assert missed["annotations"]["dashboard"] == "support"
+    assert missed["annotations"]["runbook_url"] == (
+        "https://runbooks.example.org/helpscout#helpscoutslamissed"
+    )
+    assert rules["helpscout:minimum_conversations"]["expr"] == "vector(5)"
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_that_is_off_is_away(alert: str) -> None:
+    values = {"prometheusRule": {"enabled": True, "alerts": {alert: {"enabled": False}}}}
+    assert alert not in _rules(render(values))
+
+
+def test_the_rules_find_the_job_whatever_it_is_called() -> None:
+    def job(found: Rendered, name: str) -> str:
+        return str(_rules(found, name)["helpscout:exporter_up:max"]["expr"])
+
+    assert job(rendered("all-on"), FULL_NAME) == 'max by (job) (up{job=~".*helpscout.*"})'
+    assert job(rendered("names"), "desk") == 'max by (job) (up{job=~"desk"})'
+    own = render({"prometheusRule": {"enabled": True, "jobPattern": "support-.+"}})
+    assert job(own, FULL_NAME) == 'max by (job) (up{job=~"support-.+"})'
+
+
+# --- Grafana ------------------------------------------------------------------------------------
+
+
+def test_each_dashboard_is_a_config_map_that_the_sidecar_takes_in() -> None:
+    boards = sorted((ROOT / "grafana/dashboards").glob("*.json"))
+    found = {
+        name: (text, manifest["metadata"])
+        for manifest in rendered("all-on").every("ConfigMap")
+        for name, text in manifest["data"].items()
+        if name.endswith(".json")
+    }
+    assert set(found) == {board.name for board in boards}
+    for board in boards:
+        text, metadata = found[board.name]
+        assert json.loads(text) == json.loads(board.read_text())
+        assert metadata["labels"]["grafana_dashboard"] == "1"
+        assert metadata["annotations"] == {"grafana_folder": "Support"}
+        assert metadata["namespace"] == "monitoring"
+
+
+def test_label_value_folder_and_namespace_of_dashboards_are_free() -> None:
+    found = [m for m in rendered("dashboards").every("ConfigMap") if "config.yml" not in m["data"]]
+    assert len(found) == 3
+    for manifest in found:
+        metadata = manifest["metadata"]
+        assert metadata["namespace"] == "grafana"
+        assert metadata["labels"]["dashboards"] == "yes"
+        assert "grafana_dashboard" not in metadata["labels"]
+        assert metadata["annotations"] == {"folder": "Support", "owner": "support"}
+
+
+def test_without_a_folder_there_is_no_annotation() -> None:
+    found = render({"existingSecret": "s", "dashboards": {"enabled": True}})
+    boards = [m for m in found.every("ConfigMap") if "config.yml" not in m["data"]]
+    assert len(boards) == 3
+    assert not any("annotations" in board["metadata"] for board in boards)
+
+
+# --- the rest -----------------------------------------------------------------------------------
+
+
+def test_names_and_common_labels_reach_every_object() -> None:
+    found = rendered("names")
+    for manifest in (*found.manifests, found.pod):
+        metadata = manifest["metadata"]
+        assert metadata["labels"]["team"] == "support"
+        assert metadata["labels"]["app.kubernetes.io/version"]
+        if manifest is not found.pod:
+            assert metadata["name"].startswith("desk")
+            assert metadata["namespace"] == "elsewhere"
+            assert metadata["annotations"]["owner"] == "support"
+    assert found.exporter["image"] == (
+        "registry.example.org/monitoring/helpscout-exporter@sha256:" + "0123456789abcdef" * 4
+    )
+    pull = [{"name": "global-pull"}, {"name": "pull"}, {"name": "pull-too"}]
+    assert found.pod["spec"]["imagePullSecrets"] == pull
+    assert found.pod["spec"]["serviceAccountName"] == "desk-account"
+    assert "team" not in found.workload["spec"]["selector"]["matchLabels"]
+
+
+def test_the_image_is_the_charts_version_unless_told_otherwise() -> None:
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    usual = rendered("existing-secret").exporter
+    assert usual["image"] == f"helpscout-exporter:{version}"
+    assert usual["imagePullPolicy"] == "IfNotPresent"
+    own = render({"image": {"registry": "r.example.org", "repository": "x/y", "tag": "2"}})
+    assert own.exporter["image"] == "r.example.org/x/y:2"
+
+
+def test_pods_go_where_they_are_told() -> None:
+    spec = rendered("scheduling").pod["spec"]
+    assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert spec["tolerations"][0]["key"] == "dedicated"
+    assert "podAntiAffinity" in spec["affinity"]
+    assert (spec["priorityClassName"], spec["runtimeClassName"]) == ("monitoring", "gvisor")
+    assert spec["terminationGracePeriodSeconds"] == 60
+    zone, node = spec["topologySpreadConstraints"]
+    assert zone["labelSelector"] == rendered("scheduling").workload["spec"]["selector"]
+    assert node["labelSelector"] == {"matchLabels": {"own": "selector"}}
+    assert rendered("scheduling").exporter["resources"]["limits"]["cpu"] == "1"
+
+
+def test_what_is_further_asked_for_is_there() -> None:
+    found = rendered("extras")
+    spec = found.pod["spec"]
+    assert found.environ["HTTPS_PROXY"] == "http://proxy.example.org:3128"
+    assert found.exporter["envFrom"] == [{"configMapRef": {"name": "more"}}]
+    assert found.volume("ca") == {"name": "ca", "configMap": {"name": "ca"}}
+    assert [c["name"] for c in spec["containers"]] == ["exporter", "sidecar"]
+    assert [c["name"] for c in spec["initContainers"]] == ["first"]
+    assert found.workload["metadata"]["annotations"] == {"place": "workload"}
+    assert found.pod["metadata"]["annotations"]["place"] == "pod"
+    assert found.pod["metadata"]["labels"]["team"] == "support"
+    assert spec["dnsConfig"]["nameservers"] == ["10.0.0.10"]
+    assert spec["hostAliases"][0]["ip"] == "10.0.0.2"
+    assert found.one("ConfigMap", "rel-more")["data"] == {"HELPSCOUT_COMPARE": "true"}
+    assert found.one("ConfigMap", f"{FULL_NAME}-text")
+
+
+def test_helm_test_can_be_off_or_ask_help_scout_too() -> None:
+    assert not rendered("all-off").every("Pod")
+    (usual,) = rendered("existing-secret").every("Pod")
+    assert [c["name"] for c in usual["spec"]["containers"]] == ["scrape"]
+    assert usual["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    (both,) = rendered("all-on").every("Pod")
+    scrape, check = both["spec"]["containers"]
+    assert check["args"] == ["check"]
+    assert not any(entry["name"].startswith("HELPSCOUT_SHARD") for entry in check["env"])
+    # Behind a password, and behind certificates, there is less to see.
+    assert scrape["args"] == ["https", f"{FULL_NAME}.monitoring.svc", "9877", ""]
+    for name in ("client-certificates", "existing-web-config"):
+        (pod,) = rendered(name).every("Pod")
+        assert pod["spec"]["containers"][0]["args"][0] == "tcp"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("defaults", "--from-literal=client-id=YOUR_APP_ID \\\n    --from-literal=client-secret="),
+        ("existing-secret", "deployment/rel-helpscout-exporter --container exporter -- helpscout"),
+        ("shards", "statefulset/rel-helpscout-exporter"),
+        ("demo", "runs on a simulated account"),
+        ("existing-secret", "helm test rel --namespace monitoring"),
+        ("tls", "curl --insecure https://127.0.0.1:9877/metrics"),
+        ("existing-secret", "--set serviceMonitor.enabled=true"),
+        ("existing-secret", "--set prometheusRule.enabled=true"),
+        ("existing-secret", "--set dashboards.enabled=true"),
+    ],
+)
+def test_the_notes_tell_the_next_step(name: str, words: str) -> None:
+    assert words in rendered(name).notes
+
+
+def test_the_notes_name_every_key_of_the_secret_that_is_to_be_made() -> None:
+    accounts = [{"name": "acme"}, {"name": "legacy", "api": "v1"}]
+    notes = render({"config": {"accounts": accounts}}).notes
+    for literal in ("acme-client-id=YOUR_APP_ID", "acme-client-secret=YOUR_APP_SECRET"):
+        assert f"--from-literal={literal}" in notes
+    assert "--from-literal=legacy-api-key=YOUR_API_KEY" in notes
+
+
+def test_the_notes_warn_of_idle_shards_and_suggest_nothing_that_is_on() -> None:
+    idle = render({"existingSecret": "s", "shards": 2}).notes
+    assert "more shards than accounts" in idle
+    everything = rendered("all-on").notes
+    assert "WARNING" not in everything
+    assert "--set" not in everything

@@ -1,0 +1,254 @@
+"""The chart says what it is a copy of, and documents what it takes: nobody has to remember to."""
+
+import itertools
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import helm_python as helm
+import pytest
+import yaml
+
+from exporter import __version__
+from exporter.settings import leaves
+from scripts import chart as written
+from scripts.chart import CHART
+from tests.chart.rendering import chart, render
+from tests.support import ROOT, code_block
+
+SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
+VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+PAGES = ("docs/kubernetes.md", "helm/helpscout-exporter/README.md")
+SET_BY_THE_CHART = {
+    "state_file",
+    "web.listen",
+    "web.config_file",
+    "shard.index",
+    "shard.total",
+    "shard.by",
+}
+SECRET = {"accounts.client_secret", "accounts.api_key"}
+
+
+def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    while reference := schema.get("$ref"):
+        schema = SCHEMA["definitions"][reference.removeprefix("#/definitions/")]
+    return schema
+
+
+def _in_schema(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield every key that has no further ones below, elements of lists left out."""
+    schema = _resolved(schema)
+    schema = _resolved(schema["items"]) if "items" in schema else schema
+    options = [_resolved(option) for option in schema.get("oneOf", ())]
+    properties = next((o["properties"] for o in (schema, *options) if "properties" in o), None)
+    if properties is None:
+        yield prefix.removesuffix(".")
+        return
+    for key, below in properties.items():
+        yield from _in_schema(below, f"{prefix}{key}.")
+
+
+def _in_values(tree: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(tree, dict) and tree:
+        for key, below in tree.items():
+            yield from _in_values(below, f"{prefix}{key}.")
+    else:
+        yield prefix.removesuffix(".")
+
+
+@pytest.mark.parametrize("name", written.files(), ids=str)
+def test_what_is_written_is_current(name: Path) -> None:
+    assert (CHART / name).read_text(encoding="utf-8") == written.files()[name], "run make chart"
+
+
+def test_no_copy_outlives_its_source() -> None:
+    there = {p.relative_to(CHART) for p in (CHART / "files").rglob("*") if p.is_file()}
+    assert there - set(written.files()) == {Path("files/scrape.py")}
+
+
+def test_versions_are_the_programs() -> None:
+    metadata = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert metadata["appVersion"] == metadata["version"] == __version__
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert set(re.findall(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE)) == {__version__}
+
+
+def test_every_value_is_in_the_schema() -> None:
+    known = set(_in_schema(SCHEMA))
+    for key in _in_values(VALUES):
+        parts = key.split(".")
+        above = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+        below = any(other.startswith(f"{key}.") for other in known)
+        assert above & known or below, key
+
+
+def test_every_key_of_the_schema_is_in_the_values() -> None:
+    there = set(_in_values(VALUES))
+    documented = {value.key for value in written.values()}
+    for key in _in_schema(SCHEMA):
+        parts = key.split(".")
+        above = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
+        # What is below a documented mapping may be left out of the defaults.
+        assert key in there or above & documented, key
+
+
+def test_every_object_of_the_schema_is_closed_or_free_and_says_so() -> None:
+    def closed(node: Any) -> None:
+        if isinstance(node, dict):
+            if "properties" in node and node is not SCHEMA["properties"]:
+                assert node.get("additionalProperties") is False, node
+            for below in node.values():
+                closed(below)
+        elif isinstance(node, list):
+            for below in node:
+                closed(below)
+
+    closed(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "shards",
+        "serviceMonitor.enabled",
+        "prometheusRule.enabled",
+        "dashboards.enabled",
+        "networkPolicy.enabled",
+        "existingSecret",
+        "config",
+    ],
+)
+def test_what_others_rely_on_is_there(key: str) -> None:
+    assert key in {value.key for value in written.values()}
+
+
+def test_every_value_is_documented_once_in_the_readme() -> None:
+    text = (CHART / "README.md").read_text()
+    rows = re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)
+    assert rows == [value.key for value in written.values()]
+    assert len(rows) == len(set(rows))
+    covered = {
+        key
+        for key in _in_values(VALUES)
+        if any(key == row or key.startswith(f"{row}.") for row in rows)
+    }
+    assert covered == set(_in_values(VALUES))
+
+
+def test_a_value_without_a_comment_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "values.yaml").write_text("# -- Known.\nknown: 1\nunknown: {}\n")
+    monkeypatch.setattr(written, "CHART", tmp_path)
+    with pytest.raises(written.Undocumented, match="unknown"):
+        written.values()
+
+
+def test_the_alerts_are_those_of_the_rules_with_their_severities() -> None:
+    rules = yaml.safe_load((ROOT / "prometheus/rules/helpscout.alerts.yml").read_text())
+    alerts = {
+        rule["alert"]: {"enabled": True, "severity": rule["labels"]["severity"]}
+        for group in rules["groups"]
+        for rule in group["rules"]
+    }
+    assert VALUES["prometheusRule"]["alerts"] == alerts
+    schema = SCHEMA["properties"]["prometheusRule"]["properties"]["alerts"]
+    assert list(schema["properties"]) == list(alerts)
+
+
+def test_the_schema_knows_every_key_of_the_configuration() -> None:
+    known = {".".join(part for part in path if isinstance(part, str)) for path in leaves()}
+    taken = set(_in_schema(SCHEMA["definitions"]["config"]))
+    assert taken == known - SET_BY_THE_CHART - SECRET
+
+
+def test_the_package_renders_what_the_checkout_does(tmp_path: Path) -> None:
+    package = chart().save(tmp_path)
+    values = {"prometheusRule": {"enabled": True}, "dashboards": {"enabled": True}}
+    with helm.Chart.load(package) as packed:
+        texts = packed.render(values, name="rel", namespace="monitoring")
+    assert texts == chart().render(values, name="rel", namespace="monitoring")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_it_can_be_a_part_of_another_chart_behind_a_condition(
+    tmp_path: Path, enabled: bool
+) -> None:
+    metadata = {
+        "apiVersion": "v2",
+        "name": "parent",
+        "version": "1.0.0",
+        "dependencies": [
+            {"name": CHART.name, "version": "*", "condition": f"{CHART.name}.enabled"}
+        ],
+    }
+    shutil.copytree(CHART, tmp_path / "charts" / CHART.name)
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(metadata))
+    values = {
+        "global": {"imageRegistry": "registry.example.org", "somethingElse": 1},
+        CHART.name: {"enabled": enabled, "existingSecret": "helpscout"},
+    }
+    with helm.Chart.load(tmp_path) as parent:
+        texts = parent.render(values, name="rel", namespace="monitoring")
+    image = "image: registry.example.org/helpscout-exporter:"
+    assert any(image in text for text in texts.values()) is enabled
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_anchors_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text()
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    assert links
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path).resolve()
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, link
+
+
+@pytest.mark.parametrize("mark", ["values", "alerts", "accounts", "shards", "tls", "password"])
+def test_the_pages_values_render(mark: str) -> None:
+    assert render(code_block(f"kubernetes: {mark}", "docs/kubernetes.md")).workload
+
+
+def _commands(page: str) -> list[list[str]]:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_helm_commands_are_for_this_chart_and_its_values(page: str) -> None:
+    commands = [words for words in _commands(page) if words[0] == "helm"]
+    assert {words[1] for words in commands} >= {"install", "test"}
+    for words in commands:
+        if words[1] == "test":
+            continue
+        assert (ROOT / words[3]).resolve() == CHART
+        assert "--namespace" in words
+        values: dict[str, Any] = {}
+        for option, value in itertools.pairwise(words):
+            if option == "--set":
+                for key, below in helm.parse_set_string(value).items():
+                    held = values.get(key)
+                    values[key] = held | below if isinstance(held, dict) else below
+        assert render(values).workload
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_speak_of_values_that_there_are(page: str) -> None:
+    known = {value.key for value in written.values()}
+    text = re.sub(
+        r"<!-- values:.*?<!-- /values -->", "", (ROOT / page).read_text(), flags=re.DOTALL
+    )
+    sections = "|".join(sorted({key.split(".")[0] for key in known if "." in key}))
+    named = set(re.findall(rf"`((?:{sections})\.[\w.]+)`", text))
+    assert named
+    assert named <= known
