@@ -45,9 +45,9 @@ layers: $(VENV)/.dev-ready
 unit: $(VENV)/.dev-ready
 	$(BIN)/pytest --cov --cov-report=term tests/unit tests/contract
 
-# Real processes beside real Prometheus: measured apart, or the tracer would slow what they time.
+# Real processes beside real Prometheus and Chromium: measured apart, or the tracer would slow what they time.
 system: $(VENV)/.dev-ready debian-packages
-	$(BIN)/pytest tests/system tests/faults tests/alarm tests/backfill tests/chart
+	$(BIN)/pytest tests/system tests/faults tests/alarm tests/backfill tests/chart tests/page
 
 debian-packages:  # what the system tests start for real: see scripts/debian-packages
 	@scripts/debian-packages
@@ -82,6 +82,7 @@ bench: $(VENV)/.dev-ready  ## measures beside peers, writes benchmarks/RESULTS.m
 	@scripts/debian-packages prometheus-pushgateway:prometheus-pushgateway nginx:nginx-light
 	$(BIN)/python -m benchmarks.scrape
 	$(BIN)/python -m benchmarks.poll
+	$(BIN)/python -m benchmarks.page
 
 lock:  ## pins every dependency anew (versions and hashes, no index address)
 	scripts/lock

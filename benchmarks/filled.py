@@ -98,7 +98,9 @@ def main() -> None:
     keys = fill(store, max(1, options.series // SERIES_PER_REPORT))
     exposition = Exposition(store, telemetry, Renderer((), ()))
     settings = WebSettings("127.0.0.1", 0, "/metrics", None, False)
-    backend = web.Backend(exposition, lambda: "", lambda: True, lambda: True, tuple)
+    backend = web.Backend(
+        exposition, lambda: "", lambda: True, lambda: True, tuple, lambda _: ("", "")
+    )
     server = web.Server(settings, web.application(settings, backend), web.Doors(None))
     stopping = threading.Event()
     threading.Thread(target=exposition.run, args=(stopping,), daemon=True).start()

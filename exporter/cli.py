@@ -119,7 +119,7 @@ def _say_where_to_look(url: str) -> None:
 The Help Scout exporter runs on a simulated account. Look at
 
     {url}/metrics      the metrics
-    {url}/             where else to look
+    {url}/             the status page
 
 For your own account (Help Scout > Your Profile > My Apps > Create My App; Plus or Pro plan):
 
@@ -306,7 +306,7 @@ def healthcheck(
 
 
 def _for_health(config: Path | None) -> Configuration:
-    """Return what the listener's place is read from; `demo`, too, is asked, which has no account."""
+    """Return what says where the listener is; `demo`, which has no account, is asked, too."""
     accounts = ("HELPSCOUT_ACCOUNTS", "HELPSCOUT_API", "HELPSCOUT_CLIENT", "HELPSCOUT_BASE")
     some = config is not None or any(name.startswith(accounts) for name in os.environ)
     return load(config, os.environ if some else os.environ | {"HELPSCOUT_API_KEY": "none"})

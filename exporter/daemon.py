@@ -6,7 +6,7 @@ The signals belong to this module: SIGTERM and SIGINT end, SIGHUP reloads.
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -25,6 +25,7 @@ from exporter.schedule import demand_per_minute
 from exporter.selection import requests_for
 from exporter.settings import Configuration, ConfigurationError
 from exporter.state import State
+from exporter.status import Facts, ReloadFailure, Rendered, render, view
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 from exporter.web import Backend, Doors, Guarded, Server, application
@@ -59,7 +60,7 @@ class Exporter:
         self._assembler = threading.Thread(
             target=self.exposition.run, args=(self._stopping,), name="assembler", daemon=True
         )
-        self._started_at = time.monotonic()
+        self._started_at, self._started_wall = time.monotonic(), time.time()
 
     @property
     def healthy(self) -> bool:
@@ -91,12 +92,27 @@ class Exporter:
         self._configured(configuration)
         self.exposition.configure(_renderer(configuration))
 
+    def facts(self, reload_failure: ReloadFailure | None) -> Facts:
+        """Return what the status page is made of, as of now."""
+        return Facts(
+            now=time.time(),
+            clock=time.monotonic(),
+            configuration=self.configuration,
+            snapshot=self.store.snapshot(),
+            troubles=self.store.troubles(),
+            progress=self.poller.progress(),
+            started_at=self._started_wall,
+            loaded_at=self._loaded_at,
+            reload_failure=reload_failure,
+        )
+
     def _configured(self, configuration: Configuration) -> None:
         shard = configuration.selection.shard
         accounts = [a for a in configuration.accounts if shard.may_own(a.name)]
         self.poller.configure(accounts, configuration.selection, configuration.stale_after)
         self.telemetry.reload_successful.set(1)
-        self.telemetry.reload_timestamp.set(time.time())
+        self._loaded_at = time.time()
+        self.telemetry.reload_timestamp.set(self._loaded_at)
 
 
 def _renderer(configuration: Configuration) -> Renderer:
@@ -112,6 +128,7 @@ class Daemon:
         self._load = load
         self._log: Any = structlog.get_logger()
         self._reloading = threading.Lock()
+        self._reload_failure: ReloadFailure | None = None
         self.exporter = Exporter(configuration)
         backend = Backend(
             exposition=self.exporter.exposition,
@@ -119,6 +136,7 @@ class Daemon:
             healthy=lambda: self.exporter.healthy,
             ready=lambda: self.exporter.ready,
             reload=self.reload,
+            page=self._page,
         )
         app = Guarded(application(configuration.web, backend), doors)
         self.server = Server(configuration.web, app, doors)
@@ -149,6 +167,9 @@ class Daemon:
         self.server.stop()
         self._log.info("stopped", in_flight_ended=ended)
 
+    def _page(self, query: Mapping[str, str]) -> Rendered:
+        return render(view(self.exporter.facts(self._reload_failure), query))
+
     def reload(self) -> tuple[str, ...]:
         """Read the configuration anew; return what is wrong with it, nothing if it is in force.
 
@@ -159,6 +180,7 @@ class Daemon:
                 configuration = self._load()
             except ConfigurationError as error:
                 self.exporter.telemetry.reload_successful.set(0)
+                self._reload_failure = ReloadFailure(error.messages, time.time())
                 self._log.error(
                     "reload failed, the old configuration stays", problems=error.messages
                 )
@@ -169,6 +191,7 @@ class Daemon:
                 self._log.warning("a change of state_file takes effect at the next start")
             logs.configure(configuration.log.level, configuration.log.format)
             self.exporter.configure(configuration)
+            self._reload_failure = None
             for warning in configuration.warnings:
                 self._log.warning(warning)
             self._log.info("configuration reloaded")

@@ -55,6 +55,32 @@ class AccountStatus:
     problems: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What came instead of a usable answer: the error's reason, and its message in one line.
+
+    `reference` is what Help Scout's support asks for, None if it gave none. No secret is in it.
+    """
+
+    reason: str
+    message: str
+    reference: str | None = None
+
+    @property
+    def problem(self) -> str:
+        """The account's problem that a failure like this is part of: one of REASONS."""
+        return _PROBLEM[self.reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An unbroken row of failures: the last one, and Unix seconds of the first and the last."""
+
+    failure: Failure
+    since: float
+    at: float
+
+
 class AccountHealth:
     """Collects outcomes of one account and judges them. Times are monotonic seconds."""
 

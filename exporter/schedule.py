@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
+from math import inf
 
 from exporter.reports import ReportKey, ReportRequest, Window
 
@@ -18,6 +19,34 @@ from exporter.reports import ReportKey, ReportRequest, Window
 def demand_per_minute(requests: Iterable[ReportRequest]) -> float:
     """Return how many calls a minute it takes to ask each request every `every`."""
     return sum(60 / request.window.every.total_seconds() for request in requests)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOutlook:
+    """One window's part of a plan.
+
+    `interval` is seconds, stretch included; `next_due` an instant of the schedule's clock, None
+    while every report of the window is just being asked.
+    """
+
+    window: Window
+    reports: int
+    interval: float
+    next_due: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What an account's schedule is going to do, as it was at one moment.
+
+    `lag` is for how many seconds the most overdue report had been due; `discovery_due` when login
+    and mailbox list are next tried, on the schedule's clock.
+    """
+
+    windows: tuple[WindowOutlook, ...] = ()
+    stretch: float = 1.0
+    lag: float = 0.0
+    discovery_due: float = 0.0
 
 
 @dataclass(slots=True)
@@ -154,6 +183,34 @@ class Schedule:
         """Ask nothing of this mailbox until the next plan."""
         for key in [key for key in self._tasks if key.mailbox_id == mailbox_id]:
             del self._tasks[key]
+
+    def outlook(self, now: float, discovery_due: float) -> Outlook:
+        """Return what is going to happen, in one pass over the reports."""
+        windows: dict[str, Window] = {}
+        numbers: dict[str, int] = {}
+        dues: dict[str, float] = {}
+        for key, task in self._tasks.items():
+            text = key.window
+            if text in numbers:
+                numbers[text] += 1
+            else:
+                windows[text], numbers[text], dues[text] = task.request.window, 1, inf
+            if task.due < dues[text] and not task.running:
+                dues[text] = task.due
+        return Outlook(
+            tuple(
+                WindowOutlook(
+                    window,
+                    numbers[text],
+                    self.interval(window),
+                    dues[text] if dues[text] < inf else None,
+                )
+                for text, window in windows.items()
+            ),
+            self.stretch,
+            max(0.0, now - min(dues.values(), default=now)),
+            discovery_due,
+        )
 
     def lag(self, now: float) -> float:
         """Return for how long the most overdue report has been due, in seconds."""

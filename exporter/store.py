@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from exporter.health import AccountStatus
+from exporter.health import AccountStatus, Failure, Trouble
 from exporter.reports import ALL, Mailbox, ProductivityReport, ReportKey
 
 _SKEW_SECONDS: Final = 300.0
@@ -46,6 +46,19 @@ class Snapshot:
     accounts: Mapping[str, AccountStatus]
 
 
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """What fails at present. Apart from the snapshot: a failure that goes on changes no series.
+
+    `accounts` has those whose login or mailbox list fails. `since` says for how long (Unix seconds)
+    an account has not worked, or has had any problem; it has no entry where all is well.
+    """
+
+    reports: Mapping[ReportKey, Trouble]
+    accounts: Mapping[str, Trouble]
+    since: Mapping[str, float]
+
+
 class Store:
     """Thread-safe. `clock` is monotonic seconds, `wall` Unix seconds."""
 
@@ -61,6 +74,9 @@ class Store:
         self._mailboxes: dict[str, tuple[Mailbox, ...]] = {}
         self._accounts: dict[str, AccountStatus] = {}
         self._lifetimes: dict[tuple[str, str], float] = {}
+        self._report_troubles: dict[ReportKey, Trouble] = {}
+        self._login_troubles: dict[str, Trouble] = {}
+        self._ill_since: dict[str, float] = {}
         self._snapshot = Snapshot(0, MappingProxyType({}), (), MappingProxyType({}))
         self._changed = False
         self._look_at = float("-inf")
@@ -75,6 +91,14 @@ class Store:
             self._accounts = {n: self._accounts.get(n, AccountStatus()) for n in wanted}
             self._mailboxes = {n: m for n, m in self._mailboxes.items() if n in wanted}
             self._entries = {k: e for k, e in self._entries.items() if k.account in wanted}
+            self._report_troubles = {
+                k: t for k, t in self._report_troubles.items() if k.account in wanted
+            }
+            self._login_troubles = {n: t for n, t in self._login_troubles.items() if n in wanted}
+            now = self._wall()
+            self._ill_since = {
+                n: self._ill_since.get(n, now) for n, s in self._accounts.items() if _is_ill(s)
+            }
             self._touch()
 
     def set_status(self, account: str, status: AccountStatus) -> None:
@@ -82,6 +106,10 @@ class Store:
         with self._lock:
             if account in self._accounts and self._accounts[account] != status:
                 self._accounts[account] = status
+                if _is_ill(status):
+                    self._ill_since.setdefault(account, self._wall())
+                else:
+                    self._ill_since.pop(account, None)
                 self._touch()
 
     def set_mailboxes(self, account: str, mailboxes: Iterable[Mailbox]) -> None:
@@ -116,6 +144,7 @@ class Store:
             gone = [k for k in self._entries if k.account == account and k not in wanted]
             for key in gone:
                 del self._entries[key]
+                self._report_troubles.pop(key, None)
             new = [key for key in keys if key not in self._entries]
             for key in new:
                 self._entries[key] = Entry(self._name(key))
@@ -129,6 +158,7 @@ class Store:
         """
         at = self._wall()
         with self._lock:
+            self._report_troubles.pop(key, None)
             if key in self._entries:
                 mailbox = self._entries[key].mailbox
                 self._keep(key, Entry(mailbox, report, at, self._clock(), True))
@@ -148,13 +178,34 @@ class Store:
             fresh_since = self._clock() - max(age, 0.0)
             self._keep(key, Entry(entry.mailbox, report, at, fresh_since, True))
 
-    def failed(self, key: ReportKey) -> None:
+    def failed(self, key: ReportKey, failure: Failure) -> None:
         """Note that the last attempt, retries included, brought nothing; the report stays."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is not None and entry.success is not False:
+            if entry is None:
+                return
+            self._report_troubles[key] = self._trouble(self._report_troubles.get(key), failure)
+            if entry.success is not False:
                 self._entries[key] = replace(entry, success=False)
                 self._touch()
+
+    def set_login(self, account: str, failure: Failure | None) -> None:
+        """Note how an account's login and mailbox list went: None, or what came instead."""
+        with self._lock:
+            if failure is None:
+                self._login_troubles.pop(account, None)
+            elif account in self._accounts:
+                before = self._login_troubles.get(account)
+                self._login_troubles[account] = self._trouble(before, failure)
+
+    def troubles(self) -> Troubles:
+        """Return what fails at present: one trouble a report and account at most."""
+        with self._lock:
+            return Troubles(
+                MappingProxyType(dict(self._report_troubles)),
+                MappingProxyType(dict(self._login_troubles)),
+                MappingProxyType(dict(self._ill_since)),
+            )
 
     def snapshot(self) -> Snapshot:
         """Return the present state, without what is too old by now."""
@@ -183,6 +234,10 @@ class Store:
                 return mailbox.name
         return key.mailbox_id
 
+    def _trouble(self, before: Trouble | None, failure: Failure) -> Trouble:
+        now = self._wall()
+        return Trouble(failure, before.since if before else now, now)
+
     def _expire(self) -> None:
         now = self._clock()
         if now < self._look_at:
@@ -207,3 +262,7 @@ class Store:
     def _touch(self) -> None:
         self._changed = True
         self.changed.set()
+
+
+def _is_ill(status: AccountStatus) -> bool:
+    return not status.up or bool(status.problems)

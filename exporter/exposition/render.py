@@ -112,7 +112,7 @@ class Renderer:
     def _sla(self, key: ReportKey, entry: Entry, labels: "_Labels") -> list[str]:
         ratios, totals = "", ""
         for objective in self.objectives:
-            if not _covers(objective, key, entry.mailbox):
+            if not covers(objective, key, entry.mailbox):
                 continue
             distribution = getattr(entry.report, objective.statistic)
             within = distribution and compliance(
@@ -196,7 +196,8 @@ def _family(
     return family, "".join(lines).encode()
 
 
-def _covers(objective: Objective, key: ReportKey, mailbox: str) -> bool:
+def covers(objective: Objective, key: ReportKey, mailbox: str) -> bool:
+    """Tell whether an SLA is promised for a report; `mailbox` is its mailbox's present name."""
     if (
         key.window not in objective.windows
         or key.type not in objective.types

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from exporter.telemetry import Telemetry
@@ -33,6 +34,19 @@ _WHOLE: Final = 1 - 1e-9  # a call's worth, but for rounding
 
 class Stopping(Exception):
     """The exporter is shutting down; what was about to be asked is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """An account's calls a minute: the service's limit, what we allow ourselves, what we made.
+
+    `used` counts our calls of the last 60 s; `closed_seconds` is how long a 429 still holds.
+    """
+
+    limit: float
+    allowed: float
+    used: int
+    closed_seconds: float
 
 
 class _Others:
@@ -57,6 +71,7 @@ class _Others:
         """We make a call."""
         if self.remaining(now) is None:
             self._seen_at = now  # one call goes to see; the others wait for what it finds
+        self.ours(now)  # where the service never says what remains, only we forget
         self._ours.append(now)
         self._ours_in_minute += 1
         if self._remaining is not None:
@@ -72,10 +87,9 @@ class _Others:
             self.minute_begins(asked_at)
             self._ours_in_minute = sum(at >= asked_at for at in self._ours)
         self._remaining, self._seen_at = remaining, now
-        while self._ours and self._ours[0] <= now - _MINUTE:
-            self._ours.popleft()
+        of_last_minute = self.ours(now)
         in_minute = self._minute_began is not None and now - self._minute_began < _MINUTE
-        ours = self._ours_in_minute if in_minute else len(self._ours)
+        ours = self._ours_in_minute if in_minute else of_last_minute
         others = limit - remaining - ours
         self.now = others if others > slack else 0.0
         minute = int(now // _MINUTE)
@@ -83,6 +97,12 @@ class _Others:
             self._peaks[-1] = (minute, max(self._peaks[-1][1], self.now))
         else:
             self._peaks.append((minute, self.now))
+
+    def ours(self, now: float) -> int:
+        """Return how many calls we made in the last minute; forget the others."""
+        while self._ours and self._ours[0] <= now - _MINUTE:
+            self._ours.popleft()
+        return len(self._ours)
 
     def at_most(self, now: float) -> float:
         """Return the most that others used in a minute, of the last few."""
@@ -147,6 +167,13 @@ class Budget:
     def closed(self) -> bool:
         """Whether the service has said 429 and its time is not over."""
         return self._clock() < self._closed_until
+
+    def usage(self) -> Usage:
+        """Return how much of the limit is ours and how much of that is in use."""
+        with self._lock:
+            now = self._clock()
+            closed = max(0.0, self._closed_until - now)
+            return Usage(self._limit, self._allowed(now), self._others.ours(now), closed)
 
     def try_spend(self) -> float:
         """Pay for one call and return 0, or pay nothing and return the seconds until one may."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.health import AccountHealth, AccountStatus
+from exporter.health import AccountHealth, AccountStatus, Failure
 from exporter.helpscout.account import Account
-from exporter.helpscout.budget import Budget
+from exporter.helpscout.budget import Budget, Usage
 from exporter.helpscout.client import Client, ReportAnswer
 from exporter.helpscout.errors import (
     BadCredentials,
@@ -23,7 +23,7 @@ from exporter.helpscout.errors import (
 )
 from exporter.poller.journal import Journal
 from exporter.reports import Mailbox, ReportKey, ReportRequest
-from exporter.schedule import Schedule
+from exporter.schedule import Outlook, Schedule
 from exporter.selection import Selection, requests_for
 from exporter.state import State, question
 from exporter.store import Store
@@ -71,6 +71,7 @@ class AccountPoller:
         self._schedule = Schedule()
         self._health = AccountHealth()
         self._status = AccountStatus()
+        self._outlook = Outlook(discovery_due=clock())
         self._mailboxes: list[Mailbox] | None = None
         self._tags: dict[str, int] = {}
         self._discovery_due = clock()
@@ -94,6 +95,11 @@ class AccountPoller:
         if self._mailboxes is None:
             return self.attempted
         return not self._attempts and self._schedule.first_round_done
+
+    @property
+    def progress(self) -> tuple[Outlook, Usage]:
+        """What is going to be asked, as of the last tick, and the budget now. For any thread."""
+        return self._outlook, self._budget.usage()
 
     def stays(self, account: Account, selection: Selection) -> bool:
         """Whether this poller can go on under another configuration of its account."""
@@ -146,9 +152,10 @@ class AccountPoller:
 
     def tick(self, now: float) -> None:
         """Bring status and self-metrics up to date; about once a second."""
-        self._telemetry.lag.labels(self.account.name).set(self._schedule.lag(now))
         self._budget.publish()
         self._refit()
+        self._outlook = self._schedule.outlook(now, self._discovery_due)
+        self._telemetry.lag.labels(self.account.name).set(self._outlook.lag)
         self._judge(now)
 
     def discovered(self, mailboxes: list[Mailbox]) -> None:
@@ -159,6 +166,7 @@ class AccountPoller:
             self._schedule.hurry(self._journal.failing, now)
         self._discovery_failures = 0
         self._health.discovery(None)
+        self._store.set_login(self.account.name, None)
         self._locked_out = None
         self._journal.mailboxes(self._mailboxes, mailboxes)
         self._journal.clock_skew(self.client.skew_seconds)
@@ -176,6 +184,7 @@ class AccountPoller:
         self._end_discovery(now + wait)
         self._discovery_failures += 1
         self._health.discovery(error.reason)
+        self._store.set_login(self.account.name, _failure(error))
         if isinstance(error, BadCredentials | Suspended):
             self._locked_out = error
         self._journal.discovery_failed(error, wait)
@@ -269,7 +278,7 @@ class AccountPoller:
     def _give_up(self, request: ReportRequest, error: HelpScoutError, asked_at: float) -> None:
         key = request.key
         self._attempts.pop(key, None)
-        self._store.failed(key)
+        self._store.failed(key, _failure(error))
         self._schedule.done(key, asked_at)
         next_try = self._schedule.interval(request.window)
         if isinstance(error, NotAllowed | NotThere):
@@ -280,6 +289,7 @@ class AccountPoller:
         """Who is refused at the door does not knock once per report: the mailbox list tries."""
         self._locked_out = error
         self._health.discovery(error.reason)
+        self._store.set_login(self.account.name, _failure(error))
         self._discovery_due = min(self._discovery_due, now + _DISCOVERY_RETRY_SECONDS)
 
     def _fail_without_asking(self, now: float, error: HelpScoutError) -> None:
@@ -303,3 +313,7 @@ class AccountPoller:
         self._journal.status(before, status)
         if status.up and not before.up:
             self._schedule.hurry(self._journal.failing, now)
+
+
+def _failure(error: HelpScoutError) -> Failure:
+    return Failure(error.reason, str(error), error.reference)

@@ -18,10 +18,11 @@ from typing import Any, Final
 import structlog
 
 from exporter.helpscout.account import Account
-from exporter.helpscout.budget import Budget, Stopping
+from exporter.helpscout.budget import Budget, Stopping, Usage
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import BadResponse, HelpScoutError
 from exporter.poller.account import AccountPoller, Job
+from exporter.schedule import Outlook
 from exporter.selection import Selection
 from exporter.state import State
 from exporter.store import Store
@@ -114,6 +115,10 @@ class Poller:
     def attempted(self) -> bool:
         """Whether each account's login and discovery have been tried, whatever came of it."""
         return self._configured and all(p.attempted for p in list(self._accounts.values()))
+
+    def progress(self) -> dict[str, tuple[Outlook, Usage]]:
+        """Return each account's schedule, as of a second ago at most, and its budget now."""
+        return {name: poller.progress for name, poller in list(self._accounts.items())}
 
     @property
     def first_round_done(self) -> bool:

@@ -101,7 +101,10 @@ class Journal:
                 self._log.info("mailbox appeared", mailbox=mailbox.name, mailbox_id=str(mailbox.id))
             elif old.name != mailbox.name:
                 self._log.info(
-                    "mailbox renamed", mailbox=mailbox.name, mailbox_id=str(mailbox.id), before=old.name
+                    "mailbox renamed",
+                    mailbox=mailbox.name,
+                    mailbox_id=str(mailbox.id),
+                    before=old.name,
                 )
         for mailbox in known.values():
             if mailbox.id not in listed:

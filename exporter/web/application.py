@@ -4,10 +4,9 @@ The routes are the contract of design.md, section 5. Who is let in is decided in
 connection is held in `listener` and `connection`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
 from typing import Final
 from urllib.parse import parse_qs
 
@@ -17,25 +16,32 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from exporter import __version__
 from exporter.exposition import OPENMETRICS, TEXT, Exposition
 from exporter.settings import WebSettings
 
-_PAGE_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+"""Of what a browser shows; the status page brings a policy of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What the routes need of the rest. `reload` returns what is wrong, nothing if it went well."""
+    """What the routes need of the rest. `reload` returns what is wrong, nothing if it went well.
+
+    `page` makes the status page for the query's parameters, the last value of each: its HTML, and
+    the Content-Security-Policy to send it with. It may take a while and is called in a thread.
+    """
 
     exposition: Exposition
     configuration: Callable[[], str]
     healthy: Callable[[], bool]
     ready: Callable[[], bool]
     reload: Callable[[], tuple[str, ...]]
+    page: Callable[[Mapping[str, str]], tuple[str, str]]
 
 
 class _Metrics:
@@ -119,11 +125,13 @@ def _quality(text: str) -> float:
 def application(settings: WebSettings, backend: Backend) -> Router:
     """Return the ASGI application with every route."""
 
-    async def page(_request: Request) -> Response:
-        return HTMLResponse(_page(settings.telemetry_path), headers=_PAGE_HEADERS)
+    async def page(request: Request) -> Response:
+        query = {name: values[-1] for name, values in parse_qs(request.url.query).items()}
+        html, policy = await run_in_threadpool(backend.page, query)
+        return HTMLResponse(html, headers=_HEADERS | {"Content-Security-Policy": policy})
 
     async def configuration(_request: Request) -> Response:
-        return PlainTextResponse(backend.configuration(), headers=_PAGE_HEADERS)
+        return PlainTextResponse(backend.configuration(), headers=_HEADERS)
 
     async def healthy(_request: Request) -> Response:
         return _probe(backend.healthy(), "healthy", "a loop of the exporter has stopped")
@@ -156,25 +164,3 @@ def application(settings: WebSettings, backend: Backend) -> Router:
 
 def _probe(good: bool, word: str, otherwise: str) -> Response:
     return PlainTextResponse(f"{word if good else otherwise}\n", 200 if good else 503)
-
-
-def _page(telemetry_path: str) -> str:
-    links = (
-        (telemetry_path, "metrics"),
-        ("/config", "effective configuration, secrets masked"),
-        ("/-/healthy", "is the exporter alive"),
-        ("/-/ready", "is it ready"),
-    )
-    items = "\n".join(
-        f'<li><a href="{escape(path)}">{escape(path)}</a>: {words}</li>' for path, words in links
-    )
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Help Scout exporter</title>
-<style>:root{{color-scheme:light dark;font-family:system-ui,sans-serif}}
-main{{max-width:40rem;margin:2rem auto;padding:0 1rem}}</style></head>
-<body><main><h1>Help Scout exporter</h1><p>Version {escape(__version__)}</p>
-<ul>
-{items}
-</ul></main></body></html>
-"""

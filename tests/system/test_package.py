@@ -22,10 +22,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(built)
 
 
-def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "exporter").rglob("*.py")}
+def test_the_wheel_holds_every_module_the_pages_templates_and_nothing_else(
+    wheel: zipfile.ZipFile,
+) -> None:
+    package, templates = ROOT / "exporter", ROOT / "exporter" / "status" / "templates"
+    wanted = {str(path.relative_to(ROOT)) for path in package.rglob("*.py")}
+    wanted |= {str(templates.relative_to(ROOT) / f"page.{end}") for end in ("html", "css", "js")}
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert held == modules
+    assert held == wanted
 
 
 def test_the_wheel_holds_the_licence_and_starts_the_program(wheel: zipfile.ZipFile) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from exporter.health import REASONS, AccountStatus
+from exporter.health import REASONS, AccountStatus, Failure
 from exporter.reports import (
     ALL,
     Distribution,
@@ -22,6 +22,7 @@ from exporter.store import Store
 DAY = Window("24h", timedelta(hours=24), timedelta(minutes=5))
 WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
 WINDOWS = (DAY, WEEK)
+FAILURE = Failure("server_error", "HTTP 503", "ref-1")
 
 OBJECTIVES = (
     Objective(
@@ -130,7 +131,7 @@ def stores(draw: st.DrawFn) -> Store:
         if draw(st.booleans()):
             store.succeeded(key, draw(reports))
         if draw(st.booleans()):
-            store.failed(key)
+            store.failed(key, FAILURE)
     return store
 
 

@@ -9,6 +9,7 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from exporter.health import Failure
 from exporter.helpscout.account import Account, Secret
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client, ReportAnswer
@@ -479,3 +480,52 @@ def test_a_window_that_is_dropped_leaves_the_exporters_own_metrics(log: LogCaptu
     world.telemetry.forget("acme")
     assert world.metric("reports", window="24h") is None
     assert world.metric("rate_limit_per_minute") is None
+
+
+# --- what the status page is told ---------------------------------------------------------------
+
+
+def test_what_the_service_said_is_kept_while_it_lasts() -> None:
+    world = World()
+    world.discover()
+    key = world.answer(Refused("HTTP 400: no", status=400, reference="ref-1"))
+    assert key is not None
+    found = world.store.troubles().reports[key].failure
+    assert found == Failure("bad_request", "HTTP 400: no", "ref-1")
+    world.answer_all()
+    world.now += 400
+    world.answer_all()
+    assert world.store.troubles().reports == {}
+
+
+@pytest.mark.parametrize("error", [BadCredentials("HTTP 401"), Unreachable("no answer")])
+def test_a_failed_login_is_kept_until_the_list_comes(error: HelpScoutError) -> None:
+    world = World()
+    world.discover(error)
+    assert world.store.troubles().accounts["acme"].failure == Failure(error.reason, str(error))
+    world.now += 15
+    world.discover()
+    assert world.store.troubles().accounts == {}
+
+
+def test_a_report_that_is_refused_at_the_door_is_a_failed_login() -> None:
+    world = World()
+    world.discover()
+    world.answer(BadCredentials("HTTP 401: gone", reference="ref-2"))
+    trouble = world.store.troubles().accounts["acme"]
+    assert trouble.failure == Failure("credentials", "HTTP 401: gone", "ref-2")
+
+
+def test_progress_is_as_of_the_last_tick() -> None:
+    world = World()
+    before, usage = world.poller.progress
+    assert (before.windows, before.discovery_due, usage.used) == ((), world.now, 0)
+    world.discover()
+    world.poller.tick(world.now)
+    outlook, usage = world.poller.progress
+    assert [(w.window, w.reports, w.interval) for w in outlook.windows] == [
+        (DAY, 2, 300.0),
+        (MONTH, 2, 3600.0),
+    ]
+    assert outlook.discovery_due == world.now + 600
+    assert (usage.limit, usage.used) == (60_000, 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks import shared_account
-from exporter.helpscout.budget import Budget, Stopping
+from exporter.helpscout.budget import Budget, Stopping, Usage
 from exporter.telemetry import Telemetry
 
 
@@ -189,3 +189,24 @@ def test_beside_a_client_that_takes_sixty_percent_both_live(pattern: str, seed: 
     assert refused <= 0.01
     assert share_of_what_was_left >= 0.8
     assert ours_refused <= 1
+
+
+def test_the_usage_counts_our_calls_of_the_last_minute_alone(clock: Clock) -> None:
+    budget, _ = make(clock)
+    assert budget.usage() == Usage(120, 60, 0, 0.0)
+    calls = spend_for(budget, clock, 30)
+    assert budget.usage().used == len(calls) == 30
+    clock.now += 45
+    assert budget.usage().used == 14
+    clock.now += 60
+    assert budget.usage().used == 0
+    budget.close(20)
+    assert budget.usage() == Usage(120, 15, 0, 20.0)
+    clock.now += 5
+    assert budget.usage().closed_seconds == 15.0
+
+
+def test_a_service_that_never_says_what_remains_makes_nothing_pile_up(clock: Clock) -> None:
+    budget, _ = make(clock)
+    spend_for(budget, clock, 600)
+    assert len(budget._others._ours) <= 61

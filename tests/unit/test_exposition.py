@@ -26,7 +26,14 @@ from exporter.reports import ALL, Mailbox, ProductivityReport, ReportKey, Statis
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 from tests.unit import exposed
-from tests.unit.exposed import ACCOUNTS, OBJECTIVES, WINDOWS, full_store, published_like
+from tests.unit.exposed import (
+    ACCOUNTS,
+    FAILURE,
+    OBJECTIVES,
+    WINDOWS,
+    full_store,
+    published_like,
+)
 from tests.unit.library_view import LibraryView
 
 GOLDEN = Path(__file__).parent.parent / "testdata" / "exposition"
@@ -135,7 +142,7 @@ class Changes(RuleBasedStateMachine):
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
         if self.planned:
-            self.store.failed(data.draw(st.sampled_from(sorted(self.planned))))
+            self.store.failed(data.draw(st.sampled_from(sorted(self.planned))), FAILURE)
 
     @rule(data=st.data(), account=st.sampled_from(ACCOUNTS))
     def rename(self, data: st.DataObject, account: str) -> None:
@@ -268,7 +275,7 @@ def test_assembling_tells_whether_there_was_news() -> None:
     store, keys = many(3)
     exposition = exposition_of(store)
     assert exposition.assemble() is False
-    store.failed(keys[0])
+    store.failed(keys[0], FAILURE)
     assert exposition.assemble() is True
     assert exposition.assemble() is False
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.reports import ReportKey, ReportRequest, Window
-from exporter.schedule import Schedule, demand_per_minute
+from exporter.schedule import Outlook, Schedule, WindowOutlook, demand_per_minute
 
 DAY = Window("24h", timedelta(days=1), timedelta(minutes=5))
 WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
@@ -216,3 +216,22 @@ def test_what_comes_back_after_it_was_dropped_is_ignored() -> None:
     schedule.again(one.key, 2)
     schedule.hurry([one.key], 2)
     assert schedule.next_due() == float("inf")
+
+
+def test_the_outlook_has_each_windows_next_turn_and_what_is_overdue() -> None:
+    schedule = Schedule()
+    assert schedule.outlook(0, 9.0) == Outlook((), 1.0, 0.0, 9.0)
+    schedule.plan(grid(DAY, MONTH), 0, {})
+    assert schedule.outlook(40, 100.0) == Outlook(
+        (WindowOutlook(DAY, 3, 300.0, 0), WindowOutlook(MONTH, 3, 3600.0, 0)), 1.0, 40, 100.0
+    )
+    taken = [schedule.take(40) for _ in range(3)][-1]
+    assert taken is not None
+    assert schedule.outlook(40, 100.0).windows[0] == WindowOutlook(DAY, 3, 300.0, None)
+    assert schedule.outlook(40, 100.0).lag == schedule.lag(40) == 40
+    schedule.done(taken.key, 40)
+    schedule.fit(0.3)
+    found = schedule.outlook(40, 100.0)
+    assert found.stretch == schedule.stretch > 2
+    assert found.windows[0].interval == schedule.interval(DAY)
+    assert found.windows[0].next_due == 200.0

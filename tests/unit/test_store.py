@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from exporter.health import AccountStatus
+from exporter.health import AccountStatus, Failure, Trouble
 from exporter.reports import Mailbox, ProductivityReport, ReportKey, Statistics
-from exporter.store import Entry, Snapshot, Store
+from exporter.store import Entry, Snapshot, Store, Troubles
+
+FAILURE = Failure("server_error", "HTTP 503", "ref-1")
 
 
 class Clocks:
@@ -95,10 +97,10 @@ def test_an_entry_that_did_not_change_is_the_same_object(store: Store) -> None:
 
 
 def test_what_changes_nothing_makes_no_new_snapshot(store: Store) -> None:
-    store.failed(key())
+    store.failed(key(), FAILURE)
     before = store.snapshot()
     store.changed.clear()
-    store.failed(key())
+    store.failed(key(), FAILURE)
     store.set_status("acme", AccountStatus())
     store.set_mailboxes("acme", [SUPPORT, SALES])
     store.schedule("acme", [key("all"), key("2"), key("1")])
@@ -116,7 +118,7 @@ def test_what_changes_nothing_makes_no_new_snapshot(store: Store) -> None:
         lambda store: store.schedule("acme", [key()]),
         lambda store: store.schedule("acme", [key(), key("2"), key("all"), key(window="7d")]),
         lambda store: store.succeeded(key(), report()),
-        lambda store: store.failed(key()),
+        lambda store: store.failed(key(), FAILURE),
     ],
 )
 def test_a_change_makes_a_new_snapshot_and_says_so(
@@ -150,13 +152,13 @@ def test_a_failure_keeps_the_report_and_the_time_of_its_success(
     store.succeeded(key(), report())
     succeeded_at = clocks.wall
     clocks.pass_(30)
-    store.failed(key())
+    store.failed(key(), FAILURE)
     entry = store.snapshot().entries[key()]
     assert (entry.report, entry.succeeded_at, entry.success) == (report(), succeeded_at, False)
 
 
 def test_a_success_after_a_failure_is_a_success(store: Store) -> None:
-    store.failed(key())
+    store.failed(key(), FAILURE)
     store.succeeded(key(), report())
     assert store.snapshot().entries[key()].success is True
 
@@ -165,9 +167,63 @@ def test_a_failure_does_not_make_a_report_fresh(store: Store, clocks: Clocks) ->
     store.set_lifetime("acme", "24h", 600)
     store.succeeded(key(), report())
     clocks.pass_(400)
-    store.failed(key())
+    store.failed(key(), FAILURE)
     clocks.pass_(201)
     assert store.snapshot().entries[key()].report is None
+
+
+# --- what fails ---------------------------------------------------------------------------------
+
+
+def test_a_trouble_lasts_from_the_first_failure_to_the_next_success(
+    store: Store, clocks: Clocks
+) -> None:
+    began = clocks.wall
+    store.failed(key(), FAILURE)
+    clocks.pass_(60)
+    other = Failure("unreachable", "no answer")
+    store.failed(key(), other)
+    assert store.troubles().reports == {key(): Trouble(other, began, began + 60)}
+    store.succeeded(key(), report())
+    assert store.troubles().reports == {}
+
+
+def test_a_trouble_goes_with_its_report_its_account_and_nobody_elses(store: Store) -> None:
+    for each in (key(), key("2"), key("9")):
+        store.failed(each, FAILURE)
+    assert set(store.troubles().reports) == {key(), key("2")}
+    store.schedule("acme", [key()])
+    assert set(store.troubles().reports) == {key()}
+    store.set_login("acme", FAILURE)
+    store.set_login("nobody", FAILURE)
+    assert set(store.troubles().accounts) == {"acme"}
+    store.set_accounts([])
+    assert store.troubles() == Troubles({}, {}, {})
+
+
+def test_a_login_that_fails_is_a_trouble_until_it_succeeds(store: Store, clocks: Clocks) -> None:
+    began = clocks.wall
+    store.set_login("acme", FAILURE)
+    clocks.pass_(15)
+    store.set_login("acme", FAILURE)
+    assert store.troubles().accounts == {"acme": Trouble(FAILURE, began, began + 15)}
+    store.set_login("acme", None)
+    assert store.troubles().accounts == {}
+
+
+def test_since_when_an_account_is_ill_does_not_move_while_it_is(
+    store: Store, clocks: Clocks
+) -> None:
+    store.set_status("acme", AccountStatus(up=True))
+    assert store.troubles().since == {}
+    began = clocks.wall
+    store.set_status("acme", AccountStatus(True, frozenset({"throttled"})))
+    clocks.pass_(30)
+    store.set_status("acme", AccountStatus(False, frozenset({"unreachable"})))
+    store.set_accounts(["acme", "new"])
+    assert store.troubles().since == {"acme": began, "new": clocks.wall}
+    store.set_status("acme", AccountStatus(up=True))
+    assert store.troubles().since == {"new": clocks.wall}
 
 
 @pytest.mark.parametrize(("age", "kept"), [(599.9, True), (600.0, True), (600.1, False)])
@@ -184,7 +240,7 @@ def test_what_expired_keeps_its_last_success_and_its_outcome(store: Store, clock
     store.set_lifetime("acme", "24h", 600)
     store.succeeded(key(), report())
     succeeded_at = clocks.wall
-    store.failed(key())
+    store.failed(key(), FAILURE)
     clocks.pass_(10_000)
     entry = store.snapshot().entries[key()]
     assert (entry.report, entry.succeeded_at, entry.success) == (None, succeeded_at, False)
@@ -248,7 +304,7 @@ def test_a_wall_clock_that_jumps_neither_loses_nor_keeps_a_report(
 def test_an_unknown_key_is_ignored(store: Store) -> None:
     before = store.snapshot()
     store.succeeded(key("3"), report())
-    store.failed(key("3"))
+    store.failed(key("3"), FAILURE)
     store.succeeded(key(account="stranger"), report())
     assert store.snapshot() is before
 
@@ -354,7 +410,7 @@ def test_snapshots_are_consistent_while_many_threads_write() -> None:
         chance = random.Random(seed)
         for number in range(300):
             store.succeeded(chance.choice(keys), report(number))
-            store.failed(chance.choice(keys))
+            store.failed(chance.choice(keys), FAILURE)
 
     def read() -> None:
         while not stop.is_set():

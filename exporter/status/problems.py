@@ -1,0 +1,276 @@
+"""What goes wrong now, in words: what, where, since when, what Help Scout said, what to do.
+
+The advice is the short form of docs/runbooks.md; `runbook` names the section with the rest of it.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from exporter.health import REASONS, Trouble
+from exporter.reports import ALL, ReportKey
+from exporter.status import words
+from exporter.status.facts import Facts
+
+STRETCHED: Final = 1.2
+LAGGING_SECONDS: Final = 900
+"""From where on a stretched or lagging schedule is a problem: as the alert rules have it."""
+
+_MOST_NAMED: Final = 5
+_MOST_TEXT: Final = 300
+
+
+class _Case(NamedTuple):
+    title: str
+    advice: str
+    runbook: str
+
+
+_ACCOUNT: Final = {
+    "credentials": _Case(
+        "Help Scout refuses the credentials",
+        (
+            "Check that the app or API key still exists and that its user is active; put new"
+            " credentials where the configuration says. A secret's file is read anew by itself."
+        ),
+        "HelpscoutCredentialsRefused",
+    ),
+    "plan": _Case(
+        "Help Scout refuses every report",
+        (
+            "Reports are part of the Plus and Pro plans, and the user behind the credentials must"
+            " be allowed to see them: check the plan and that user's role."
+        ),
+        "HelpscoutPlanWithoutReports",
+    ),
+    "suspended": _Case(
+        "Help Scout has suspended the account's key",
+        "Only the account's owner can help: look for an unpaid bill, else ask Help Scout.",
+        "HelpscoutAccountSuspended",
+    ),
+    "throttled": _Case(
+        "The account's limit of calls a minute is used up",
+        (
+            "If it lasts, find the other integration that uses the account and slow it down, or"
+            " lower budget. The exporter waits and goes on by itself."
+        ),
+        "HelpscoutAccountThrottled",
+    ),
+    "unreachable": _Case(
+        "Help Scout is out of reach",
+        (
+            "Look at Help Scout's status page first, then at proxy, firewall and certificates on"
+            " your side. The exporter goes on trying."
+        ),
+        "HelpscoutUnreachable",
+    ),
+    "bad_response": _Case(
+        "Help Scout's answers are not what its API promises",
+        (
+            "Check base_url and what is in between, such as a proxy's login page. If Help Scout"
+            " changed its API, look for a newer exporter."
+        ),
+        "HelpscoutBadResponse",
+    ),
+}
+_REPORTS: Final = {
+    "credentials": "Help Scout does not accept the credentials",
+    "plan": "Help Scout does not allow it",
+    "suspended": "Help Scout has suspended the key",
+    "throttled": "Help Scout says that the limit of calls is used up",
+    "unreachable": "No answer",
+    "server_error": "Help Scout fails",
+    "bad_response": "The answers cannot be used",
+    "bad_request": "Help Scout does not accept what is asked",
+    "not_found": "Help Scout does not know the mailbox",
+}
+_GONE_ADVICE: Final = (
+    "Was the mailbox deleted? It is left alone until the mailbox list is read again, within ten"
+    " minutes."
+)
+_STALE_ADVICE: Final = (
+    "A long window of a large mailbox may take Help Scout longer than timeout: raise it, or leave"
+    " that window out. Is the mailbox still there?"
+)
+_NEVER_ADVICE: Final = (
+    "They have failed ever since the exporter began to ask. A wrong folder or tag id in segments"
+    " fails like this, too."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    `bad` says that figures are missing or will be; else it can wait until the morning. `since` is
+    Unix seconds, None where nobody noted it. `said` is the last answer, `reference` its number at
+    Help Scout; `where` what is concerned, account first.
+    """
+
+    title: str
+    bad: bool
+    advice: str
+    runbook: str
+    where: str = ""
+    since: float | None = None
+    said: str = ""
+    reference: str = ""
+
+
+def problems(facts: Facts) -> tuple[Problem, ...]:
+    """Return everything that is wrong, the worst first, a bounded number an account."""
+    found: list[Problem] = []
+    if facts.reload_failure is not None:
+        found.append(
+            Problem(
+                "The last reload was refused, the old configuration stays in force",
+                False,
+                "Correct the file and reload: the next start would fail.",
+                "HelpscoutReloadFailed",
+                since=facts.reload_failure.at,
+                said=_cut("; ".join(facts.reload_failure.messages)),
+            )
+        )
+    troubles: dict[str, dict[ReportKey, Trouble]] = defaultdict(dict)
+    for key, trouble in facts.troubles.reports.items():
+        troubles[key.account][key] = trouble
+    late = _late(facts)
+    for account in facts.snapshot.accounts:
+        found += _of_account(facts, account, troubles[account])
+    for account in facts.snapshot.accounts:
+        found += _of_reports(facts, account, troubles[account])
+        found += _of_schedule(facts, account, late[account])
+    return tuple(sorted(found, key=lambda problem: not problem.bad))
+
+
+def _of_account(
+    facts: Facts, account: str, troubles: dict[ReportKey, Trouble]
+) -> Iterator[Problem]:
+    status = facts.snapshot.accounts[account]
+    login = facts.troubles.accounts.get(account)
+    for reason in (reason for reason in REASONS if reason in status.problems):
+        alike = [t for t in troubles.values() if t.failure.problem == reason]
+        if login is not None and login.failure.problem == reason:
+            alike.append(login)
+        last = max(alike, key=lambda trouble: trouble.at, default=None)
+        since = min((t.since for t in alike), default=facts.troubles.since.get(account))
+        case = _ACCOUNT[reason]
+        yield Problem(
+            case.title,
+            not status.up,
+            case.advice,
+            case.runbook,
+            f"account {words.name(account)}, all of its reports"
+            if not status.up
+            else f"account {words.name(account)}",
+            since,
+            *_answer(last),
+        )
+
+
+def _of_reports(
+    facts: Facts, account: str, troubles: dict[ReportKey, Trouble]
+) -> Iterator[Problem]:
+    """What fails beside what the account's own problems say already, by reason."""
+    told = facts.snapshot.accounts[account].problems
+    by_reason: dict[tuple[str, bool], dict[ReportKey, Trouble]] = defaultdict(dict)
+    for key, trouble in troubles.items():
+        entry = facts.snapshot.entries.get(key)
+        if trouble.failure.problem not in told and entry is not None:
+            never = entry.succeeded_at is None
+            by_reason[trouble.failure.reason, never][key] = trouble
+    for (reason, never), alike in by_reason.items():
+        last = max(alike.values(), key=lambda trouble: trouble.at)
+        yield Problem(
+            f"{_REPORTS[reason]}: {_reports(len(alike))}",
+            True,
+            _GONE_ADVICE
+            if reason in ("not_found", "plan")
+            else _NEVER_ADVICE
+            if never
+            else _STALE_ADVICE,
+            "HelpscoutReportNeverSucceeded" if never else "HelpscoutReportStale",
+            _where(facts, account, alike),
+            min(trouble.since for trouble in alike.values()),
+            *_answer(last),
+        )
+
+
+def _of_schedule(facts: Facts, account: str, late: list[ReportKey]) -> Iterator[Problem]:
+    if account not in facts.progress:
+        return
+    outlook, usage = facts.progress[account]
+    where = f"account {words.name(account)}"
+    if outlook.stretch > STRETCHED:
+        yield Problem(
+            f"Reports are asked {outlook.stretch:.1f} times as rarely as configured",
+            False,
+            "The plan does not fit the budget: take away types, windows or mailboxes that nobody"
+            " looks at, or raise budget. helpscout-exporter plan shows what costs how much.",
+            "HelpscoutScheduleStretched",
+            f"{where}, budget {words.rate(usage.allowed)} of {words.rate(usage.limit)} calls a"
+            " minute",
+        )
+    if outlook.lag > LAGGING_SECONDS:
+        yield Problem(
+            f"The most overdue report has waited for {words.roughly(outlook.lag)}",
+            False,
+            "Calls are slower or fewer than planned: if they are slow, raise concurrency; if"
+            " another integration uses up the limit, slow that one down.",
+            "HelpscoutScheduleLagging",
+            where,
+        )
+    if late:
+        yield Problem(
+            f"{_reports(len(late))} {'is' if len(late) == 1 else 'are'} late, though none failed",
+            False,
+            "They wait for their turn: see the schedule below.",
+            "HelpscoutScheduleLagging",
+            _where(facts, account, late),
+        )
+
+
+def _late(facts: Facts) -> dict[str, list[ReportKey]]:
+    """Return the reports that are late or stale for no reason that anybody noted, by account."""
+    found: dict[str, list[ReportKey]] = defaultdict(list)
+    for key, entry in facts.snapshot.entries.items():
+        if entry.success and facts.state(key, entry) in ("late", "stale"):
+            found[key.account].append(key)
+    return found
+
+
+def _answer(trouble: Trouble | None) -> tuple[str, str]:
+    if trouble is None:
+        return "", ""
+    return _cut(trouble.failure.message), words.name(trouble.failure.reference or "") * bool(
+        trouble.failure.reference
+    )
+
+
+def _where(facts: Facts, account: str, keys: Collection[ReportKey]) -> str:
+    """Return mailboxes and windows of reports, as many as one reads."""
+    windows: dict[str, dict[str, None]] = {}
+    for key in keys:
+        windows.setdefault(key.mailbox_id, {})[key.window] = None
+    names = {key.mailbox_id: facts.snapshot.entries[key].mailbox for key in keys}
+    told = [
+        f"{_mailbox(id_, names[id_])} ({', '.join(of_it)})"
+        for id_, of_it in list(windows.items())[:_MOST_NAMED]
+    ]
+    if len(windows) > _MOST_NAMED:
+        told.append(f"and {words.count(len(windows) - _MOST_NAMED)} more mailboxes")
+    return f"account {words.name(account)}: {', '.join(told)}"
+
+
+def _mailbox(id_: str, name: str) -> str:
+    return "all mailboxes together" if id_ == ALL else f"{words.name(name)} #{id_}"
+
+
+def _reports(number: int) -> str:
+    return "1 report" if number == 1 else f"{words.count(number)} reports"
+
+
+def _cut(text: str) -> str:
+    shown = " ".join(text.split())
+    return shown if len(shown) <= _MOST_TEXT else f"{shown[: _MOST_TEXT - 1]}…"

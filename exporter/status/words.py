@@ -1,0 +1,120 @@
+"""Figures, times and names as people read them. Pure; every text is plain, escaping comes later."""
+
+import unicodedata
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import pairwise
+from math import isfinite
+from typing import Final
+
+_SPACE: Final = "\N{NO-BREAK SPACE}"
+_UNITS: Final = (("d", 86_400, 60), ("h", 3_600, 1), ("min", 60, 1), ("s", 1, 1))
+"""Each unit, its seconds, and to what shorter durations are rounded."""
+_LONGEST_NAME: Final = 120
+_MOST_YEARS: Final = 100 * 365 * 86_400
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in at most two units next to each other: 45 s, 3 min 20 s, 1 h 12 min."""
+    if not isfinite(seconds) or seconds > _MOST_YEARS:
+        return f"over{_SPACE}100{_SPACE}years"
+    for (large, size, below), (small, unit, _) in pairwise(_UNITS):
+        # What rounds up to the larger unit is told in it: 59 min 59.6 s is 1 h and not 60 min.
+        if seconds >= size - below / 2:
+            whole, rest = divmod(round(seconds / unit) * unit, size)
+            end = f"{_SPACE}{rest // unit}{_SPACE}{small}" if rest else ""
+            return f"{whole}{_SPACE}{large}{end}"
+    return f"{round(max(seconds, 0.0))}{_SPACE}s"
+
+
+def roughly(seconds: float) -> str:
+    """Return seconds in the largest unit alone, cut: 45 s, 12 min, 3 h, 2 d. For ages."""
+    left = max(seconds, 0.0)
+    for name, size, _ in _UNITS:
+        if left >= size:
+            return f"{int(left // size)}{_SPACE}{name}"
+    return f"0{_SPACE}s"
+
+
+def ago(seconds: float) -> str:
+    """Return an age: just now, 45 s ago, 12 min ago."""
+    return "just now" if seconds < 2 else f"{roughly(seconds)} ago"
+
+
+def ahead(seconds: float) -> str:
+    """Return how far off something is: now, in 45 s, in 2 min 36 s."""
+    return "now" if seconds < 1 else f"in {duration(seconds)}"
+
+
+def count(value: float) -> str:
+    """Return a whole number with its thousands set apart: 12,345."""
+    return f"{round(value):,}"
+
+
+def rate(value: float) -> str:
+    """Return calls a minute: whole, or with one digit where that is most of it."""
+    return f"{value:.1f}" if value < 9.95 and value != int(value) else count(value)
+
+
+def mean(value: float) -> str:
+    """Return a mean of small numbers with one digit: 2.4."""
+    return f"{value:,.1f}"
+
+
+def percent(ratio: float) -> str:
+    """Return a share cut to whole percent: 89.9 % of 90 % must not read as 90 %."""
+    return f"{int(ratio * 100 + 1e-9)}{_SPACE}%"
+
+
+def precise_percent(ratio: float) -> str:
+    """Return a share as it was configured: 99.5 %."""
+    return f"{ratio * 100:.6g}{_SPACE}%"
+
+
+def change(ratio: float) -> str:
+    """Return a change against before: ↑ 12 %, ↓ 8 %, and × 15 where percents say nothing more."""
+    if ratio >= 8.995:
+        return f"\N{MULTIPLICATION SIGN}{_SPACE}{min(ratio + 1, 9_999):,.0f}"
+    whole = round(ratio * 100)
+    sign = "\N{UPWARDS ARROW}" if whole > 0 else "\N{DOWNWARDS ARROW}" if whole < 0 else "±"
+    return f"{sign}{_SPACE}{abs(whole)}{_SPACE}%"
+
+
+def instant(seconds: float) -> str:
+    """Return Unix seconds as a machine-readable UTC time."""
+    return f"{_utc(seconds):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def clock(seconds: float, now: float) -> str:
+    """Return Unix seconds as a UTC time of day, with the date where that is not today's."""
+    moment = _utc(seconds)
+    form = "%H:%M:%S UTC" if moment.date() == _utc(now).date() else "%Y-%m-%d %H:%M UTC"
+    return moment.strftime(form)
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+@lru_cache(maxsize=4096)
+def name(text: str) -> str:
+    """Return a name from outside as it can be shown: one line, nothing that steers the text.
+
+    Control characters become blanks, marks that turn the direction of the text are dropped, half
+    characters are replaced. A name that is very long is cut, and one of blanks alone said to be so.
+    """
+    shown = " ".join("".join(map(_visible, text[: 4 * _LONGEST_NAME])).split())
+    if len(shown) > _LONGEST_NAME:
+        shown = f"{shown[: _LONGEST_NAME - 1].rstrip()}…"
+    return shown or "(no name)"
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cc", "Zl", "Zp"):
+        return " "
+    if category == "Cs":
+        return "\N{REPLACEMENT CHARACTER}"
+    if character != "\N{ZERO WIDTH JOINER}" and category == "Cf":
+        return ""
+    return character

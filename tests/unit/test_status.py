@@ -1,0 +1,706 @@
+"""The status page's words: figures, ages, problems and choices, from made-up facts."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from html import escape
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.health import REASONS, AccountStatus, Failure
+from exporter.helpscout.budget import Usage
+from exporter.reports import Mailbox, ProductivityReport, Statistics
+from exporter.schedule import Outlook
+from exporter.status import Facts, ReloadFailure, Rendered, render, view, words
+from exporter.status.choice import TYPE_NAMES
+from exporter.status.figures import Cell
+from exporter.status.problems import LAGGING_SECONDS, STRETCHED, problems
+from exporter.status.view import MAILBOXES_A_PAGE, Tile, View
+from exporter.store import Store
+from tests.support import ROOT
+from tests.unit.exposed import ACCOUNTS, NASTY_NAMES, published_like, stores
+from tests.unit.status_facts import DAY, NOW, WEEK, World
+
+_HOUR, _DAY = 3600, 86_400
+
+
+def spaced(text: str) -> str:
+    """Return a text with ordinary blanks."""
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"),
+        (-3, "0 s"),
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (200, "3 min 20 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h"),
+        (4320, "1 h 12 min"),
+        (4349, "1 h 12 min"),
+        (_DAY - 20, "1 d"),
+        (_DAY - 40, "23 h 59 min"),
+        (2 * _DAY + 4 * _HOUR, "2 d 4 h"),
+        (400 * _DAY, "400 d"),
+        (1e300, "over 100 years"),
+        (float("inf"), "over 100 years"),
+        (float("nan"), "over 100 years"),
+    ],
+)
+def test_a_duration_is_told_in_two_units_at_most(seconds: float, expected: str) -> None:
+    assert spaced(words.duration(seconds)) == expected
+
+
+@given(st.floats(0, 3e9))
+def test_a_duration_in_words_is_off_by_half_its_smaller_unit_at_most(seconds: float) -> None:
+    sizes = {"d": _DAY, "h": _HOUR, "min": 60, "s": 1}
+    parts = re.findall(r"(\d+) (d|h|min|s)", spaced(words.duration(seconds)))
+    told = sum(int(number) * sizes[unit] for number, unit in parts)
+    smaller = {"d": _HOUR, "h": 60, "min": 1, "s": 1}[parts[0][1]]
+    assert abs(told - seconds) <= smaller / 2 + 1e-6
+    assert all(int(number) < {"h": 24, "min": 60, "s": 60}.get(unit, 1e9) for number, unit in parts)
+
+
+@pytest.mark.parametrize(
+    ("say", "value", "expected"),
+    [
+        (words.ago, 1.9, "just now"),
+        (words.ago, -5, "just now"),
+        (words.ago, 59.9, "59 s ago"),
+        (words.ago, 119, "1 min ago"),
+        (words.ago, 49 * _HOUR, "2 d ago"),
+        (words.roughly, 0.5, "0 s"),
+        (words.ahead, 0.5, "now"),
+        (words.ahead, 156, "in 2 min 36 s"),
+        (words.count, 12345.0, "12,345"),
+        (words.rate, 2.5, "2.5"),
+        (words.rate, 3.0, "3"),
+        (words.rate, 60_000.4, "60,000"),
+        (words.mean, 2.449, "2.4"),
+        (words.percent, 0.8999, "89 %"),
+        (words.percent, 0.29, "29 %"),
+        (words.percent, 1.0, "100 %"),
+        (words.precise_percent, 0.995, "99.5 %"),
+        (words.change, 0.123, "↑ 12 %"),
+        (words.change, -0.53, "↓ 53 %"),
+        (words.change, 0.004, "± 0 %"),
+        (words.change, 14.2, "× 15"),
+        (words.change, 1e12, "× 9,999"),
+        (words.instant, NOW + 0.9, "2026-03-11T14:30:00Z"),
+    ],
+)
+def test_a_figure_is_told_as_people_say_it(
+    say: Callable[[float], str], value: float, expected: str
+) -> None:
+    assert spaced(say(value)) == expected
+
+
+def test_a_moment_of_another_day_has_its_date() -> None:
+    assert words.clock(NOW - 60, NOW) == "14:29:00 UTC"
+    assert words.clock(NOW - _DAY, NOW) == "2026-03-10 14:30 UTC"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Support", "Support"),
+        ("  a \t b\r\nc ", "a b c"),
+        ("\x00\x1b[31m\x85\u2028x", "[31m x"),
+        ("\u202eevil\u2066", "evil"),
+        ("👩\u200d👧", "👩\u200d👧"),
+        ("half \ud800", "half \N{REPLACEMENT CHARACTER}"),
+        ("", "(no name)"),
+        (" \n ", "(no name)"),
+        ("x" * 500, "x" * 119 + "…"),
+    ],
+)
+def test_a_name_is_one_line_that_steers_nothing(text: str, expected: str) -> None:
+    assert words.name(text) == expected
+
+
+# --- the first lines ----------------------------------------------------------------------------
+
+
+def tiles(page: View) -> dict[str, Tile]:
+    return {tile.label: tile for tile in page.tiles}
+
+
+def test_all_is_well_where_every_report_is_fresh() -> None:
+    world = World()
+    page = view(world.facts(), {})
+    assert (page.verdict.level, page.verdict.text) == ("well", "All is well")
+    assert page.problems == ()
+    said = {label: (tile.value, tile.level) for label, tile in tiles(page).items()}
+    assert said == {
+        "Accounts up": ("1 of 1", "well"),
+        "Reports fresh": ("24 of 24", "well"),
+        "Next poll": ("in 12\N{NO-BREAK SPACE}s", "well"),
+        "Budget used": ("12 of 100", "well"),
+        "SLAs met": ("18 of 18", "well"),
+    }
+    assert tiles(page)["Budget used"].share == 0.12
+    assert tiles(page)["Next poll"].detail == "24h of acme, 14:30:12 UTC"
+
+
+def test_at_the_start_nothing_is_wrong_yet() -> None:
+    world = World()
+    world.store.set_accounts([])
+    world.store.set_accounts(["acme"])
+    facts = replace(world.facts(), progress={})
+    page = view(facts, {})
+    assert page.verdict.text == "Starting: logging in and listing the mailboxes"
+    assert page.no_groups == "Nothing is known yet: the mailboxes have not been listed."
+    assert tiles(page)["Accounts up"].level == "starting"
+    assert tiles(page)["Next poll"].value == "–"
+    assert "Budget used" not in tiles(page)
+    assert page.accounts[0].state == "starting"
+    assert page.accounts[0].used == ""
+    world.store.set_status("acme", AccountStatus(up=True))
+    assert view(world.facts(), {}).verdict.text.startswith("There is nothing to report")
+    world.store.schedule("acme", world.reports())
+    world.store.succeeded(world.key(), published_like())
+    page = view(world.facts(), {})
+    assert (page.verdict.level, page.verdict.text) == (
+        "starting",
+        "Starting: 1 of 24 reports have come",
+    )
+    assert tiles(page)["Reports fresh"].detail == "23 waiting"
+
+
+def test_a_shard_without_accounts_says_so() -> None:
+    world = World()
+    world.store.set_accounts([])
+    page = view(replace(world.facts(), progress={}), {"account": "acme"})
+    assert page.verdict.text == "No account is this shard's to ask"
+    assert (page.groups, page.selectors) == ((), ())
+    assert page.no_groups == "No mailbox is selected, or none of them is this shard's to ask."
+
+
+def test_several_accounts_that_do_not_work_are_counted() -> None:
+    world = World()
+    world.store.set_accounts(["acme", "a", "b", "c", "d"])
+    for name in ("a", "b", "c", "d"):
+        world.store.set_status(name, AccountStatus(False, frozenset({"unreachable"})))
+    page = view(world.facts(), {})
+    assert page.verdict.text == "4 of 5 accounts do not work"
+    assert tiles(page)["Accounts up"].detail == "not a, b, c and 1 more"
+
+
+def test_a_gate_that_is_closed_moves_the_next_poll() -> None:
+    world = World(usage=Usage(200, 25, 30, 90.0))
+    page = view(world.facts(), {})
+    assert spaced(tiles(page)["Next poll"].value) == "in 1 min 30 s"
+    assert tiles(page)["Budget used"].detail == "Help Scout said: wait"
+    assert tiles(page)["Budget used"].share == 1.0
+    assert spaced(page.windows[0].next) == "in 1 min 30 s"
+
+
+def test_the_most_used_budget_stands_for_all_of_them() -> None:
+    world = World()
+    world.store.set_accounts(["acme", "other"])
+    progress = {**world.facts().progress, "other": (Outlook(), Usage(10, 5, 4, 0.0))}
+    found = tiles(view(replace(world.facts(), progress=progress), {}))
+    assert (found["Budget used"].value, found["Budget used"].detail) == (
+        "4 of 5",
+        "calls of other, limit 10",
+    )
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def cells(page: View, group: int = 0, row: int = 0) -> dict[str, Cell]:
+    return {cell.heading: cell for cell in page.groups[group].rows[row].cells}
+
+
+def test_a_row_has_the_missions_figures_in_human_units() -> None:
+    page = view(World().facts(), {"type": "email"})
+    assert [(group.name, group.id) for group in page.groups] == [
+        ("All mailboxes", ""),
+        ('Sales "EU"', "10"),
+        ("Support", "2"),
+    ]
+    assert [row.window for row in page.groups[0].rows] == ["24h", "7d"]
+    found = cells(page)
+    assert {heading: spaced(cell.value or "") for heading, cell in found.items()} == {
+        "First response time": "1 h",
+        "Response time": "1 h 30 min",
+        "Handle time": "2 min",
+        "Replies to resolve": "1.8",
+        "Resolved": "8",
+    }
+    assert spaced(found["Resolved"].note) == "25 % on first reply"
+
+
+def test_a_change_is_told_with_what_it_means() -> None:
+    told = {
+        heading: (spaced(cell.change.text), cell.change.kind, spaced(cell.change.words))
+        for heading, cell in cells(view(World().facts(), {})).items()
+        if cell.change
+    }
+    assert told == {
+        "First response time": ("↓ 50 %", "better", "faster than 2 h in the preceding period"),
+        "Response time": ("± 0 %", "even", "1 h 30 min in the preceding period"),
+        "Handle time": ("↑ 20 %", "worse", "slower than 1 min 40 s in the preceding period"),
+        "Replies to resolve": ("↑ 17 %", "worse", "more than 1.5 in the preceding period"),
+        "Resolved": ("↓ 20 %", "even", "fewer than 10 in the preceding period"),
+    }
+
+
+@pytest.mark.parametrize(
+    "previous",
+    [None, Statistics(), Statistics(response_time=0.0), Statistics(response_time=5e-324)],
+)
+def test_without_a_figure_before_there_is_no_change(previous: Statistics | None) -> None:
+    world = World()
+    report = ProductivityReport(Statistics(response_time=1e9), previous)
+    world.store.succeeded(world.key("all"), report)
+    assert cells(view(world.facts(), {}))["Response time"].change is None
+
+
+def test_what_was_not_measured_is_absent_and_not_zero() -> None:
+    world = World()
+    world.store.succeeded(world.key("all"), ProductivityReport(Statistics(resolved=0)))
+    page = view(world.facts(), {})
+    values = [cell.value for cell in cells(page).values()]
+    assert values == [None, None, None, None, "0"]
+    assert all(cell.bars is None and not cell.promises for cell in cells(page).values())
+    assert 'title="not measured"' in render(page).html
+
+
+def test_an_sla_is_met_or_missed_in_words() -> None:
+    found = cells(view(World().facts(), {}))
+    told = {
+        heading: [(p.name, p.met, spaced(p.share), spaced(p.words)) for p in cell.promises]
+        for heading, cell in found.items()
+    }
+    assert told == {
+        "First response time": [
+            ("first-1h", True, "90 %", "first-1h: 90 % within 1 h are promised, 90 % of 10 were")
+        ],
+        "Response time": [],
+        "Handle time": [
+            ("quick", True, "100 %", "quick: 99.5 % within 2 min are promised, 100 % of 10 were")
+        ],
+        "Replies to resolve": [
+            ("two", True, "62 %", "two: 50 % within 2 replies are promised, 62 % of 8 were")
+        ],
+        "Resolved": [],
+    }
+
+
+def test_an_sla_that_cannot_be_told_is_not_told() -> None:
+    world = World()
+    no_replies = replace(published_like(), replies_to_resolve=None, handle_time=None)
+    for key in world.reports():
+        world.store.succeeded(key, replace(no_replies, first_response_time=None))
+    page = view(world.facts(), {})
+    assert all(not cell.promises for cell in cells(page).values())
+    assert tiles(page)["SLAs met"].value == "–"
+    assert "SLAs met" not in tiles(view(World(environ={"HELPSCOUT_SLA": "[]"}).facts(), {}))
+
+
+def test_bars_have_words_and_tell_what_is_beyond_the_target() -> None:
+    found = cells(view(World().facts(), {}))
+    bars = found["First response time"].bars
+    assert bars is not None
+    assert spaced(bars.words) == (
+        "up to 15 min: 4, 15 min to 30 min: 3, 30 min to 1 h: 2, 1 h to 2 h: 1"
+    )
+    assert (bars.within.count("z"), bars.beyond.count("z")) == (3, 1)
+    response = found["Response time"].bars
+    assert response is not None
+    assert response.words.endswith("over 2\N{NO-BREAK SPACE}d: 4")
+    assert response.beyond == ""
+    replies = found["Replies to resolve"].bars
+    assert replies is not None
+    assert replies.words == (
+        "1 reply: 2, 2 replies: 3, 3 replies: 1, 4 replies: 1, 5 or more replies: 1"
+    )
+
+
+def test_a_report_ages_from_fresh_to_stale() -> None:
+    world = World()
+    key = world.key("all")
+
+    def row() -> tuple[str, str, str, int]:
+        found = view(world.facts(), {}).groups[0].rows[0]
+        shown = sum(cell.value is not None for cell in found.cells)
+        return found.state, found.word, spaced(found.age), shown
+
+    world.wait(630)
+    assert row() == ("fresh", "", "10 min ago", 5)
+    world.wait(1)
+    assert row() == ("late", "late", "10 min ago", 5)
+    world.store.succeeded(key, published_like())
+    assert row() == ("fresh", "", "just now", 5)
+    world.store.failed(key, Failure("unreachable", "no answer"))
+    assert row() == ("late", "last try failed", "just now", 5)
+    world.wait(901)
+    assert row() == ("stale", "stale", "15 min ago", 0)
+    html = render(view(world.facts(), {})).html
+    assert 'title="too old to be shown"' in html
+
+
+def test_a_report_that_never_came_is_told_from_one_that_waits() -> None:
+    world = World()
+    world.store.schedule("acme", [])
+    world.store.schedule("acme", world.reports())
+    world.store.failed(world.key("all"), Failure("not_found", "HTTP 404"))
+    page = view(world.facts(), {})
+    first, second = page.groups[0].rows
+    assert (first.state, first.word, first.age) == ("failing", "never came", "")
+    assert (second.state, second.word, second.succeeded_at) == (
+        "waiting",
+        "waiting for its turn",
+        "",
+    )
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_an_accounts_problem_is_told_once_with_answer_and_reference(reason: str) -> None:
+    world = World()
+    failure = Failure(reason, f"HTTP 4xx: {reason}", "ref-9")
+    for key in world.reports():
+        world.store.failed(key, failure)
+    world.wait(60)
+    world.store.failed(world.key(), replace(failure, message="the last", reference="ref-10"))
+    world.store.set_status("acme", AccountStatus(False, frozenset({reason})))
+    (problem,) = problems(world.facts())
+    assert (problem.said, problem.reference, problem.since) == ("the last", "ref-10", NOW)
+    assert problem.where == "account acme, all of its reports"
+    assert problem.bad
+    page = view(world.facts(), {})
+    assert page.verdict.text == "Account acme does not work"
+    assert page.accounts[0].state == "down"
+
+
+def test_a_failed_login_is_told_without_any_report() -> None:
+    world = World()
+    world.wait(5)
+    world.store.set_login("acme", Failure("credentials", "HTTP 401: bad client", None))
+    world.store.set_status("acme", AccountStatus(False, frozenset({"credentials"})))
+    (problem,) = problems(world.facts())
+    assert (problem.since, problem.said, problem.reference) == (NOW + 5, "HTTP 401: bad client", "")
+    assert problem.runbook == "HelpscoutCredentialsRefused"
+
+
+def test_an_account_that_works_and_is_throttled_is_a_lesser_problem() -> None:
+    world = World()
+    world.store.set_status("acme", AccountStatus(True, frozenset({"throttled"})))
+    (problem,) = problems(world.facts())
+    assert (problem.bad, problem.said, problem.since) == (False, "", NOW)
+    page = view(world.facts(), {})
+    assert (page.verdict.level, page.verdict.text) == (
+        "warn",
+        "It works, with one thing to look at",
+    )
+    assert page.accounts[0].state == "up, with a problem"
+
+
+def test_failing_reports_are_told_by_reason_and_not_one_by_one() -> None:
+    world = World(mailboxes=tuple(Mailbox(n, f"Box {n}", "", "") for n in range(1, 9)))
+    for key in world.reports():
+        if key.mailbox_id != "all":
+            reason = "server_error" if key.window == "7d" else "bad_response"
+            world.store.failed(key, Failure(reason, "HTTP 503", "ref"))
+    found = problems(world.facts())
+    assert [problem.title for problem in found] == [
+        "The answers cannot be used: 32 reports",
+        "Help Scout fails: 32 reports",
+    ]
+    assert found[0].where == (
+        "account acme: Box 1 #1 (24h), Box 2 #2 (24h), Box 3 #3 (24h), Box 4 #4 (24h),"
+        " Box 5 #5 (24h), and 3 more mailboxes"
+    )
+    assert {problem.runbook for problem in found} == {"HelpscoutReportStale"}
+    assert view(world.facts(), {}).verdict.text == "Some reports do not come"
+
+
+def test_a_mailbox_that_is_gone_and_reports_that_never_came_have_advice_of_their_own() -> None:
+    world = World()
+    world.store.schedule("acme", [])
+    world.store.schedule("acme", world.reports())
+    world.store.failed(world.key(), Failure("not_found", "HTTP 404"))
+    world.store.failed(world.key("all"), Failure("bad_request", "HTTP 400"))
+    gone, refused = problems(world.facts())
+    assert gone.title == "Help Scout does not know the mailbox: 1 report"
+    assert "deleted" in gone.advice
+    assert refused.where == "account acme: all mailboxes together (24h)"
+    assert refused.advice.startswith("They have failed ever since")
+    assert {gone.runbook, refused.runbook} == {"HelpscoutReportNeverSucceeded"}
+
+
+def test_a_schedule_that_does_not_keep_up_is_told() -> None:
+    world = World()
+    world.outlook = replace(world.outlook, stretch=2.345, lag=3600.0)
+    world.wait(700)
+    stretched, lagging, late = problems(world.facts())
+    assert stretched.title == "Reports are asked 2.3 times as rarely as configured"
+    assert spaced(lagging.title) == "The most overdue report has waited for 1 h"
+    assert late.title == "12 reports are late, though none failed"
+    assert not any(problem.bad for problem in (stretched, lagging, late))
+    assert view(world.facts(), {}).verdict.text == "It works, with 3 things to look at"
+    for key in world.reports():
+        if key != world.key():
+            world.store.succeeded(key, published_like())
+    assert problems(world.facts())[-1].title == "1 report is late, though none failed"
+
+
+def test_a_refused_reload_is_told_until_one_succeeds() -> None:
+    failure = ReloadFailure(("config.yml: windows[0]: bad", "x" * 400), NOW - 60)
+    (problem,) = problems(World(reload_failure=failure).facts())
+    assert problem.said.startswith("config.yml: windows[0]: bad; xxx")
+    assert len(problem.said) == 300
+    assert problem.since == NOW - 60
+
+
+def test_every_section_that_is_named_is_in_the_runbooks() -> None:
+    source = (ROOT / "exporter" / "status" / "problems.py").read_text()
+    named = set(re.findall(r'"(Helpscout\w+)"', source))
+    sections = re.findall(r"^## (\w+)$", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE)
+    assert len(named) == 11
+    assert named <= set(sections)
+
+
+def test_a_schedule_is_a_problem_here_when_it_is_one_for_the_alerts() -> None:
+    rules = (ROOT / "prometheus" / "rules" / "helpscout.alerts.yml").read_text()
+    assert f"helpscout:schedule_stretch_ratio:max > {STRETCHED}\n" in rules
+    assert f"helpscout:schedule_lag_seconds:max > {LAGGING_SECONDS}\n" in rules
+
+
+# --- choosing -----------------------------------------------------------------------------------
+
+CUTS = {
+    "HELPSCOUT_OFFICE_HOURS": "[false, true]",
+    "HELPSCOUT_SEGMENTS": "[{name: vip, tags: [1]}, {name: b, tags: [2]}]",
+}
+
+
+def test_only_questions_with_more_than_one_answer_are_put() -> None:
+    assert [s.parameter for s in view(World().facts(), {}).selectors] == ["type"]
+    found = view(World(environ=CUTS).facts(), {}).selectors
+    assert [s.parameter for s in found] == ["type", "office_hours", "segment"]
+    one = World(environ={"HELPSCOUT_TYPES": "[email]", "HELPSCOUT_SLA": "[]"})
+    assert view(one.facts(), {}).selectors == ()
+
+
+def test_a_link_keeps_what_else_is_chosen_and_begins_at_the_first_page() -> None:
+    query = {"type": "email", "segment": "vip", "q": "sup & <b>", "page": "7"}
+    page = view(World(environ=CUTS).facts(), query)
+    assert page.choice.page == 1
+    hrefs = {option.text: option.href for s in page.selectors for option in s.options}
+    assert hrefs["Chat"] == "/?type=chat&segment=vip&q=sup+%26+%3Cb%3E"
+    assert hrefs["All types"] == "/?segment=vip&q=sup+%26+%3Cb%3E"
+    assert hrefs["Office hours"].startswith("/?type=email&office_hours=true&segment=vip")
+    assert page.everything == "/?type=email&segment=vip"
+    assert [o.text for s in page.selectors for o in s.options if o.chosen] == [
+        "Email",
+        "All hours",
+        "vip",
+    ]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"type": "fax"},
+        {"account": "who"},
+        {"office_hours": "maybe", "segment": "gone"},
+        {"page": "0"},
+        {"page": "-1"},
+        {"page": "²"},
+        {"page": "٣"},
+        {"page": "9" * 5000},
+        {"page": "x", "type": "\x00", "unknown": "y"},
+    ],
+)
+def test_a_query_for_what_does_not_exist_shows_the_first_there_is(query: dict[str, str]) -> None:
+    world = World(environ=CUTS)
+    assert view(world.facts(), query) == view(world.facts(), {})
+
+
+def test_more_than_six_accounts_are_chosen_from_a_list() -> None:
+    world = World()
+    names = ["acme", *(f"account {n}" for n in range(7))]
+    world.store.set_accounts(names)
+    page = view(world.facts(), {"account": "account 3", "type": "chat"})
+    accounts = page.selectors[0]
+    assert not accounts.as_links
+    assert accounts.value == "account 3"
+    html = render(page).html
+    assert '<option value="account 3" selected>account 3</option>' in html
+    assert '<input type="hidden" name="type" value="chat">' in html
+
+
+@pytest.mark.parametrize(
+    ("q", "found"),
+    [
+        ("supp", ["Support"]),
+        ("  SALES ", ['Sales "EU"']),
+        ("10", ['Sales "EU"']),
+        ("#2", ["Support"]),
+        ("s", ['Sales "EU"', "Support"]),
+        ("nobody", []),
+    ],
+)
+def test_mailboxes_are_found_by_a_part_of_their_name_or_their_id(q: str, found: list[str]) -> None:
+    page = view(World().facts(), {"q": q})
+    assert [group.name for group in page.groups] == found
+    assert page.no_groups == ("" if found else "No mailbox is called anything like “nobody”.")
+
+
+def test_many_mailboxes_are_paged() -> None:
+    world = World(mailboxes=tuple(Mailbox(n, f"Box {n:02}", "", "") for n in range(1, 61)))
+    first = view(world.facts(), {})
+    assert len(first.groups) == MAILBOXES_A_PAGE + 1
+    assert (first.pager.first, first.pager.last, first.pager.total) == (1, 25, 60)
+    assert (first.pager.before, first.pager.after) == ("", "/?page=2")
+    last = view(world.facts(), {"page": "99"})
+    assert (last.pager.first, last.pager.last) == (51, 60)
+    assert (last.pager.before, last.pager.after) == ("/?page=2", "")
+    assert [group.id for group in last.groups] == [str(n) for n in range(51, 61)]
+
+
+def test_a_segment_whose_tag_is_not_known_yet_says_so() -> None:
+    world = World(environ=CUTS)
+    world.store.schedule("acme", [key for key in world.reports() if not key.segment])
+    page = view(world.facts(), {"segment": "vip"})
+    assert page.no_groups.startswith("No report of this segment is asked yet")
+
+
+# --- the schedule and the rest ------------------------------------------------------------------
+
+
+def test_the_schedule_says_when_and_how_often() -> None:
+    day, week = view(World().facts(), {}).windows
+    assert (day.window, day.reports, spaced(day.interval), spaced(day.next)) == (
+        "24h",
+        "8",
+        "5 min",
+        "in 12 s",
+    )
+    assert day.next_at == "2026-03-11T14:30:12Z"
+    assert (week.next, week.next_at, week.next_time) == ("being asked", "", "")
+    assert spaced(week.every) == "35 min"
+
+
+def test_the_build_and_a_shard_are_named() -> None:
+    shard = {"HELPSCOUT_SHARD__TOTAL": "3", "HELPSCOUT_SHARD__INDEX": "1"}
+    build = dict(view(World(environ=shard).facts(), {}).build)
+    assert build["Shard"] == "1 of 3, by account"
+    assert build["Running since"] == "13:30:00 UTC"
+    assert "Shard" not in dict(view(World().facts(), {}).build)
+
+
+# --- HTML ---------------------------------------------------------------------------------------
+
+
+class Reader(HTMLParser):
+    """Notes the tags that are open, every element and every attribute."""
+
+    VOID = ("meta", "link", "input", "circle", "path", "rect")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def made(store: Store) -> Facts:
+    """Facts around any store."""
+    return replace(World().facts(), snapshot=store.snapshot(), troubles=store.troubles())
+
+
+@given(
+    stores(), st.dictionaries(st.sampled_from(["q", "type", "page"]), st.sampled_from(NASTY_NAMES))
+)
+def test_whatever_is_called_however_the_page_is_whole_and_runs_only_our_script(
+    store: Store, query: dict[str, str]
+) -> None:
+    html = render(view(made(store), query)).html
+    html.encode()
+    reader = Reader(html)
+    assert reader.open == []
+    assert reader.elements.count("script") == reader.elements.count("style") == 1
+    assert not [name for name, _ in reader.attributes if name.startswith("on") or name == "style"]
+    ids = [value for name, value in reader.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert not re.search(r">\s*(None|nan|inf)\b", html)
+
+
+def test_names_are_escaped() -> None:
+    name = "</title><script>alert('x')</script>\"&"
+    world = World(mailboxes=(Mailbox(2, name, "", ""),), account=ACCOUNTS[0])
+    world.store.failed(world.key(), Failure("not_found", f"HTTP 404: {name}", name))
+    html = render(view(world.facts(), {"q": name})).html
+    assert name not in html
+    assert escape(name).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in html
+
+
+def policy_of(page: Rendered) -> dict[str, str]:
+    parts = (part.partition(" ") for part in page.policy.split("; "))
+    return {name: value for name, _, value in parts}
+
+
+def test_the_policy_allows_nothing_but_what_is_in_the_page() -> None:
+    page = render(view(World().facts(), {}))
+    policy = policy_of(page)
+    assert "unsafe" not in page.policy
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["form-action"] == policy["connect-src"] == "'self'"
+    assert re.fullmatch(r"'sha256-[\w+/]{43}='", policy["script-src"])
+    links = re.findall(r'(?:href|src|action)="([^"]*)"', page.html)
+    assert links
+    assert all(re.match(r"/|#figures$|data:image/svg", link) for link in links)
+    assert "a-secret" not in page.html
+
+
+def test_the_metrics_path_is_linked_as_configured() -> None:
+    facts = World().facts()
+    web = replace(facts.configuration.web, telemetry_path="/own<>metrics")
+    facts = replace(facts, configuration=replace(facts.configuration, web=web))
+    assert 'href="/own&lt;&gt;metrics"' in render(view(facts, {})).html
+
+
+def test_every_type_has_a_name_and_windows_are_as_written() -> None:
+    assert set(TYPE_NAMES) == {"all", "email", "chat", "phone"}
+    assert json.dumps([DAY.text, WEEK.text]) == '["24h", "7d"]'
+
+
+def test_the_daemon_starts_without_loading_the_template_engine() -> None:
+    code = "import sys, exporter.daemon; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
