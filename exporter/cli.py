@@ -45,6 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     invoke_without_command=True,
     help="Prometheus exporter for Help Scout's productivity report.",
+    epilog="HELPSCOUT_CLIENT_ID and HELPSCOUT_CLIENT_SECRET are enough to begin; `demo` needs"
+    " neither. `COMMAND --help` says more.",
 )
 
 Config = Annotated[
@@ -85,14 +87,14 @@ def _options(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(short_help="Run the daemon: poll Help Scout, serve /metrics.")
 def serve(config: Config = None, listen: Listen = None) -> None:
     """Run the daemon: poll Help Scout, serve /metrics. SIGHUP reloads, SIGTERM ends."""
     overrides = {"web.listen": listen} if listen else {}
     _serve(lambda: load(config, os.environ, overrides))
 
 
-@app.command()
+@app.command(short_help="Run the daemon on a built-in simulator. Needs no credentials.")
 def demo(listen: Listen = None) -> None:
     """Run the daemon on a built-in simulator of Help Scout. Needs no credentials."""
     options = SimulatorOptions(rate_limit=_DEMO_LIMIT, mailboxes=4)
@@ -131,7 +133,7 @@ or, for the legacy Mailbox API 1.0, HELPSCOUT_API=v1 and HELPSCOUT_API_KEY=... C
     )
 
 
-@app.command()
+@app.command(short_help="Run the simulator alone, for both generations of the API.")
 def simulate(
     listen: Annotated[
         str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")
@@ -173,7 +175,7 @@ def simulate(
         _wait_for_the_end()
 
 
-@app.command()
+@app.command(short_help="Validate the configuration, log in, ask one report.")
 def check(config: Config = None) -> None:
     """Validate the configuration, log in, list mailboxes, ask one report."""
     configuration = _loaded(lambda: load(config, os.environ))
@@ -190,7 +192,7 @@ def check(config: Config = None) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(short_help="Show what the configuration costs in calls, without network.")
 def plan(
     config: Config = None,
     mailboxes: Annotated[
@@ -216,7 +218,7 @@ def plan(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(short_help="Ask every report once and print the metrics.")
 def once(
     config: Config = None,
     output: Annotated[
@@ -247,7 +249,7 @@ def once(
         raise _Failed("not every report came, see the log above")
 
 
-@app.command()
+@app.command(short_help="Write reports of the past as OpenMetrics, for promtool.")
 def backfill(
     start: Annotated[str, typer.Option("--from", metavar="T", help="The first instant, in UTC.")],
     end: Annotated[str, typer.Option("--to", metavar="T", help="The last instant, in UTC.")],
@@ -286,7 +288,7 @@ def backfill(
     fill_past(configuration, wanted, typer.echo if dry_run else _note)
 
 
-@app.command()
+@app.command(short_help="Ask a running exporter whether it is healthy.")
 def healthcheck(
     url: Annotated[
         str | None, typer.Option(help="What to ask; default: the configured listener.")

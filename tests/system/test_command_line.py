@@ -354,3 +354,27 @@ def test_healthcheck_asks_the_configured_listener_and_succeeds(
     assert process.wait() == 0
     assert process.stdout == "healthy\n"
     assert process.stderr == ""
+
+
+# --- help ---------------------------------------------------------------------------------------
+
+
+def test_help_says_of_every_command_what_it_does_in_whole_words(start: Start) -> None:
+    process = start("--help")
+    assert process.wait() == 0
+    listed = process.stdout.partition("Commands:")[2]
+    assert listed.count("\n  ") >= 8
+    assert "..." not in listed
+
+
+def test_the_shell_completes_commands_and_options(start: Start) -> None:
+    for words, wanted in (("helpscout-exporter ba", "backfill"), ("helpscout-exporter p", "plan")):
+        environ = {
+            "_HELPSCOUT_EXPORTER_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": "1",
+        }
+        program = str(Path(sys.executable).parent / "helpscout-exporter")
+        process = start(command=(program,), environ=environ)
+        process.wait()
+        assert process.stdout.split() == [wanted]
