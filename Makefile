@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types layers unit system docs dashboards rules chart image image-lint \
-	image-where-possible bench lock clean debian-packages
+	image-where-possible bench audit lock clean debian-packages
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ bench: $(VENV)/.dev-ready  ## measures beside peers, writes benchmarks/RESULTS.m
 	$(BIN)/python -m benchmarks.scrape
 	$(BIN)/python -m benchmarks.poll
 	$(BIN)/python -m benchmarks.page
+
+audit: $(VENV)/.dev-ready  ## looks for known vulnerabilities in what is pinned (asks the network)
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.txt
 
 lock:  ## pins every dependency anew (versions and hashes, no index address)
 	scripts/lock

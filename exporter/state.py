@@ -5,6 +5,7 @@ be used is reported and the exporter goes on without it: its job is the figures,
 disk that is full is tried again, for what is latest is kept in memory until it is written.
 """
 
+import contextlib
 import sqlite3
 import threading
 import time
@@ -150,6 +151,9 @@ class State:
     def _opened(self, path: Path) -> sqlite3.Connection | None:
         database: sqlite3.Connection | None = None
         try:
+            # Names of mailboxes are nobody else's business. SQLite's other files follow this one.
+            with contextlib.suppress(OSError):
+                path.touch(mode=0o600)
             database = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
             tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
             owner = database.execute("PRAGMA application_id").fetchone()[0]

@@ -28,6 +28,10 @@ from exporter.web.webconfig import Tls, WebConfig, read
 OPEN_PATHS: Final = frozenset({"/-/healthy", "/-/ready"})
 """What probes ask, who have no password. Nothing there but one word."""
 
+Stamp = tuple[int, int, int]
+Seen = dict[Path, Stamp | None]
+"""Files, and by what it is noticed that one has changed; None: it was not there."""
+
 _BCRYPT_BYTES: Final = 72
 _REMEMBERED: Final = 128
 _WAITING: Final = 16
@@ -43,8 +47,8 @@ class Doors:
         self._log: Any = structlog.get_logger()
         self._passwords = Passwords()
         self._told: str | None = None
-        self._config, self._context = _opened(path) if path else (WebConfig(), None)
-        self._seen = self._stamps()
+        self._seen: Seen = {}
+        self._config, self._context = _opened(path, self._seen) if path else (WebConfig(), None)
 
     @property
     def tls(self) -> Tls | None:
@@ -70,22 +74,21 @@ class Doors:
         return found is not None and await self._passwords.right(*found, users)
 
     def _current(self) -> tuple[WebConfig, ssl.SSLContext | None]:
-        if self._path is not None:
-            stamps = self._stamps()
-            if stamps != self._seen:
-                with self._lock:
-                    if stamps != self._seen:
-                        self._renew(self._path)
-                        self._seen = stamps
+        if self._path is not None and _changed(self._seen):
+            with self._lock:
+                if _changed(self._seen):
+                    self._renew(self._path)
         return self._config, self._context
 
     def _renew(self, path: Path) -> None:
         problems: tuple[str, ...]
+        seen: Seen = {}
         try:
-            config, context = _opened(path)
+            config, context = _opened(path, seen)
             problems = tuple(_opens(self._config, config))
         except ConfigurationError as error:
             problems = error.messages
+        self._seen = seen
         if problems:
             words = "; ".join(problems)
             if words != self._told:
@@ -95,14 +98,13 @@ class Doors:
         self._config, self._context, self._told = config, context, None
         self._log.info("web.config_file or a certificate is new")
 
-    def _stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
-        tls = self._config.tls
-        files = (*((self._path,) if self._path else ()), *(tls.files if tls else ()))
-        return tuple(map(_stamp, files))
 
-
-def _opened(path: Path) -> tuple[WebConfig, ssl.SSLContext | None]:
+def _opened(path: Path, seen: Seen) -> tuple[WebConfig, ssl.SSLContext | None]:
+    """Return what the file says; note in `seen` each file that this was made of, before reading."""
+    seen[path] = _stamp(path)
     config = read(path)
+    for file in config.tls.files if config.tls else ():
+        seen[file] = _stamp(file)
     try:
         return config, config.tls.context() if config.tls else None
     except ValueError as error:
@@ -116,10 +118,14 @@ def _opens(old: WebConfig, new: WebConfig) -> Iterator[str]:
         yield "basic auth is switched on and off at a start only"
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _changed(seen: Seen) -> bool:
+    return any(_stamp(path) != stamp for path, stamp in seen.items())
+
+
+def _stamp(path: Path) -> Stamp | None:
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file has such a name
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
 

@@ -21,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from exporter.settings import WebSettings
-from exporter.web.connection import LINGER_SECONDS, Connection
+from exporter.web.connection import ANSWER_SECONDS, Connection
 from exporter.web.doors import Doors
 from exporter.web.probes import Probes, listen_for_probes, url
 from exporter.web.webconfig import REQUIRED
@@ -52,7 +52,7 @@ class _Accepting(uvicorn.Server):
         super().__init__(listeners[0][1])
         self._listeners = listeners
         self._tasks: list[asyncio.Task[None]] = []
-        self._handshakes: dict[asyncio.Task[None], float] = {}
+        self._held: dict[asyncio.Task[None], Connection] = {}
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = MAX_CONNECTIONS
         if files != resource.RLIM_INFINITY:
@@ -74,9 +74,12 @@ class _Accepting(uvicorn.Server):
             self._tasks.append(loop.create_task(self._accept(listener, config, context)))
 
     async def shutdown(self, sockets: Any = None) -> None:  # noqa: ARG002 - has its own
-        for task in (*self._tasks, *self._handshakes):
+        for task in (*self._tasks, *self._held):
             task.cancel()
         await super().shutdown(sockets=[listener for listener, _, _ in self._listeners])
+        for connection in self.server_state.connections:
+            connection.transport.abort()  # has not taken its answer in all that time
+        await asyncio.sleep(0)
 
     async def _accept(
         self,
@@ -85,10 +88,6 @@ class _Accepting(uvicorn.Server):
         context: Callable[[], ssl.SSLContext | None],
     ) -> None:
         loop = asyncio.get_running_loop()
-
-        def protocol() -> Connection:
-            return Connection(config, self.server_state, {}, loop)
-
         while True:
             try:
                 connection, _ = await loop.sock_accept(listener)
@@ -99,14 +98,18 @@ class _Accepting(uvicorn.Server):
                 continue
             if len(self.server_state.connections) + len(self._handshakes) >= self._most:
                 self._make_room()
+            protocol = Connection(config, self.server_state, {}, loop)
+            protocol.waiting_since = loop.time()
             task = loop.create_task(self._hold(connection, protocol, context()))
-            self._handshakes[task] = loop.time()
-            task.add_done_callback(self._handshakes.pop)
+            self._held[task] = protocol
+            task.add_done_callback(self._held.pop)
+            # Who gives way is gone after a turn of the loop, which accepting alone would not take.
+            await asyncio.sleep(0)
 
     async def _hold(
         self,
         connection: socket.socket,
-        protocol: Callable[[], Connection],
+        protocol: Connection,
         context: ssl.SSLContext | None,
     ) -> None:
         more: dict[str, Any] = {}
@@ -114,22 +117,34 @@ class _Accepting(uvicorn.Server):
             more = {
                 "ssl": context,
                 "ssl_handshake_timeout": _HANDSHAKE_SECONDS,
-                "ssl_shutdown_timeout": LINGER_SECONDS,
+                # It counts while the last answer is on its way, too.
+                "ssl_shutdown_timeout": ANSWER_SECONDS,
             }
-        # Who speaks no TLS, or shows no good certificate, is told so by TLS itself.
+        # Who speaks no TLS, or shows no good certificate, is hung up on.
         with contextlib.suppress(OSError):
-            await asyncio.get_running_loop().connect_accepted_socket(protocol, connection, **more)
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol, connection, **more
+            )
+
+    @property
+    def _handshakes(self) -> list[tuple[asyncio.Task[None], float]]:
+        """What is accepted and not a connection yet, and since when."""
+        return [
+            (task, protocol.waiting_since)
+            for task, protocol in self._held.items()
+            if protocol not in self.server_state.connections and not task.cancelling()
+        ]
 
     def _make_room(self) -> None:
-        """Close what has kept us waiting longest: a half request before an idle connection."""
-        waiting: list[tuple[bool, float, Callable[[], object]]] = [
-            (each.idle, each.waiting_since, each.transport.abort)
+        """Close what has kept us waiting longest: half requests, then idle ones, then answers."""
+        waiting: list[tuple[bool, bool, float, Callable[[], object]]] = [
+            (each.answering, each.idle, each.waiting_since, each.give_up)
             for each in self.server_state.connections
-            if isinstance(each, Connection) and not each.answering
+            if isinstance(each, Connection) and not each.given_up
         ]
-        waiting += [(False, since, task.cancel) for task, since in self._handshakes.items()]
+        waiting += [(False, False, since, task.cancel) for task, since in self._handshakes]
         if waiting:
-            min(waiting, key=lambda one: one[:2])[2]()
+            min(waiting, key=lambda one: one[:3])[3]()
 
 
 class Server:

@@ -10,15 +10,15 @@ import http.client
 import socket
 import ssl
 import sys
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import structlog
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from exporter.settings import WebSettings
+from exporter.settings import ConfigurationError, WebSettings
 from exporter.web.doors import OPEN_PATHS
-from exporter.web.webconfig import REQUIRED, read
+from exporter.web.webconfig import REQUIRED, Tls, read
 
 _PROBE_SECONDS: Final = 5
 
@@ -78,31 +78,52 @@ class _Local(http.client.HTTPConnection):
 
 
 def health_url(settings: WebSettings) -> str:
-    """Return where the listener of these settings is asked. Raises ConfigurationError."""
-    tls = read(settings.config_file).tls if settings.config_file else None
-    return f"{url('https' if tls else 'http', settings.host, settings.port)}/-/healthy"
+    """Return where the listener of these settings is asked."""
+    scheme = "http" if settings.config_file is None or _tls(settings) is None else "https"
+    return f"{url(scheme, settings.host, settings.port)}/-/healthy"
 
 
 def ask_health(settings: WebSettings) -> tuple[int, str]:
     """Ask the listener of these settings whether it is healthy; return status and words.
 
     Its certificate is not checked: it need not name the loopback address. Raises OSError or
-    http.client.HTTPException without an answer, ConfigurationError for a bad `web.config_file`.
+    http.client.HTTPException without an answer.
     """
-    tls = read(settings.config_file).tls if settings.config_file else None
-    host, port = settings.host, settings.port
-    connection: http.client.HTTPConnection
+    failure: OSError | http.client.HTTPException | None = None
+    for connection in _ways(settings):
+        with contextlib.closing(connection):
+            try:
+                connection.request("GET", "/-/healthy")
+                answer = connection.getresponse()
+                return answer.status, answer.read(1000).decode(errors="replace").strip()
+            except (OSError, http.client.HTTPException) as error:
+                failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _tls(settings: WebSettings) -> Tls | Literal["unknown"] | None:
+    """Return how the listener is encrypted, as far as its file can be read.
+
+    The daemon goes on with the last good file, and a probe that failed for the new one would have
+    it restarted into one that does not start.
+    """
+    try:
+        return read(settings.config_file).tls if settings.config_file else None
+    except ConfigurationError:
+        return "unknown"
+
+
+def _ways(settings: WebSettings) -> list[http.client.HTTPConnection]:
+    host, port, seconds = _reachable(settings.host), settings.port, _PROBE_SECONDS
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    encrypted = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+    clear = http.client.HTTPConnection(host, port, timeout=seconds)
+    local = _Local(_probe_address(settings.host, port), seconds)
+    tls = _tls(settings)
+    if tls == "unknown":
+        return [encrypted, local, clear]
     if tls is None:
-        connection = http.client.HTTPConnection(_reachable(host), port, timeout=_PROBE_SECONDS)
-    elif tls.client_auth_type == REQUIRED:
-        connection = _Local(_probe_address(host, port), _PROBE_SECONDS)
-    else:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(
-            _reachable(host), port, timeout=_PROBE_SECONDS, context=context
-        )
-    with contextlib.closing(connection):
-        connection.request("GET", "/-/healthy")
-        answer = connection.getresponse()
-        return answer.status, answer.read(1000).decode(errors="replace").strip()
+        return [clear]
+    return [local if tls.client_auth_type == REQUIRED else encrypted]

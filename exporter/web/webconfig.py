@@ -38,7 +38,10 @@ _NOT_HERE: Final = {
     "http_server_config": "HTTP/1.1 is all there is, and the headers are fixed",
     "rate_limit": "a scrape costs nothing, and connections are bounded",
 }
-_HASH: Final = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}", re.ASCII)
+# The salt's last character has two bits: bcrypt itself refuses any other.
+_HASH: Final = re.compile(
+    r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Tls:
         try:
             # A passphrase would be asked for on the terminal, and wait there for ever.
             context.load_cert_chain(self.cert_file, self.key_file, password=_no_passphrase)
-        except (ssl.SSLError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise ValueError(
                 f"tls_server_config: {self.cert_file} and {self.key_file} are not a certificate"
                 f" and its key: {_reason(error)}"
@@ -80,7 +83,7 @@ class Tls:
         if self.client_ca_file is not None:
             try:
                 context.load_verify_locations(self.client_ca_file)
-            except ssl.SSLError as error:
+            except OSError as error:
                 raise ValueError(
                     f"tls_server_config.client_ca_file: {self.client_ca_file} holds no"
                     f" certificate: {_reason(error)}"
@@ -93,9 +96,11 @@ def _no_passphrase() -> bytes:
     raise ValueError("the key has a passphrase, which is not supported")
 
 
-def _reason(error: ssl.SSLError | ValueError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     reason = getattr(error, "reason", None)
-    return str(reason).replace("_", " ").lower() if reason else str(error).partition(" (_ssl")[0]
+    if reason:
+        return str(reason).replace("_", " ").lower()
+    return str(getattr(error, "strerror", None) or error).partition(" (_ssl")[0]
 
 
 def _readable(key: str, path: Path) -> None:
@@ -145,7 +150,7 @@ def _unknown(place: str, content: Mapping[str, Any], known: tuple[str, ...]) -> 
         if key in _NOT_HERE:
             yield f"{place}{key}: is not supported here: {_NOT_HERE[key]}"
         elif key not in known:
-            yield f"{place}{key}: unknown key: it is one of {', '.join(known)}"
+            yield f"{place}{_shown(key)}: unknown key: it is one of {', '.join(known)}"
 
 
 def _wrong_in_tls(given: Mapping[str, Any]) -> Iterator[str]:
@@ -157,7 +162,7 @@ def _wrong_in_tls(given: Mapping[str, Any]) -> Iterator[str]:
         elif value is None and key != "client_ca_file":
             yield f"{place}.{key}: is missing"
     for key, default in (("min_version", "TLS12"), ("max_version", "TLS13")):
-        if given.get(key, default) not in _VERSIONS:
+        if given.get(key, default) not in list(_VERSIONS):
             yield f"{place}.{key}: is one of TLS12, TLS13; what is older is broken"
     if given.get("min_version") == "TLS13" and given.get("max_version") == "TLS12":
         yield f"{place}.max_version: is below min_version"
@@ -167,7 +172,7 @@ def _wrong_in_tls(given: Mapping[str, Any]) -> Iterator[str]:
             f"{place}.client_auth_type: {kind} takes any certificate unseen, which is not"
             f" supported here: use {IF_GIVEN} or {REQUIRED}"
         )
-    elif kind not in _CLIENT_AUTH:
+    elif kind not in list(_CLIENT_AUTH):
         yield f"{place}.client_auth_type: is one of {', '.join(_CLIENT_AUTH)}"
     elif kind == NO_CLIENT and given.get("client_ca_file"):
         yield f"{place}.client_ca_file: has no effect without client_auth_type: {REQUIRED}"
@@ -189,7 +194,13 @@ def _tls(given: Mapping[str, Any]) -> Tls:
 
 def _wrong_users(users: Mapping[str, Any]) -> Iterator[str]:
     for name, value in users.items():
+        shown = _shown(name)
         if not name or ":" in name:
-            yield f"basic_auth_users: {name!r} cannot be a user's name: it is empty or has a colon"
-        if not isinstance(value, str) or not _HASH.fullmatch(value):
-            yield f"basic_auth_users.{name}: is not a bcrypt hash (htpasswd -nBC 10 {name})"
+            yield f'basic_auth_users: "{shown}" is no user\'s name: it is empty or has a colon'
+        elif not isinstance(value, str) or not _HASH.fullmatch(value):
+            yield f"basic_auth_users.{shown}: is not a bcrypt hash (htpasswd -nBC 10 {shown})"
+
+
+def _shown(name: str) -> str:
+    """Return a key as it may be told: on one line, and without the hash that someone put there."""
+    return re.sub(r"\$2.*", "…", "".join(c if c.isprintable() else "?" for c in name))

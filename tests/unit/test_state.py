@@ -207,3 +207,13 @@ print([e["event"] for e in capture.entries])
         ["state file cannot be used, going on without it", "state file works again"]
     )
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    state = State(path)
+    state.remember_account("id", BOXES, {})
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    state.close()
+    assert modes["s.db"] == 0o600
+    assert set(modes.values()) == {0o600}

@@ -1,0 +1,445 @@
+"""The doors of a running exporter: TLS, certificates, passwords, and a crowd before them."""
+
+import contextlib
+import http.client
+import json
+import socket
+import ssl
+import statistics
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import bcrypt
+import pytest
+import trustme
+
+from tests.support import Process, eventually
+from tests.system.conftest import Desk, Start
+
+PASSWORD = "correct horse"
+NOBODY, IF_GIVEN, REQUIRED = "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
+KINDS = (NOBODY, IF_GIVEN, REQUIRED)
+MOST = 512
+QUICK_SECONDS = 0.1
+HUNG_UP = "EOF|PROTOCOL_VERSION"
+"""What a client says when the other side ends its handshake, and not the client itself."""
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a file as renewals do: whole, by a rename."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    return new.replace(path)
+
+
+def users() -> str:
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    return f"basic_auth_users:\n  scraper: {hashed}\n"
+
+
+def authorization(password: str = PASSWORD) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(f"scraper:{password}".encode()).decode()}
+
+
+class Place:
+    """A folder with an authority, and what it has signed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.authority = trustme.CA()
+        self.authority.cert_pem.write_to_path(path / "ca.crt")
+        self.good = self.client("good", self.authority)
+        self.foreign = self.client("foreign", trustme.CA())
+        self.certify()
+
+    def client(self, name: str, authority: trustme.CA) -> Path:
+        file = self.path / f"{name}.pem"
+        made = authority.issue_cert(f"{name}@example.com")
+        made.private_key_and_cert_chain_pem.write_to_path(file)
+        return file
+
+    def certify(self) -> None:
+        """Write a new certificate with its key into one file."""
+        made = self.authority.issue_cert("127.0.0.1", "localhost")
+        write(self.path / "web.pem", made.private_key_and_cert_chain_pem.bytes().decode())
+
+    def config(self, name: str, *lines: str, tls: bool = True, auth: bool = True) -> Path:
+        text = "tls_server_config:\n  cert_file: web.pem\n  key_file: web.pem\n" if tls else ""
+        text += "".join(f"  {line}\n" for line in lines)
+        return write(self.path / f"{name}.yml", text + (users() if auth else ""))
+
+    def kind(self, kind: str, *lines: str) -> Path:
+        if kind != NOBODY:
+            lines = (*lines, "client_ca_file: ca.crt", f"client_auth_type: {kind}")
+        return self.config(kind, *lines)
+
+    def context(self, client: Path | None = None) -> ssl.SSLContext:
+        """Return what a client trusts and shows."""
+        context = ssl.create_default_context(cafile=str(self.path / "ca.crt"))
+        if client is not None:
+            context.load_cert_chain(client)
+        return context
+
+
+@dataclass
+class Door:
+    """A running exporter, its address, and how it is asked."""
+
+    process: Process
+    environ: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return self.process.says(r'"url": "(https?://[^"]+)"')
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.url)
+        assert parts.hostname
+        assert parts.port
+        return parts.hostname, parts.port
+
+    def connect(self, context: ssl.SSLContext | None = None) -> http.client.HTTPConnection:
+        if context is None:
+            return http.client.HTTPConnection(*self.address, timeout=20)
+        return http.client.HTTPSConnection(*self.address, timeout=20, context=context)
+
+    def ask(
+        self, path: str, context: ssl.SSLContext | None = None, password: str | None = PASSWORD
+    ) -> tuple[int, str]:
+        with contextlib.closing(self.connect(context)) as connection:
+            headers = authorization(password) if password is not None else {}
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+
+
+def serve(start: Start, desk: Desk, config: Path) -> Door:
+    environ = desk.environ("v2", HELPSCOUT_WEB__CONFIG_FILE=str(config))
+    return Door(start("serve", environ=environ), environ)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("doors"))
+
+
+@pytest.fixture(scope="module")
+def doors(start_once: Start, running_desk: Desk, place: Place) -> dict[str, Door]:
+    """One exporter for each way to ask for clients' certificates; one of them TLS 1.3 only."""
+    lines = {IF_GIVEN: ("min_version: TLS13",)}
+    started = {
+        kind: serve(start_once, running_desk, place.kind(kind, *lines.get(kind, ())))
+        for kind in KINDS
+    }
+    for door in started.values():
+        assert door.url.startswith("https://127.0.0.1:")
+    return started
+
+
+def refused(ask: Callable[[], object]) -> None:
+    """TLS ends it, in one of the ways in which that reaches a client."""
+    with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+        ask()
+
+
+# --- who is let in ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "let_in"),
+    [
+        (NOBODY, None, True),
+        (NOBODY, "good", True),
+        (NOBODY, "foreign", True),
+        (IF_GIVEN, None, True),
+        (IF_GIVEN, "good", True),
+        (IF_GIVEN, "foreign", False),
+        (REQUIRED, None, False),
+        (REQUIRED, "good", True),
+        (REQUIRED, "foreign", False),
+    ],
+)
+def test_a_clients_certificate_opens_the_door_as_the_file_says(
+    doors: dict[str, Door], place: Place, kind: str, shown: str | None, let_in: bool
+) -> None:
+    context = place.context(place.path / f"{shown}.pem" if shown else None)
+    if let_in:
+        status, text = doors[kind].ask("/metrics", context)
+        assert status == 200
+        assert "helpscout_up" in text
+    else:
+        refused(lambda: doors[kind].ask("/metrics", context))
+        refused(lambda: doors[kind].ask("/-/healthy", context))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_certificate_is_no_password(doors: dict[str, Door], place: Place, kind: str) -> None:
+    ask = partial(doors[kind].ask, context=place.context(place.good))
+    assert ask("/metrics", password="wrong")[0] == 401
+    assert ask("/metrics", password=None)[0] == 401
+    assert ask("/config", password=None)[0] == 401
+    assert ask("/", password=None)[0] == 401
+    assert ask("/nowhere", password=None)[0] == 401
+    assert ask("/-/reload", password=None)[0] == 401
+    assert ask("/metrics")[0] == 200
+    assert ask("/-/healthy", password=None) == (200, "healthy\n")
+    assert ask("/-/ready", password=None)[0] in (200, 503)
+
+
+def test_the_clients_trust_is_real(doors: dict[str, Door]) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError):
+        doors[NOBODY].ask("/metrics", ssl.create_default_context())
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
+def test_an_old_protocol_is_refused(doors: dict[str, Door], place: Place) -> None:
+    old = place.context()
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match=HUNG_UP):
+        doors[NOBODY].ask("/metrics", old)
+
+
+def test_min_version_holds(doors: dict[str, Door], place: Place) -> None:
+    middle = place.context()
+    middle.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert doors[NOBODY].ask("/metrics", middle)[0] == 200
+    with pytest.raises(ssl.SSLError, match=HUNG_UP):
+        doors[IF_GIVEN].ask("/metrics", middle)
+
+
+def test_http_in_the_clear_gets_nothing_from_a_tls_port(doors: dict[str, Door]) -> None:
+    with socket.create_connection(doors[NOBODY].address, timeout=20) as plain:
+        plain.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        found = b""
+        with contextlib.suppress(ConnectionError):
+            while data := plain.recv(1000):
+                found += data
+    assert b"HTTP" not in found
+    assert b"helpscout" not in found
+
+
+def test_nobody_who_was_refused_left_a_word_outside_the_log(doors: dict[str, Door]) -> None:
+    for door in doors.values():
+        for line in door.process.stderr.splitlines():
+            assert json.loads(line)["event"]
+            assert PASSWORD not in line
+            assert "$2b$" not in line
+
+
+# --- probes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_healthcheck_succeeds_whatever_clients_must_show(
+    start: Start, doors: dict[str, Door], kind: str
+) -> None:
+    host, port = doors[kind].address
+    process = start(
+        "healthcheck", environ=doors[kind].environ | {"HELPSCOUT_WEB__LISTEN": f"{host}:{port}"}
+    )
+    assert (process.wait(), process.stdout, process.stderr) == (0, "healthy\n", "")
+
+
+class Local(http.client.HTTPConnection):
+    """To the socket that lies open for probes."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(f"\0helpscout-exporter/{self.host}:{self.port}")
+
+
+def test_the_probes_own_socket_gives_away_nothing_else(doors: dict[str, Door]) -> None:
+    seen = {}
+    for method, path in (
+        ("GET", "/-/healthy"),
+        ("GET", "/metrics"),
+        ("GET", "/config"),
+        ("GET", "/"),
+        ("GET", "/-/healthy/../../metrics"),
+        ("POST", "/-/reload"),
+    ):
+        with contextlib.closing(Local(*doors[REQUIRED].address)) as connection:
+            connection.request(method, path, headers=authorization())
+            answer = connection.getresponse()
+            seen[path] = answer.status
+            assert b"helpscout" not in answer.read()
+    assert seen.pop("/-/healthy") == 200
+    assert set(seen.values()) == {404}
+    for kind in (NOBODY, IF_GIVEN):
+        with (
+            contextlib.closing(Local(*doors[kind].address)) as connection,
+            pytest.raises(ConnectionRefusedError),
+        ):
+            connection.connect()
+
+
+# --- renewal ------------------------------------------------------------------------------------
+
+
+def serial(connection: http.client.HTTPConnection) -> str:
+    """Ask once over this connection; return the certificate's number."""
+    connection.request("GET", "/metrics", headers=authorization())
+    answer = connection.getresponse()
+    assert (answer.status, bool(answer.read())) == (200, True)
+    assert isinstance(connection.sock, ssl.SSLSocket)
+    shown = connection.sock.getpeercert()
+    assert shown
+    return str(shown["serialNumber"])
+
+
+def test_certificates_and_passwords_are_renewed_while_it_runs(
+    start: Start, running_desk: Desk, tmp_path: Path
+) -> None:
+    place = Place(tmp_path)
+    config = place.config("web")
+    door = serve(start, running_desk, config)
+
+    def fresh() -> str:
+        with contextlib.closing(door.connect(place.context())) as connection:
+            return serial(connection)
+
+    with contextlib.closing(door.connect(place.context())) as standing:
+        first = serial(standing)
+        place.certify()
+        second = fresh()
+        assert second != first
+        assert serial(standing) == first
+
+        write(tmp_path / "web.pem", "half a certif")
+        assert fresh() == second
+        write(config, config.read_text()[:40])
+        assert fresh() == second
+        write(config, "")
+        assert fresh() == second
+        place.certify()
+        place.config("web")
+        assert fresh() not in (first, second)
+        assert serial(standing) == first
+
+    other = bcrypt.hashpw(b"other", bcrypt.gensalt(4)).decode()
+    write(
+        config,
+        config.read_text().partition("basic_auth")[0] + f"basic_auth_users: {{scraper: {other}}}\n",
+    )
+    assert door.ask("/metrics", place.context())[0] == 401
+    assert door.ask("/metrics", place.context(), "other")[0] == 200
+
+    lines = [json.loads(line) for line in door.process.stderr.splitlines()]
+    told = [line["event"] for line in lines if line["event"].startswith("web.config_file")]
+    good, bad = (
+        "web.config_file or a certificate is new",
+        ("web.config_file cannot be used, the last one stays"),
+    )
+    assert told == [good, bad, bad, bad, good, good]
+
+
+# --- what cannot be used ------------------------------------------------------------------------
+
+
+def test_serve_and_check_refuse_a_bad_file_with_one_line(
+    start: Start, running_desk: Desk, tmp_path: Path
+) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "other.pem").write_text("no certificate")
+    bad = {
+        "missing": "cannot be read: No such file or directory",
+        "key": "tls_server_config.cipher_suites: is not supported here",
+        "pair": "are not a certificate and its key",
+        "user": "basic_auth_users.scraper: is not a bcrypt hash",
+    }
+    place.config("key", "cipher_suites: [x]")
+    write(tmp_path / "pair.yml", "tls_server_config: {cert_file: other.pem, key_file: web.pem}\n")
+    write(tmp_path / "user.yml", f"basic_auth_users: {{scraper: {PASSWORD}}}\n")
+    outcomes = {
+        (command, name): start(
+            command,
+            environ=running_desk.environ(
+                "v2", HELPSCOUT_WEB__CONFIG_FILE=str(tmp_path / f"{name}.yml")
+            ),
+        )
+        for command, name in (*(("serve", name) for name in bad), ("check", "pair"))
+    }
+    for (_, name), process in outcomes.items():
+        assert (process.wait(), process.stdout) == (2, "")
+        (line,) = process.stderr.splitlines()
+        assert line.startswith(f"{tmp_path}/{name}.yml: ")
+        assert bad[name] in line
+        assert PASSWORD not in line
+
+
+# --- a crowd ------------------------------------------------------------------------------------
+
+
+class Crowd(contextlib.ExitStack):
+    """Connections that ask half a thing and wait."""
+
+    def __init__(self, door: Door, context: ssl.SSLContext | None) -> None:
+        super().__init__()
+        self._door, self._context = door, context
+        self.size = 0
+
+    def grow(self, number: int) -> None:
+        """Over TLS, every other one stops in its handshake."""
+        for _ in range(number):
+            self.size += 1
+            made = self.enter_context(socket.create_connection(self._door.address, timeout=20))
+            with contextlib.suppress(OSError):
+                if self._context is None:
+                    made.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+                elif self.size % 2:
+                    made.sendall(b"\x16\x03\x01\x02\x00\x01")
+                else:
+                    wrapped = self._context.wrap_socket(made, server_hostname="127.0.0.1")
+                    self.enter_context(wrapped)
+                    wrapped.sendall(b"GET /metrics HTTP/1.1\r\n")
+
+
+def scrapes(ask: Callable[[], tuple[int, str]], number: int) -> list[float]:
+    """Scrape so often, each over a connection of its own; return how many seconds each took."""
+    took = []
+    for _ in range(number):
+        began = time.monotonic()
+        status, text = ask()
+        took.append(time.monotonic() - began)
+        assert status == 200
+        assert "helpscout_up" in text
+        time.sleep(0.01)
+    return took
+
+
+def descriptors(process: Process) -> int:
+    return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_crowd_of_slow_connections_keeps_nobody_out(
+    start: Start, running_desk: Desk, place: Place, tls: bool
+) -> None:
+    door = serve(start, running_desk, place.config(f"crowd-{tls}", tls=tls))
+    context = place.context() if tls else None
+    ask = partial(door.ask, "/metrics", context)
+    eventually(lambda: ask()[0] == 200, "an answer")
+    undisturbed = scrapes(ask, 40)
+    before = descriptors(door.process)
+    with Crowd(door, context) as crowd:
+        crowd.grow(500)
+        among = scrapes(ask, 40)
+        bound = QUICK_SECONDS + 4 * statistics.quantiles(undisturbed, n=20)[-1]
+        assert statistics.median(among) < bound, (undisturbed, among)
+
+        crowd.grow(200)
+        assert ask()[0] == 200
+        found = descriptors(door.process)
+        assert 400 < found <= before + MOST + 20
+
+        crowd.grow(300)
+        began = time.monotonic()
+        assert door.process.end() == 0, door.process.stderr
+        assert time.monotonic() - began < 10

@@ -1,0 +1,605 @@
+"""Who gets in: users and their passwords, what that costs, and files that change meanwhile."""
+
+import asyncio
+import base64
+import os
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import bcrypt
+import pytest
+import structlog
+import trustme
+from starlette.responses import PlainTextResponse
+from starlette.types import Message
+
+from exporter.web.doors import Doors, Guarded, Passwords
+
+_T = TypeVar("_T")
+Log = list[Any]
+
+
+def hashed(password: bytes, version: str = "2b") -> str:
+    """Return a hash that costs as little as bcrypt allows."""
+    made = bcrypt.hashpw(password[:72], bcrypt.gensalt(4)).decode()
+    return made.replace("$2b$", f"${version}$", 1)
+
+
+HASH = hashed(b"open sesame")
+USERS = {"alice": HASH, "bob": hashed(b"bob's own", "2y")}
+
+
+def basic(name: str, password: str | bytes) -> str:
+    raw = password if isinstance(password, bytes) else password.encode()
+    return "Basic " + base64.b64encode(name.encode() + b":" + raw).decode()
+
+
+ALICE = basic("alice", "open sesame")
+
+
+def run(work: Callable[[], Awaitable[_T]]) -> _T:
+    """Run it in an event loop of its own."""
+
+    async def main() -> _T:
+        return await work()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """What is logged, as it is logged."""
+    with structlog.testing.capture_logs() as logs:
+        yield logs
+
+
+def events(log: Log) -> list[str]:
+    return [line["event"] for line in log]
+
+
+class Web:
+    """A folder with a web.yml that is written anew as renewals do it: whole, by a rename."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / "web.yml"
+        self.users(USERS)
+
+    def users(self, users: dict[str, str]) -> None:
+        lines = "".join(f'  {name}: "{value}"\n' for name, value in users.items())
+        self.write(f"basic_auth_users:\n{lines}")
+
+    def write(self, text: str) -> None:
+        new = self.path.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.path)
+
+    def certify(self, name: str = "web") -> bytes:
+        """Write a certificate with its key; return it as a client sees it."""
+        made = trustme.CA().issue_cert("localhost")
+        folder = self.path.parent
+        made.private_key_pem.write_to_path(folder / f"{name}.key.new")
+        (folder / f"{name}.key.new").replace(folder / f"{name}.key")
+        made.cert_chain_pems[0].write_to_path(folder / f"{name}.crt.new")
+        (folder / f"{name}.crt.new").replace(folder / f"{name}.crt")
+        return made.cert_chain_pems[0].bytes()
+
+    def tls(self, name: str = "web") -> None:
+        self.write(f"tls_server_config: {{cert_file: {name}.crt, key_file: {name}.key}}\n")
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Web:
+    return Web(tmp_path)
+
+
+def lets_in(doors: Doors, *headers: str) -> list[bool | None]:
+    """Return the answers to these Authorization headers, one after the other."""
+
+    async def ask() -> list[bool | None]:
+        return [await doors.lets_in(header) for header in headers]
+
+    return run(ask)
+
+
+class Counted:
+    """bcrypt's comparison, counted, and stopped where a test wants it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[bytes, bytes]] = []
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self._real = bcrypt.checkpw
+        monkeypatch.setattr(bcrypt, "checkpw", self)
+
+    def __call__(self, password: bytes, stored: bytes) -> bool:
+        self.calls.append((password, stored))
+        assert self.go_on.wait(20)
+        return self._real(password, stored)
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(monkeypatch)
+
+
+# --- users and passwords ------------------------------------------------------------------------
+
+
+def test_without_a_file_everybody_may_come_in_the_clear() -> None:
+    doors = Doors(None)
+    assert lets_in(doors, "", "nonsense", ALICE) == [True, True, True]
+    assert doors.context is None
+    assert doors.tls is None
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (ALICE, True),
+        (basic("bob", "bob's own"), True),
+        (ALICE.replace("Basic", "bASIC"), True),
+        (ALICE.replace(" ", "   ") + " ", True),
+        (basic("alice", "open sesame "), False),
+        (basic("alice", "Open sesame"), False),
+        (basic("alice", ""), False),
+        (basic("alice", "open sesame\0"), False),
+        (basic("alice", HASH), False),
+        (basic("bob", "open sesame"), False),
+        (basic("Alice", "open sesame"), False),
+        (basic("mallory", "open sesame"), False),
+        (basic("", ""), False),
+        (basic("", "open sesame"), False),
+    ],
+)
+def test_a_user_with_the_password_gets_in_and_nobody_else(
+    header: str, expected: bool, web: Web
+) -> None:
+    assert lets_in(Doors(web.path), header) == [expected]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        " ",
+        "Basic",
+        "Basic ",
+        "Basic !!!",
+        "Basic YQ",
+        "Basic YWxpY2U=",
+        "Basic =",
+        "Basic\tYWxpY2U6b3BlbiBzZXNhbWU=",
+        "BasicYWxpY2U6b3BlbiBzZXNhbWU=",
+        "Basic YWxpY2U6b3BlbiBzZXNhbWU= x",
+        "Basic YWxpY2U6b3BlbiBzZXNhbWU==",
+        "Basic YWxp\nY2U6b3BlbiBzZXNhbWU=",
+        "Bearer YWxpY2U6b3BlbiBzZXNhbWU=",
+        'Digest username="alice"',
+        "Basic //86/w==",
+        "Basic ÿÿÿÿ",
+        "Basic " + "A" * 30_000,
+        "\0",
+    ],
+)
+def test_a_malformed_header_lets_nobody_in_and_costs_no_bcrypt(
+    header: str, web: Web, counted: Counted
+) -> None:
+    assert lets_in(Doors(web.path), header) == [False]
+    assert counted.calls == []
+
+
+@pytest.mark.parametrize("version", ["2a", "2b", "2y"])
+def test_every_version_of_bcrypt_that_htpasswd_and_others_write_is_known(
+    version: str, web: Web
+) -> None:
+    web.users({"carol": hashed(b"pass", version)})
+    assert lets_in(Doors(web.path), basic("carol", "pass"), basic("carol", "Pass")) == [True, False]
+
+
+def test_of_a_long_password_72_bytes_count_as_everywhere(web: Web) -> None:
+    web.users({"carol": hashed(b"p" * 72)})
+    doors = Doors(web.path)
+    headers = [basic("carol", b"p" * length) for length in (71, 72, 73, 5000)]
+    assert lets_in(doors, *headers) == [False, True, True, True]
+
+
+def test_a_name_and_a_password_may_hold_any_text(web: Web) -> None:
+    web.users({"zoë 🌻": hashed("pä:ss:".encode()), "raw": hashed(b"\xff\xfe")})
+    doors = Doors(web.path)
+    assert lets_in(doors, basic("zoë 🌻", "pä:ss:"), basic("raw", b"\xff\xfe")) == [True, True]
+    assert lets_in(doors, basic("zoë 🌻", "pä")) == [False]
+
+
+# --- what it costs ------------------------------------------------------------------------------
+
+
+def test_a_pair_costs_bcrypt_once_right_or_wrong(web: Web, counted: Counted) -> None:
+    doors = Doors(web.path)
+    wrong, unknown = basic("alice", "wrong"), basic("mallory", "x")
+    assert lets_in(doors, *[ALICE] * 5) == [True] * 5
+    assert len(counted.calls) == 1
+    assert lets_in(doors, *[wrong] * 5, *[unknown] * 5) == [False] * 10
+    assert len(counted.calls) == 3
+
+
+def test_an_unknown_name_costs_what_a_known_one_does(web: Web, counted: Counted) -> None:
+    assert lets_in(Doors(web.path), basic("mallory", "x")) == [False]
+    ((password, stored),) = counted.calls
+    assert password == b"x"
+    assert stored.startswith(b"$2b$04$")
+    assert stored.decode() not in USERS.values()
+
+
+def test_guesses_do_not_make_the_right_pair_be_forgotten(web: Web, counted: Counted) -> None:
+    doors = Doors(web.path)
+    guesses = [basic("alice", f"guess {number}") for number in range(300)]
+    assert lets_in(doors, ALICE, *guesses, ALICE) == [True, *[False] * 300, True]
+    assert len(counted.calls) == 301
+
+
+def test_what_is_remembered_of_guesses_is_bounded(web: Web, counted: Counted) -> None:
+    doors = Doors(web.path)
+    lets_in(doors, *(basic("alice", f"guess {number}") for number in range(300)))
+    assert lets_in(doors, basic("alice", "guess 299"), basic("alice", "guess 0")) == [False, False]
+    assert len(counted.calls) == 301
+    assert all(len(known) <= 128 for known in doors._passwords._known.values())
+
+
+def test_what_is_remembered_holds_no_password_and_is_of_this_process_alone(web: Web) -> None:
+    one, other = Doors(web.path), Doors(web.path)
+    lets_in(one, ALICE)
+    lets_in(other, ALICE)
+    known = [list(doors._passwords._known[True]) for doors in (one, other)]
+    assert known[0] != known[1]
+    assert b"open sesame" not in b"".join(known[0])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(("a", b"b\0c"), ("a\0b", b"c")), (("ab", b"c"), ("a", b"bc")), (("a", b""), ("", b"a"))],
+)
+def test_no_two_pairs_are_taken_for_one(
+    one: tuple[str, bytes], other: tuple[str, bytes], counted: Counted
+) -> None:
+    users = {one[0]: hashed(one[1])}
+    passwords = Passwords()
+
+    async def ask() -> tuple[bool | None, bool | None]:
+        return await passwords.right(*one, users), await passwords.right(*other, users)
+
+    assert run(ask) == (True, False)
+
+
+def test_who_knew_an_old_password_is_not_remembered_under_the_new(web: Web) -> None:
+    doors = Doors(web.path)
+    assert lets_in(doors, ALICE) == [True]
+    web.users({"alice": hashed(b"new")})
+    assert lets_in(doors, ALICE, basic("alice", "new")) == [False, True]
+    web.users(USERS)
+    assert lets_in(doors, basic("alice", "new"), ALICE) == [False, True]
+
+
+def test_a_user_who_is_removed_stays_outside(web: Web) -> None:
+    doors = Doors(web.path)
+    assert lets_in(doors, ALICE) == [True]
+    web.users({"bob": USERS["bob"]})
+    assert lets_in(doors, ALICE, basic("bob", "bob's own")) == [False, True]
+
+
+def test_guesses_are_compared_one_at_a_time(
+    web: Web, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doors = Doors(web.path)
+    counted.go_on.clear()
+
+    async def ask() -> list[bool | None]:
+        asked = [
+            asyncio.create_task(doors.lets_in(basic("alice", f"guess {number}")))
+            for number in range(5)
+        ]
+        while not counted.calls:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert len(counted.calls) == 1
+        counted.go_on.set()
+        return list(await asyncio.gather(*asked))
+
+    assert run(ask) == [False] * 5
+    assert len(counted.calls) == 5
+
+
+# --- the application behind it ------------------------------------------------------------------
+
+
+class Answered:
+    """What one request was answered with."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        self.messages.append(message)
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"])
+
+    def header(self, name: bytes) -> bytes | None:
+        return dict(self.messages[0]["headers"]).get(name)
+
+
+async def _receive() -> Message:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def asked(app: Guarded, path: str, *headers: str) -> Answered:
+    answered = Answered()
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "headers": [(b"authorization", header.encode("latin-1")) for header in headers],
+    }
+    await app(scope, _receive, answered.send)
+    return answered
+
+
+@pytest.fixture
+def guarded(web: Web) -> Guarded:
+    return Guarded(PlainTextResponse("in"), Doors(web.path))
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/config", "/-/reload", "/nowhere", "", "*"])
+@pytest.mark.parametrize("header", [(), (basic("alice", "wrong"),), ("Basic !",)])
+def test_every_path_but_the_probes_is_401_without_a_good_password(
+    guarded: Guarded, path: str, header: tuple[str, ...]
+) -> None:
+    answer = run(lambda: asked(guarded, path, *header))
+    assert answer.status == 401
+    assert answer.header(b"www-authenticate") == (
+        b'Basic realm="Help Scout exporter", charset="UTF-8"'
+    )
+    assert b"in" not in [message.get("body") for message in answer.messages]
+
+
+def test_with_a_good_password_the_application_answers(guarded: Guarded) -> None:
+    answer = run(lambda: asked(guarded, "/metrics", ALICE))
+    assert (answer.status, answer.messages[1]["body"]) == (200, b"in")
+
+
+def test_of_several_headers_the_first_counts(guarded: Guarded) -> None:
+    assert run(lambda: asked(guarded, "/metrics", ALICE, "x")).status == 200
+    assert run(lambda: asked(guarded, "/metrics", "x", ALICE)).status == 401
+
+
+@pytest.mark.parametrize("path", ["/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("header", [(), (basic("alice", "wrong"),)])
+def test_probes_need_no_password(guarded: Guarded, path: str, header: tuple[str, ...]) -> None:
+    assert run(lambda: asked(guarded, path, *header)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/-/healthy/", "/-/Ready", "//-/ready", "/-/ready/../metrics"])
+def test_what_looks_like_a_probe_is_none(guarded: Guarded, path: str) -> None:
+    assert run(lambda: asked(guarded, path)).status == 401
+
+
+def test_too_many_guesses_at_once_are_503_and_known_users_still_get_in(
+    guarded: Guarded, counted: Counted
+) -> None:
+    async def attack() -> None:
+        assert (await asked(guarded, "/metrics", ALICE)).status == 200
+        counted.go_on.clear()
+        guesses = [
+            asyncio.create_task(asked(guarded, "/metrics", basic("alice", f"guess {number}")))
+            for number in range(30)
+        ]
+        done, waiting = await asyncio.wait(guesses, timeout=0.3)
+        assert len(waiting) == 16
+        refused = [task.result() for task in done]
+        assert {answer.status for answer in refused} == {503}
+        assert {answer.header(b"retry-after") for answer in refused} == {b"5"}
+        assert (await asked(guarded, "/metrics", ALICE)).status == 200
+        assert (await asked(guarded, "/-/healthy")).status == 200
+        counted.go_on.set()
+        assert {answer.status for answer in await asyncio.gather(*waiting)} == {401}
+        assert (await asked(guarded, "/metrics", basic("bob", "bob's own"))).status == 200
+
+    run(attack)
+
+
+def test_after_a_burst_of_guesses_there_is_room_again(guarded: Guarded, counted: Counted) -> None:
+    async def attack() -> None:
+        counted.go_on.clear()
+        guesses = [
+            asyncio.create_task(asked(guarded, "/metrics", basic("alice", f"guess {number}")))
+            for number in range(16)
+        ]
+        while not counted.calls:
+            await asyncio.sleep(0.01)
+        counted.go_on.set()
+        await asyncio.gather(*guesses)
+        assert (await asked(guarded, "/metrics", ALICE)).status == 200
+
+    run(attack)
+
+
+# --- files that change --------------------------------------------------------------------------
+
+
+def test_a_renewed_file_counts_at_once_and_the_log_says_so_once(web: Web, log: Log) -> None:
+    doors = Doors(web.path)
+    web.users({"carol": hashed(b"hers")})
+    assert lets_in(doors, ALICE, basic("carol", "hers")) == [False, True]
+    assert events(log) == ["web.config_file or a certificate is new"]
+
+
+def test_a_file_that_is_touched_changes_nothing(web: Web, log: Log) -> None:
+    doors = Doors(web.path)
+    os.utime(web.path, ns=(1, 1))
+    assert lets_in(doors, ALICE, basic("alice", "x")) == [True, False]
+    assert len(log) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("basic_auth_users: {alice: wrong}", "is not a bcrypt hash"),
+        ("basic_auth_users: {alice: ", "line 1, column "),
+        ("", "basic auth is switched on and off at a start only"),
+        ("basic_auth_users:\n", "basic auth is switched on and off at a start only"),
+        ("# a comment\n", "basic auth is switched on and off at a start only"),
+        ("rate_limit: {}\n", "rate_limit: is not supported here"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_broken_file_keeps_the_last_is_told_once_and_so_is_its_recovery(
+    text: str | None, words: str, web: Web, log: Log
+) -> None:
+    doors = Doors(web.path)
+    if text is None:
+        web.path.unlink()
+    else:
+        web.write(text)
+    assert lets_in(doors, ALICE, "", ALICE, basic("alice", "x")) == [True, False, True, False]
+    (line,) = log
+    assert line["log_level"] == "error"
+    assert line["event"] == "web.config_file cannot be used, the last one stays"
+    assert words in line["problem"]
+    if text is not None:
+        os.utime(web.path, ns=(1, 1))
+    assert lets_in(doors, ALICE) == [True]
+    assert len(log) == 1
+    web.users({"carol": hashed(b"hers")})
+    assert lets_in(doors, ALICE, basic("carol", "hers")) == [False, True]
+    assert events(log)[1:] == ["web.config_file or a certificate is new"]
+    web.write(text or "")
+    assert lets_in(doors, basic("carol", "hers")) == [True]
+    assert len(log) == 3
+
+
+def test_another_problem_is_told_too(web: Web, log: Log) -> None:
+    doors = Doors(web.path)
+    for text in ("a: b", "c: d"):
+        web.write(text)
+        lets_in(doors, ALICE)
+    assert ["a: unknown" in log[0]["problem"], "c: unknown" in log[1]["problem"]] == [True, True]
+
+
+def test_a_problem_that_is_logged_holds_no_hash(web: Web, log: Log) -> None:
+    doors = Doors(web.path)
+    web.write(f'basic_auth_users: {{alice: "{HASH}x", "{HASH}": alice}}\n{HASH}: 1\n')
+    lets_in(doors, ALICE)
+    assert len(log) == 1
+    assert HASH not in str(log)
+
+
+def test_auth_is_not_switched_on_while_it_runs(web: Web, log: Log) -> None:
+    web.write("")
+    doors = Doors(web.path)
+    web.users(USERS)
+    assert lets_in(doors, "") == [True]
+    assert log[0]["problem"] == "basic auth is switched on and off at a start only"
+
+
+def context_of(doors: Doors) -> object:
+    context = doors.context
+    assert context is not None
+    return context
+
+
+def test_certificates_that_are_renewed_count_for_the_next_connection(web: Web, log: Log) -> None:
+    web.certify()
+    web.tls()
+    doors = Doors(web.path)
+    first = context_of(doors)
+    assert context_of(doors) is first
+    web.certify()
+    second = context_of(doors)
+    assert second is not first
+    assert context_of(doors) is second
+    assert events(log)[-1] == "web.config_file or a certificate is new"
+
+
+def test_a_new_certificate_whose_key_has_not_come_yet_waits_for_it(web: Web, log: Log) -> None:
+    web.certify()
+    web.tls()
+    doors = Doors(web.path)
+    first = context_of(doors)
+    folder = web.path.parent
+    old = (folder / "web.key").read_bytes()
+    web.certify()
+    new = (folder / "web.key").read_bytes()
+    (folder / "web.key").write_bytes(old)
+    assert context_of(doors) is first
+    assert log[-1]["log_level"] == "error"
+    (folder / "web.key").write_bytes(new)
+    os.utime(folder / "web.key", ns=(2, 2))
+    assert context_of(doors) is not first
+    assert log[-1]["log_level"] == "info"
+
+
+def test_certificates_that_come_after_the_file_that_names_them_count(web: Web, log: Log) -> None:
+    web.certify()
+    web.tls()
+    doors = Doors(web.path)
+    first = context_of(doors)
+    web.tls("other")
+    assert context_of(doors) is first
+    assert "other.crt: No such file" in log[-1]["problem"]
+    web.certify("other")
+    second = context_of(doors)
+    assert second is not first
+    assert doors.tls is not None
+    assert doors.tls.cert_file.name == "other.crt"
+    assert context_of(doors) is second
+    assert events(log)[-1:] == ["web.config_file or a certificate is new"]
+    web.certify("other")
+    assert context_of(doors) is not second
+
+
+@pytest.mark.parametrize("text", ["", "tls_server_config:\n", "{}"])
+def test_tls_is_not_switched_off_by_a_file_that_is_half_written(
+    text: str, web: Web, log: Log
+) -> None:
+    web.certify()
+    web.tls()
+    doors = Doors(web.path)
+    first = context_of(doors)
+    web.write(text)
+    assert context_of(doors) is first
+    assert [line["problem"] for line in log] == ["TLS is switched on and off at a start only"]
+
+
+def test_a_certificate_that_vanishes_keeps_the_last(web: Web, log: Log) -> None:
+    web.certify()
+    web.tls()
+    doors = Doors(web.path)
+    first = context_of(doors)
+    (web.path.parent / "web.crt").unlink()
+    assert context_of(doors) is first
+    assert context_of(doors) is first
+    assert len(log) == 1
+    web.certify()
+    assert context_of(doors) is not first
+
+
+def test_several_threads_read_a_renewed_file_once(web: Web, log: Log) -> None:
+    web.certify()
+    web.tls()
+    doors = Doors(web.path)
+    web.certify()
+    together = threading.Barrier(8)
+    seen = []
+
+    def look() -> None:
+        together.wait(10)
+        seen.append(context_of(doors))
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(log) == 1
