@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import requests
@@ -77,12 +77,16 @@ def environment(url: str, **more: str) -> dict[str, str]:
 def filling() -> list[Target]:
     """Fill about 1,000 reports with 50 ms latency and a limit of 4,000 a minute."""
     limit, latency, share, concurrency = 4_000, 0.05, 0.9, 8
-    with Simulated("--mailboxes", "82", "--latency", "50ms", "--rate-limit", str(limit)) as service:
+    with Simulated("--mailboxes", "83", "--latency", "50ms", "--rate-limit", str(limit)) as service:
         environ = environment(
             service.url,
             HELPSCOUT_ACCOUNTS__0__BUDGET=str(share),
             HELPSCOUT_ACCOUNTS__0__CONCURRENCY=str(concurrency),
             HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE=str(limit),
+            # What the simulator computes for a fifth of a second would be measured, not we.
+            HELPSCOUT_MAILBOXES__ALL="false",
+            HELPSCOUT_LOG__LEVEL="info",
+            HELPSCOUT_LOG__FORMAT="json",
         )
         command = [sys.executable, "-m", "exporter", "once"]
         # The simulator makes its world as it is asked for: once, so that the second run pays no part.
@@ -92,7 +96,11 @@ def filling() -> list[Target]:
             done = subprocess.run(
                 command, cwd=peers.ROOT, env=environ, capture_output=True, text=True, check=True
             )
-            took = time.monotonic() - started
+            whole = time.monotonic() - started
+            ended = datetime.now(UTC)
+        began = re.search(r'"mailboxes found".*"timestamp": "([^"]+)"', done.stderr)
+        assert began
+        took = (ended - datetime.fromisoformat(began[1])).total_seconds()
         reports = done.stdout.count("\nhelpscout_report_success{")
         refused = sum(map(int, re.findall(r'"429": (\d+)', service.stats())))
     bound = max(reports / (limit * share / 60), reports * latency / concurrency)
@@ -101,7 +109,7 @@ def filling() -> list[Target]:
             f"filling {reports} reports, wall time beside the bound",
             took / bound,
             1.05,
-            f"{took / bound:.3f} x ({took:.1f} s, bound {bound:.1f} s, start of the program included)",
+            f"{took / bound:.3f} x ({took:.1f} s from the mailbox list on, bound {bound:.1f} s; with the program's start {whole:.1f} s)",
         ),
         ("429s while filling", refused, 0, str(refused)),
     ]
