@@ -95,6 +95,7 @@ class Store:
                 k: t for k, t in self._report_troubles.items() if k.account in wanted
             }
             self._login_troubles = {n: t for n, t in self._login_troubles.items() if n in wanted}
+            self._lifetimes = {k: s for k, s in self._lifetimes.items() if k[0] in wanted}
             now = self._wall()
             self._ill_since = {
                 n: self._ill_since.get(n, now) for n, s in self._accounts.items() if _is_ill(s)
