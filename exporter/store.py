@@ -72,6 +72,8 @@ class Store:
         self._lock = threading.Lock()
         self._entries: dict[ReportKey, Entry] = {}
         self._mailboxes: dict[str, tuple[Mailbox, ...]] = {}
+        self._names: dict[tuple[str, str], str] = {}
+        """A mailbox's name by account and id, as they are in a key."""
         self._accounts: dict[str, AccountStatus] = {}
         self._lifetimes: dict[tuple[str, str], float] = {}
         self._report_troubles: dict[ReportKey, Trouble] = {}
@@ -90,6 +92,7 @@ class Store:
             wanted = list(names)
             self._accounts = {n: self._accounts.get(n, AccountStatus()) for n in wanted}
             self._mailboxes = {n: m for n, m in self._mailboxes.items() if n in wanted}
+            self._index_names()
             self._entries = {k: e for k, e in self._entries.items() if k.account in wanted}
             self._report_troubles = {
                 k: t for k, t in self._report_troubles.items() if k.account in wanted
@@ -124,6 +127,7 @@ class Store:
             if account not in self._accounts or self._mailboxes.get(account) == listed:
                 return
             self._mailboxes[account] = listed
+            self._index_names()
             for key, entry in self._entries.items():
                 name = self._name(key)
                 if key.account == account and entry.mailbox != name:
@@ -230,10 +234,14 @@ class Store:
     def _name(self, key: ReportKey) -> str:
         if key.mailbox_id == ALL:
             return ALL
-        for mailbox in self._mailboxes.get(key.account, ()):
-            if str(mailbox.id) == key.mailbox_id:
-                return mailbox.name
-        return key.mailbox_id
+        return self._names.get((key.account, key.mailbox_id), key.mailbox_id)
+
+    def _index_names(self) -> None:
+        self._names = {
+            (account, str(mailbox.id)): mailbox.name
+            for account, mailboxes in self._mailboxes.items()
+            for mailbox in mailboxes
+        }
 
     def _trouble(self, before: Trouble | None, failure: Failure) -> Trouble:
         now = self._wall()

@@ -29,6 +29,8 @@ def escape(value: str) -> str:
 
 def number(value: float) -> str:
     """Return a sample's value as the client library writes it, which is as Go does."""
+    if type(value) is int and 0 <= value < 1_000_000:  # most of them are counts
+        return f"{value}.0"
     return floatToGoString(value)  # type: ignore[no-any-return, no-untyped-call]
 
 
