@@ -13,9 +13,12 @@ import helm_python as helm
 import jsonschema  # type: ignore[import-untyped]  # no stubs are pinned
 import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
+import trustme
 import yaml
 
 from exporter.settings import load
+from exporter.web import Doors
+from exporter.web.webconfig import REQUIRED
 from scripts.chart import CHART
 from tests.chart.rendering import ACCEPTED, HERE, NAMESPACE, Rendered, rendered, values_of
 from tests.support import need
@@ -138,6 +141,34 @@ def test_the_program_accepts_its_file_and_its_variables(name: str, tmp_path: Pat
     (port,) = found.exporter["ports"]
     assert (configuration.web.host, configuration.web.port) == ("", port["containerPort"])
     assert configuration.selection.shard.total == found.workload["spec"]["replicas"]
+
+
+@EVERY
+def test_the_program_accepts_its_web_configuration(name: str, tmp_path: Path) -> None:
+    found = rendered(name)
+    given = [
+        s["stringData"]["web.yml"] for s in found.every("Secret") if "web.yml" in s["stringData"]
+    ]
+    if not given:
+        return
+    authority = trustme.CA()
+    pair = authority.issue_cert("helpscout.example")
+    pair.private_key_pem.write_to_path(tmp_path / "tls.key")
+    pair.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    mounted = "/etc/helpscout-exporter/tls"
+    (tmp_path / "web.yml").write_text(given[0].replace(mounted, str(tmp_path)))
+    doors = Doors(tmp_path / "web.yml")
+    probe = found.exporter["livenessProbe"]
+    assert ("exec" in probe) == (doors.tls is not None and doors.tls.client_auth_type == REQUIRED)
+    if "httpGet" in probe:
+        assert probe["httpGet"]["scheme"] == ("HTTPS" if doors.tls else "HTTP")
+
+
+def test_some_values_have_a_web_configuration_of_each_kind() -> None:
+    texts = [values_of(path.stem).get("webConfig", {}) for path in ACCEPTED]
+    assert any("basic_auth_users" in text for text in texts)
+    assert any("tls_server_config" in text for text in texts)
 
 
 @EVERY
