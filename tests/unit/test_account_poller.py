@@ -1,12 +1,10 @@
 """One account's poller: what it asks next, and what follows from how it went. No time passes."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 from structlog.testing import LogCapture
 
 from exporter.health import Failure
@@ -115,14 +113,6 @@ class World:
 
     def successes(self) -> list[bool | None]:
         return [entry.success for entry in self.store.snapshot().entries.values()]
-
-
-@pytest.fixture
-def log() -> Iterator[LogCapture]:
-    capture = LogCapture()
-    structlog.configure(processors=[capture])
-    yield capture
-    structlog.reset_defaults()
 
 
 def lines(log: LogCapture) -> list[str]:

@@ -1,23 +1,12 @@
 """The log of a bad day: a line when something changes, none while it only goes on."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-import structlog
 from structlog.testing import LogCapture
 
 from exporter.helpscout.errors import HelpScoutError, NotAllowed, Unreachable
 from exporter.poller.journal import Journal
 from exporter.reports import Mailbox, ReportKey
-
-
-@pytest.fixture
-def log() -> Iterator[LogCapture]:
-    capture = LogCapture()
-    structlog.configure(processors=[capture])
-    yield capture
-    structlog.reset_defaults()
 
 
 def key(mailbox: int, window: str = "24h") -> ReportKey:

@@ -5,12 +5,10 @@ import resource
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import LogCapture
@@ -37,14 +35,6 @@ REPORT = ProductivityReport(
     resolution_time_by_replies=(1.5, None, None, None, 0.0),
 )
 BOXES = [Mailbox(1, 'a "name"\\\n🎉', "s", "e")]
-
-
-@pytest.fixture
-def log() -> Iterator[LogCapture]:
-    capture = LogCapture()
-    structlog.configure(processors=[capture])
-    yield capture
-    structlog.reset_defaults()
 
 
 def filled(path: Path) -> None:
