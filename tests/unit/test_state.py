@@ -163,7 +163,7 @@ def test_a_report_that_was_spoiled_in_the_file_is_told_and_nothing_is_recalled(
 
 def test_a_file_that_may_not_grow_is_told_and_written_once_it_may(tmp_path: Path) -> None:
     script = f"""
-import resource, sys
+import resource, structlog, sys
 from pathlib import Path
 from tests.unit.test_state import *
 path = Path({str(tmp_path / "s.db")!r})
