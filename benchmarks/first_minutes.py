@@ -86,8 +86,6 @@ def main() -> None:
         scraped = until(
             lambda: ask("/api/v1/query", query="helpscout_response_time_seconds")["result"], began
         )
-        pending = until(lambda: alerts("pending") or alerts("firing"), began)
-        which = ", ".join(alerts("pending") or alerts("firing"))
         os.killpg(demo.pid, signal.SIGTERM)
         stopped = time.monotonic()
         firing = until(lambda: "HelpscoutExporterDown" in alerts("firing"), stopped)
@@ -104,7 +102,6 @@ def main() -> None:
             "`prometheus` with the README's configuration, to a query with a result",
             f"{scraped:.0f} s",
         ),
-        (f"from there to the first pending alert ({which})", f"{pending:.0f} s"),
         ("the exporter stopped, to HelpscoutExporterDown firing", f"{firing:.0f} s"),
     ]
     write("The first minutes", f"{machine()}\n\n{table(('', 'time'), rows)}")
