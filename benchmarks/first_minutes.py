@@ -48,30 +48,24 @@ def main() -> None:
     def ask(path: str, **query: str) -> Any:
         return requests.get(f"{prometheus}{path}", params=query, timeout=5).json()["data"]
 
-    def alerts(state: str) -> list[str]:
+    def has_metrics() -> bool:
+        answer = requests.get(f"{exporter}/metrics", timeout=5)
+        return b"helpscout_response_time_seconds{" in answer.content
+
+    def fires(alert: str) -> bool:
         found = ask("/api/v1/alerts")["alerts"]
-        return sorted({a["labels"]["alertname"] for a in found if a["state"] == state})
+        return any(a["labels"]["alertname"] == alert and a["state"] == "firing" for a in found)
 
     try:
         started = time.monotonic()
         subprocess.run(["git", "clone", "--quiet", str(peers.ROOT), str(clone)], check=True)
         demo = start("make", "demo", cwd=clone)
-        metric = until(
-            lambda: (
-                b"helpscout_response_time_seconds{" in requests.get(f"{exporter}/metrics").content
-            ),
-            started,
-        )
+        metric = until(has_metrics, started)
         os.killpg(demo.pid, signal.SIGTERM)
         demo.wait()
         again = time.monotonic()
         demo = start("make", "demo", cwd=clone)
-        second = until(
-            lambda: (
-                b"helpscout_response_time_seconds{" in requests.get(f"{exporter}/metrics").content
-            ),
-            again,
-        )
+        second = until(has_metrics, again)
         readme = (clone / "README.md").read_text(encoding="utf-8")
         block = readme.partition("<!-- scrape-config -->\n```yaml\n")[2].partition("```")[0]
         (clone / "prometheus.yml").write_text(block, encoding="utf-8")
@@ -88,7 +82,7 @@ def main() -> None:
         )
         os.killpg(demo.pid, signal.SIGTERM)
         stopped = time.monotonic()
-        firing = until(lambda: "HelpscoutExporterDown" in alerts("firing"), stopped)
+        firing = until(lambda: fires("HelpscoutExporterDown"), stopped)
     finally:
         for process in running:
             if process.poll() is None:
