@@ -9,9 +9,9 @@ COPY requirements.txt requirements-build.txt ./
 RUN --mount=type=secret,id=ca,required=false \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi \
  && python3 -m venv /opt/build \
- && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements-build.txt \
+ && /opt/build/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements-build.txt \
  && python3 -m venv /opt/exporter \
- && /opt/exporter/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
+ && /opt/exporter/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
 ARG VERSION=0.1.0
@@ -19,6 +19,7 @@ ARG VERSION=0.1.0
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /opt/exporter/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
  && test "$(/opt/exporter/bin/helpscout-exporter --version)" = "helpscout-exporter ${VERSION}" \
+ && /opt/exporter/bin/pip check \
  && /opt/exporter/bin/pip uninstall --yes pip
 
 FROM ${BASE_IMAGE}

@@ -16,13 +16,15 @@ $(VENV)/.ready: requirements.txt requirements-build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@echo "setting up $(VENV) ..." >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) --require-hashes -r requirements.txt -r requirements-build.txt
+	@$(PIP) --no-deps --require-hashes -r requirements.txt -r requirements-build.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip --disable-pip-version-check check >&2
 	@touch $@
 
 $(VENV)/.dev-ready: requirements-dev.txt $(VENV)/.ready
 	@echo "adding the development tools ..." >&2
-	@$(PIP) --require-hashes -r requirements-dev.txt
+	@$(PIP) --no-deps --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip --disable-pip-version-check check >&2
 	@touch $@
 
 install: $(VENV)/.ready  ## the program as .venv/bin/helpscout-exporter
