@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 SOURCE_UID: Final = "helpscout-prometheus"
-"""The uid that grafana/provisioning/datasources gives the data source."""
+"""The uid of the data source: grafana/provisioning/datasources sets it, docs/grafana.md names it."""
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
 
 _PROCESS: Final = "without (instance, pod, endpoint, container, service, node)"
@@ -60,7 +60,7 @@ def _rules(minimum: int) -> dict[str, tuple[str, str]]:
 
 
 def rule_file() -> dict[str, Any]:
-    """Return grafana/provisioning/alerting/rules.yml."""
+    """Return grafana/examples/alerting/rules.yml."""
     recorded = yaml.safe_load((RULES / "helpscout.recording.yml").read_text())
     expressions = {rule["record"]: rule["expr"] for g in recorded["groups"] for rule in g["rules"]}
     found = re.fullmatch(r"vector\((\d+)\)", expressions["helpscout:minimum_conversations"])

@@ -20,5 +20,5 @@ def files() -> dict[str, str]:
     rules = yaml.safe_dump(rule_file(), sort_keys=False, allow_unicode=True, width=10_000)
     return {
         **{f"dashboards/{board.uid}.json": board.json() + "\n" for board in boards},
-        "provisioning/alerting/rules.yml": _WRITTEN + rules,
+        "examples/alerting/rules.yml": _WRITTEN + rules,
     }

@@ -56,14 +56,23 @@ def test_an_exporter_runs_with_no_more_rights_than_it_needs(name: str) -> None:
     assert "healthcheck" in service["healthcheck"]["test"]
 
 
+@EVERY
+def test_a_read_only_service_has_no_secret_that_compose_would_have_to_write_into_it(
+    name: str,
+) -> None:
+    """Compose copies a secret from the environment into the container, which it then refuses."""
+    service = SERVICES[name]
+    given = [COMPOSE["secrets"][secret] for secret in service.get("secrets", ())]
+    assert not service.get("read_only") or all("file" in secret for secret in given)
+
+
 def test_the_real_accounts_settings_are_accepted(tmp_path: Path) -> None:
     environ = dict(SERVICES["exporter-real"]["environment"])
-    (tmp_path / "secret").write_text("secret")
     assert environ["HELPSCOUT_CLIENT_ID"] == "${HELPSCOUT_CLIENT_ID:-}"
-    assert environ["HELPSCOUT_CLIENT_SECRET_FILE"] == "/run/secrets/helpscout_client_secret"
+    assert environ["HELPSCOUT_CLIENT_SECRET"] == "${HELPSCOUT_CLIENT_SECRET:-}"
     environ |= {
         "HELPSCOUT_CLIENT_ID": "id",
-        "HELPSCOUT_CLIENT_SECRET_FILE": str(tmp_path / "secret"),
+        "HELPSCOUT_CLIENT_SECRET": "secret",
         "HELPSCOUT_STATE_FILE": str(tmp_path / "state.db"),
     }
     configuration = load(None, environ)
@@ -75,11 +84,12 @@ def test_the_real_accounts_settings_are_accepted(tmp_path: Path) -> None:
 def test_prometheus_finds_rules_alertmanager_and_both_exporters(tmp_path: Path) -> None:
     text = (ROOT / "prometheus/prometheus.yml").read_text()
     config = yaml.safe_load(text)
-    (scrape,) = config["scrape_configs"]
-    (names,) = scrape["dns_sd_configs"]
-    assert names["names"] == ["exporter", "exporter-real"]
-    assert set(names["names"]) <= set(SERVICES)
-    assert "helpscout" in scrape["job_name"]
+    jobs = {
+        scrape["job_name"]: [name for found in scrape["dns_sd_configs"] for name in found["names"]]
+        for scrape in config["scrape_configs"]
+    }
+    assert jobs == {"helpscout-demo": ["exporter"], "helpscout": ["exporter-real"]}
+    assert {name for names in jobs.values() for name in names} <= set(SERVICES)
     local = text.replace("/etc/prometheus/rules", str(ROOT / "prometheus/rules"))
     (tmp_path / "prometheus.yml").write_text(local)
     checked = subprocess.run(
@@ -102,12 +112,13 @@ def test_alertmanager_reads_its_configuration() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_grafana_is_told_where_prometheus_is_and_whom_to_tell() -> None:
+def test_grafana_is_told_where_prometheus_is_and_gets_nothing_that_takes_over_its_own() -> None:
     provisioning = ROOT / "grafana/provisioning"
-    wanted = {
-        "PROMETHEUS_URL": (provisioning / "datasources/prometheus.yml").read_text(),
-        "HELPSCOUT_ALERT_WEBHOOK": (provisioning / "alerting/contact-points.yml").read_text(),
-    }
-    for variable, text in wanted.items():
-        assert variable in text
-        assert variable in SERVICES["grafana"]["environment"]
+    source = (provisioning / "datasources/prometheus.yml").read_text()
+    assert "${PROMETHEUS_URL}" in source
+    assert "PROMETHEUS_URL" in SERVICES["grafana"]["environment"]
+    (described,) = yaml.safe_load(source)["datasources"]
+    assert described["isDefault"] is False
+    assert described["name"] != "Prometheus"
+    kinds = {path.parent.name for path in provisioning.rglob("*.yml")}
+    assert kinds == {"dashboards", "datasources"}, "alerts and policies are examples, not provisioned"

@@ -20,10 +20,9 @@ EVERY = pytest.mark.parametrize("board", BOARDS, ids=lambda board: str(board["ui
 NOT_SHOWN: dict[str, str] = {}
 """Families of the catalogue that no dashboard shows, each with its reason."""
 
-PROVISIONING = GRAFANA / "provisioning"
-RULES: list[dict[str, Any]] = yaml.safe_load((PROVISIONING / "alerting/rules.yml").read_text())[
-    "groups"
-][0]["rules"]
+RULES: list[dict[str, Any]] = yaml.safe_load(
+    (GRAFANA / "examples/alerting/rules.yml").read_text()
+)["groups"][0]["rules"]
 
 
 def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -194,17 +193,17 @@ def test_grafanas_rules_name_metrics_and_labels_that_exist_and_nothing_recorded(
             assert "helpscout:" not in expression
 
 
-def test_the_provisioned_parts_fit_together() -> None:
+def test_the_provisioned_parts_and_the_examples_fit_together() -> None:
     def read(name: str) -> Any:
-        return yaml.safe_load((PROVISIONING / name).read_text())
+        return yaml.safe_load((GRAFANA / name).read_text())
 
-    (source,) = read("datasources/prometheus.yml")["datasources"]
+    (source,) = read("provisioning/datasources/prometheus.yml")["datasources"]
     assert {query["datasourceUid"] for rule in RULES for query in rule["data"]} == {
         source["uid"],
         "__expr__",
     }
-    contacts = {point["name"] for point in read("alerting/contact-points.yml")["contactPoints"]}
-    (policy,) = read("alerting/policies.yml")["policies"]
+    contacts = {point["name"] for point in read("examples/alerting/contact-points.yml")["contactPoints"]}
+    (policy,) = read("examples/alerting/policies.yml")["policies"]
     assert {policy["receiver"], *(route["receiver"] for route in policy["routes"])} <= contacts
-    (provider,) = read("dashboards/helpscout.yml")["providers"]
+    (provider,) = read("provisioning/dashboards/helpscout.yml")["providers"]
     assert provider["options"]["path"] == "/etc/grafana/dashboards"
