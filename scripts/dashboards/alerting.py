@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 SOURCE_UID: Final = "helpscout-prometheus"
-"""The uid of the data source: grafana/provisioning/datasources sets it, docs/grafana.md names it."""
+"""The data source's uid: grafana/provisioning/datasources sets it, docs/grafana.md names it."""
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
 
 _PROCESS: Final = "without (instance, pod, endpoint, container, service, node)"

@@ -121,4 +121,4 @@ def test_grafana_is_told_where_prometheus_is_and_gets_nothing_that_takes_over_it
     assert described["isDefault"] is False
     assert described["name"] != "Prometheus"
     kinds = {path.parent.name for path in provisioning.rglob("*.yml")}
-    assert kinds == {"dashboards", "datasources"}, "alerts and policies are examples, not provisioned"
+    assert kinds == {"dashboards", "datasources"}, "alerts are examples, not provisioned"

@@ -20,9 +20,9 @@ EVERY = pytest.mark.parametrize("board", BOARDS, ids=lambda board: str(board["ui
 NOT_SHOWN: dict[str, str] = {}
 """Families of the catalogue that no dashboard shows, each with its reason."""
 
-RULES: list[dict[str, Any]] = yaml.safe_load(
-    (GRAFANA / "examples/alerting/rules.yml").read_text()
-)["groups"][0]["rules"]
+RULES: list[dict[str, Any]] = yaml.safe_load((GRAFANA / "examples/alerting/rules.yml").read_text())[
+    "groups"
+][0]["rules"]
 
 
 def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -202,7 +202,8 @@ def test_the_provisioned_parts_and_the_examples_fit_together() -> None:
         source["uid"],
         "__expr__",
     }
-    contacts = {point["name"] for point in read("examples/alerting/contact-points.yml")["contactPoints"]}
+    points = read("examples/alerting/contact-points.yml")["contactPoints"]
+    contacts = {point["name"] for point in points}
     (policy,) = read("examples/alerting/policies.yml")["policies"]
     assert {policy["receiver"], *(route["receiver"] for route in policy["routes"])} <= contacts
     (provider,) = read("provisioning/dashboards/helpscout.yml")["providers"]
