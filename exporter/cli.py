@@ -1,7 +1,7 @@
 """The command line: parses arguments, starts what they ask for, turns errors into one line.
 
 stdout carries a command's result only; logs, hints and progress go to stderr. Exit codes: 0 well,
-1 the job failed, 2 wrong usage or configuration (design.md, section 2).
+1 the job failed, 2 wrong usage or configuration (docs/behaviour.md#command-line).
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Is an account working, and if not, why: from the outcomes of its calls. Pure, time is passed in.
 
-`up` and the reasons are those of design.md, section 4. One ill mailbox is not an ill account.
+`up` and the reasons are those of docs/behaviour.md#health. One ill mailbox is not an ill account.
 """
 
 from collections import deque

@@ -1,7 +1,7 @@
 """The catalogue: every family that the exporter exposes, and where in a report each figure is.
 
 One table drives the exposition, docs/metrics.md and the tests: no family exists without its row.
-Names, units and meaning are the contract of design.md, section 4.
+Names, units and meaning are what users rely on.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """What is asked and what comes back, as plain values: windows, keys and the productivity report.
 
-Pure: no I/O, no clock, no knowledge of either API generation or of Prometheus. The meaning of
-the fields is that of helpscout-api.md, section 2; which of them count as measured is design.md,
-section 4.
+Pure: no I/O, no clock, no knowledge of either API generation or of Prometheus. What the
+fields mean: docs/api-facts.md#productivity-report. Which of them count as measured:
+docs/behaviour.md#what-counts-as-measured.
 """
 
 from dataclasses import dataclass, replace
@@ -148,7 +148,7 @@ class ProductivityReport:
 
 
 def only_measured(report: ProductivityReport) -> ProductivityReport:
-    """Return `report` without the means that are zeros over nothing (design.md, section 4)."""
+    """Return `report` without the means that are zeros over nothing."""
     shapes = (
         report.response_time,
         report.first_response_time,

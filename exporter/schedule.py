@@ -3,7 +3,7 @@
 The first round goes as fast as the budget lets it, short windows before long ones and what is
 unknown before what is known. Afterwards each key has a place of its own on its window's grid, so
 that the keys of a window are spread evenly over its interval and never come in a burst. A plan
-that does not fit the budget is stretched by one factor (design.md, section 6).
+that does not fit the budget is stretched by one factor (docs/behaviour.md#budget).
 """
 
 import heapq

@@ -84,7 +84,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The cuts that every account is reported by, as configured (design.md, section 3)."""
+    """The cuts that every account is reported by, as configured."""
 
     mailboxes: MailboxChoice
     types: tuple[str, ...]

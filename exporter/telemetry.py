@@ -1,7 +1,7 @@
 """The exporter's own metrics: calls, budget, schedule, reloads, build. No figure of Help Scout.
 
 One `Telemetry` per process holds a registry of its own, so that tests do not share counters. The
-instruments are the client library's; names and labels are the contract of design.md, section 4.
+instruments are the client library's; names and labels are what users rely on.
 """
 
 import platform

@@ -52,7 +52,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account as configured; `name` is the label `account` (design.md, section 3).
+    """One account as configured; `name` is the label `account`.
 
     `requests_per_minute` is assumed until the service says otherwise; `budget` is the share of
     the limit, in (0, 1], that the exporter may use; `timeout` bounds a whole call.

@@ -1,8 +1,8 @@
 """The share of an account's rate limit that is ours, spent evenly. One per account.
 
-Every call pays here: reports, retries, pages, the token (design.md, section 6). A token bucket of
-`limit x share` a minute holds one second's worth (at least one call): a burst is never larger. The
-limit is the configured one until the service's own header says otherwise.
+Every call pays here: reports, retries, pages, the token (docs/behaviour.md#budget). A token bucket
+of `limit x share` a minute holds one second's worth (at least one call): a burst is never larger.
+The limit is the configured one until the service's own header says otherwise.
 
 The account is shared with other tools. What they use is the service's count less our own; what
 they used at most in a minute, of late, is kept free for them. A 429 closes the gate for everybody

@@ -11,7 +11,7 @@
     ├── Unreachable                unreachable    no connection, broken connection, time-out
     └── BadResponse                bad_response   an answer that is not what the API promises
 
-`transient` says whether the same question may be asked again soon (design.md, section 6).
+`transient` says whether the same question may be asked again soon (docs/behaviour.md#budget).
 """
 
 from typing import ClassVar

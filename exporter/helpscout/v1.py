@@ -1,4 +1,4 @@
-"""The legacy Mailbox API 1.0: paths, parameter forms, envelope (helpscout-api.md, section 1)."""
+"""The legacy Mailbox API 1.0: paths, parameter forms, envelope (docs/api-facts.md)."""
 
 from exporter.helpscout.wire import MailboxPage, parse_legacy_mailboxes
 

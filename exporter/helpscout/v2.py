@@ -1,4 +1,4 @@
-"""Mailbox API 2.0: paths, parameter forms, envelope (helpscout-api.md, section 1)."""
+"""Mailbox API 2.0: paths, parameter forms, envelope (docs/api-facts.md)."""
 
 from exporter.helpscout.wire import MailboxPage, parse_hal_mailboxes
 

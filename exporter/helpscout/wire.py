@@ -1,6 +1,6 @@
 """The bodies of the API, checked at the edge and turned into our own values.
 
-Lenient to what helpscout-api.md says varies: unknown fields, missing ones, integers or floats,
+Lenient to what docs/api-facts.md says varies: unknown fields, missing ones, integers or floats,
 ranges in any order or left out. Strict to what is no number: that is a BadResponse naming the
 field, for a wrong number is worse than none.
 """

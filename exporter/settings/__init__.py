@@ -1,7 +1,7 @@
 """The configuration: file, environment, flags and defaults in, frozen domain objects out.
 
-The contract is design.md, section 3. pydantic stays inside. Nothing here talks to Help Scout, a
-secret's file is not read here, and no message ever holds the value of a secret.
+The contract is docs/behaviour.md#configuration. pydantic stays inside. Nothing here talks to Help
+Scout, a secret's file is not read here, and no message ever holds the value of a secret.
 """
 
 from exporter.settings.configuration import (

@@ -1,6 +1,6 @@
 """HTTP: sends what lies ready, answers the probes, takes the reload. Nothing here asks Help Scout.
 
-The routes are the contract of design.md, section 5. Who is let in is decided in `doors`, how a
+The routes are those of docs/behaviour.md#http. Who is let in is decided in `doors`, how a
 connection is held in `listener` and `connection`.
 """
 

@@ -1,6 +1,6 @@
 """`web.config_file`, in the exporter-toolkit's form: TLS and basic auth as values, or why not.
 
-The contract is design.md, section 5. What is not implemented is refused by name: a door that is
+The contract is docs/security.md. What is not implemented is refused by name: a door that is
 thought to be locked must not stand open.
 """
 

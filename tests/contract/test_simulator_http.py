@@ -1,4 +1,4 @@
-"""The simulator over HTTP: both dialects as helpscout-api.md describes them, and every fault."""
+"""The simulator over HTTP: both dialects as docs/api-facts.md describes them, and every fault."""
 
 from __future__ import annotations
 

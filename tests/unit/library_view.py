@@ -1,6 +1,6 @@
 """The exposition as the client library would have it: the same snapshot as its `Metric` objects.
 
-Made from what design.md, section 4 says of each family, and not from the code that renders.
+Made from what docs/metrics.md says of each family, and not from the code that renders.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""helpscout_up and helpscout_account_problem, from sequences of outcomes (design.md, section 4)."""
+"""helpscout_up and helpscout_account_problem, from sequences (docs/behaviour.md#health)."""
 
 from typing import Final
 

@@ -71,7 +71,7 @@ CONTRACT = {
     "helpscout_exporter_shard_index": set(),
     "helpscout_exporter_shards": set(),
 }
-"""Names and labels that users, dashboards and alerts rely on (design.md, section 4)."""
+"""Names and labels that users, dashboards and alerts rely on."""
 
 
 def test_names_and_labels_are_those_of_the_contract() -> None:

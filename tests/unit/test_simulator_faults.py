@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from exporter.simulator.faults import FaultRule, Faults, MailboxChange, parse_faults
+from tests.support import ROOT
+
+PAGE = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"<!-- faults -->\n```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 ANY: tuple[str, int, list[str], int] = ("report", 1, [""], 0)
 FULL = """
@@ -150,3 +156,22 @@ def test_the_first_rule_that_hits_decides() -> None:
     faults = Faults(faults=(FaultRule(status=500, times=1), FaultRule(status=503)))
     assert [faults.choose(*ANY).status for _ in range(3)] == [500, 503, 503]
     assert Faults().choose(*ANY) == FaultRule()
+
+
+# --- docs/faults.md -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_of_the_page_is_accepted_and_asks_for_something(example: str) -> None:
+    assert parse_faults(example) != Faults()
+
+
+def test_every_yaml_block_of_the_page_is_an_example() -> None:
+    assert PAGE.count("```yaml") == len(EXAMPLES) > 0
+
+
+@pytest.mark.parametrize("model", [Faults, FaultRule, MailboxChange])
+def test_every_key_is_named_and_shown_on_the_page(model: type[BaseModel]) -> None:
+    for key in model.model_fields:
+        assert re.search(rf"`{key}(: true)?`", PAGE), key
+        assert any(re.search(rf"\b{key}:", example) for example in EXAMPLES), key
