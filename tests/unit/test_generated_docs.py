@@ -94,32 +94,6 @@ def test_every_metric_that_a_page_names_exists(page: str) -> None:
     assert named <= known
 
 
-@pytest.mark.parametrize("page", [*PAGES_BY_HAND, *(f"docs/{name}" for name in PAGES)])
-def test_every_link_to_a_file_leads_somewhere(page: str) -> None:
-    file = ROOT / page
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", file.read_text(encoding="utf-8"))
-    missing = [link for link in links if not (file.parent / link).exists()]
-    assert not missing
-
-
-def anchors(page: Path) -> set[str]:
-    """Return what a page's headings can be linked to as, by the rule of the usual renderers."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in headings}
-
-
-@pytest.mark.parametrize("page", [*PAGES_BY_HAND, *(f"docs/{name}" for name in PAGES)])
-def test_every_link_to_a_heading_leads_to_one(page: str) -> None:
-    file = ROOT / page
-    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", file.read_text(encoding="utf-8"))
-    missing = [
-        f"{path}#{anchor}"
-        for path, anchor in links
-        if anchor not in anchors(file.parent / path if path else file)
-    ]
-    assert not missing
-
-
 def test_every_page_is_reached_from_the_readme() -> None:
     reached, todo = set(), [ROOT / "README.md"]
     while todo:
