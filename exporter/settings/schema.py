@@ -158,18 +158,24 @@ class Sla(_Section):
 
     @field_validator("target")
     @classmethod
-    def _can_be_told(cls, target: timedelta | int, info: ValidationInfo) -> timedelta | int:
+    def _can_be_told(cls, target: object, info: ValidationInfo) -> object:
         statistic = info.data.get("statistic")
         if statistic is None:
             return target  # it was refused
-        counts, edges = statistic == "replies_to_resolve", EDGES[statistic]
-        value = target if isinstance(target, int) else target.total_seconds()
-        if isinstance(target, int) != counts or not 0 < value <= edges[-1]:
-            names = [str(written(e if counts else timedelta(seconds=e))) for e in edges]
-            raise ValueError(
-                f"{written(target)} is not a {'number of replies' if counts else 'duration'} above "
-                f"0 and at most {names[-1]}: the edges of {statistic} are {', '.join(names)}"
+        edges = EDGES[statistic]
+        if statistic == "replies_to_resolve":
+            fits = type(target) is int and 0 < target <= edges[-1]
+            form = f"a whole number of replies from 1 to {edges[-1]}: write it like {edges[2]}"
+        else:
+            fits = isinstance(target, timedelta) and 0 < target.total_seconds() <= edges[-1]
+            names = [str(written(timedelta(seconds=edge))) for edge in edges]
+            form = (
+                f"a duration above 0 and at most {names[-1]}, like {names[2]}: "
+                f"the edges of {statistic} are {', '.join(names)}"
             )
+        if not fits:
+            told = written(target) if isinstance(target, timedelta) else shown(target)
+            raise ValueError(f"{told} is not {form}")
         return target
 
     @field_validator("windows")

@@ -7,6 +7,7 @@ end of a message.
 
 import json
 import re
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -104,9 +105,13 @@ def _range(value: object) -> str:
     return str(value)
 
 
-def _target(value: object) -> timedelta | int:
+def _target(value: object) -> object:
+    """Return a duration or a whole number; anything else is refused by its statistic."""
     replies = _integer(value)
-    return _duration(value) if replies is None else replies
+    if replies is None:
+        with suppress(ValueError):
+            return _duration(value)
+    return value if replies is None else replies
 
 
 def _name_or_id(value: object) -> str | int:

@@ -449,3 +449,12 @@ def test_problems_of_all_sources_are_told_together(write: Write) -> None:
         '--listen: "x" is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877',
         'HELPSCOUT_LOG__LEVEL: "loud" is not one of debug, info, warning, error',
     ]
+
+
+def test_a_variable_with_a_fraction_of_a_reply_is_refused_as_one() -> None:
+    target = {"HELPSCOUT_SLA": "[{name: a, statistic: replies_to_resolve, objective: 0.9}]"}
+    (message,) = refusals(ACCOUNT | target | {"HELPSCOUT_SLA__0__TARGET": "2.5"})
+    assert message == (
+        'HELPSCOUT_SLA__0__TARGET: "2.5" is not a whole number of replies from 1 to 4: '
+        "write it like 3"
+    )
