@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
@@ -178,7 +178,7 @@ def simulate(
 @app.command(short_help="Validate the configuration, log in, ask one report.")
 def check(config: Config = None) -> None:
     """Validate the configuration, log in, list mailboxes, ask one report."""
-    configuration = _loaded(lambda: load(config, os.environ))
+    configuration = _loaded(config)
     Doors(configuration.web.config_file)
     failed = 0
     for account in configuration.accounts:
@@ -197,20 +197,22 @@ def plan(
     config: Config = None,
     mailboxes: Annotated[
         int | None,
-        typer.Option(min=0, help="How many mailboxes to reckon with; default: the state file's."),
+        typer.Option(min=0, help="How many mailboxes to plan for; default: the state file's."),
     ] = None,
 ) -> None:
     """Show what the configuration costs in calls and series, without any; exit 1 if too much."""
-    configuration = _loaded(lambda: load(config, os.environ))
+    configuration = _loaded(config)
     known = {} if mailboxes is not None else known_mailboxes(configuration)
     fits = True
     for account in configuration.accounts:
         number = mailboxes if mailboxes is not None else known.get(account.name)
         if number is None:
             number = _ASSUMED_MAILBOXES
-            _note(f"{account.name}: assuming {number} mailboxes; say --mailboxes N if not")
+            _note(f"{account.name}: assuming {number} mailboxes: say --mailboxes N if not")
         elif mailboxes is None:
             _note(f"{account.name}: {number} mailboxes by the state file")
+        for assumption in planning.assumptions(configuration.selection, account):
+            _note(f"{account.name}: assuming {assumption}")
         planned = planning.plan(configuration, account, number)
         typer.echo(planning.table(planned))
         fits = fits and planned.fits
@@ -234,7 +236,7 @@ def once(
     ] = None,
 ) -> None:
     """Ask every report once and print the metrics; exit 1 if a report failed."""
-    configuration = _loaded(lambda: load(config, os.environ))
+    configuration = _loaded(config)
     arguments: tuple[Callable[[], datetime], ...] = ()
     if at is not None:
         instant = _checked("--at", _instant, at)
@@ -274,7 +276,7 @@ def backfill(
     config: Config = None,
 ) -> None:
     """Write reports of the past as OpenMetrics, for promtool; Ctrl-C and go on any time."""
-    configuration = _loaded(lambda: load(config, os.environ))
+    configuration = _loaded(config)
     wanted = task(
         _checked("--from", _instant, start),
         _checked("--to", _instant, end),
@@ -296,7 +298,7 @@ def healthcheck(
     config: Config = None,
 ) -> None:
     """Ask a running exporter whether it is healthy; exit 1 unless it is."""
-    web = None if url else _loaded(lambda: _for_health(config), configure_logs=False).web
+    web = None if url else _for_health(config).web
     url = health_url(web) if web else str(url)
     try:
         status, words = ask_health(web) if web else _asked(url)
@@ -332,7 +334,11 @@ def main() -> int:
         hint = f"; see {context.command_path} --help" if context else ""
         _note(" ".join(error.format_message().split()).rstrip(".") + hint)
         return error.exit_code
-    except (ConfigurationError, _WrongUsage) as error:
+    except ConfigurationError as error:
+        _warn(error.warnings)
+        _note(str(error))
+        return 2
+    except _WrongUsage as error:
         _note(str(error))
         return 2
     except BackfillError as error:
@@ -353,14 +359,22 @@ def main() -> int:
 def _serve(
     load_: Callable[[], Configuration], announce: Callable[[str], None] | None = None
 ) -> None:
-    Daemon(_loaded(load_), load_).run(announce)
-
-
-def _loaded(load_: Callable[[], Configuration], *, configure_logs: bool = True) -> Configuration:
     configuration = load_()
-    if configure_logs:
-        logs.configure(configuration.log.level, configuration.log.format)
+    logs.configure(configuration.log.level, configuration.log.format)
+    Daemon(configuration, load_).run(announce)
+
+
+def _loaded(config: Path | None) -> Configuration:
+    """Return the configuration of a command that is no daemon; tell its warnings."""
+    configuration = load(config, os.environ)
+    logs.configure(configuration.log.level, configuration.log.format)
+    _warn(configuration.warnings)
     return configuration
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in warnings:
+        _note(f"warning: {warning}")
 
 
 @contextlib.contextmanager

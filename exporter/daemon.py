@@ -6,7 +6,7 @@ The signals belong to this module: SIGTERM and SIGINT end, SIGHUP reloads.
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -151,8 +151,7 @@ class Daemon:
         signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
         signal.signal(signal.SIGINT, lambda *_: self._stop.set())
         signal.signal(signal.SIGHUP, lambda *_: self._hang_up.set())
-        for warning in self.exporter.configuration.warnings:
-            self._log.warning(warning)
+        self._warn(self.exporter.configuration.warnings)
         self.server.start()
         self._log.info("listening", url=self.server.url, version=__version__)
         self.exporter.start()
@@ -170,6 +169,10 @@ class Daemon:
     def _page(self, query: Mapping[str, str]) -> Rendered:
         return render(view(self.exporter.facts(self._reload_failure), query))
 
+    def _warn(self, warnings: Iterable[str]) -> None:
+        for warning in warnings:
+            self._log.warning(warning)
+
     def reload(self) -> tuple[str, ...]:
         """Read the configuration anew; return what is wrong with it, nothing if it is in force.
 
@@ -184,6 +187,7 @@ class Daemon:
                 self._log.error(
                     "reload failed, the old configuration stays", problems=error.messages
                 )
+                self._warn(error.warnings)
                 return error.messages
             if configuration.web != self.exporter.configuration.web:
                 self._log.warning("a change of web takes effect at the next start")
@@ -192,8 +196,7 @@ class Daemon:
             logs.configure(configuration.log.level, configuration.log.format)
             self.exporter.configure(configuration)
             self._reload_failure = None
-            for warning in configuration.warnings:
-                self._log.warning(warning)
+            self._warn(configuration.warnings)
             self._log.info("configuration reloaded")
             return ()
 

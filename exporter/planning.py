@@ -103,6 +103,17 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
     )
 
 
+def assumptions(selection: Selection, account: Account) -> Iterator[str]:
+    """Yield what a plan takes for granted besides the number of mailboxes, each as one clause."""
+    if selection.mailboxes != MailboxChoice(all=selection.mailboxes.all):
+        yield "that all of them are selected: include and exclude go by names, not known here"
+    plans = "; Plus plans have 400, Pro plans 800" if account.api == "v2" else ""
+    limit = f"a limit of {account.requests_per_minute:g} calls a minute, by requests_per_minute"
+    yield f"{limit}, until Help Scout says otherwise{plans}"
+    if selection.needs_tags:
+        yield "that the tags of every segment exist"
+
+
 def table(plan_: AccountPlan) -> str:
     """Return the plan as lines of text."""
     rows = [("window", "reports", "calls/min", "of limit", "every", "stretched", "series")]

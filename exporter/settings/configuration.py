@@ -16,10 +16,14 @@ Format = Literal["auto", "console", "json", "logfmt"]
 
 
 class ConfigurationError(Exception):
-    """The configuration cannot be used. `messages` are all the problems found, one line each."""
+    """The configuration cannot be used. `messages` are all the problems found, one line each.
 
-    def __init__(self, messages: Iterable[str]) -> None:
+    `warnings` are those of Configuration: what is ignored may be why something is missing.
+    """
+
+    def __init__(self, messages: Iterable[str], warnings: Iterable[str] = ()) -> None:
         self.messages = tuple(one_line(message) for message in messages)
+        self.warnings = tuple(one_line(warning) for warning in warnings)
         super().__init__("\n".join(self.messages))
 
 

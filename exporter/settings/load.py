@@ -65,7 +65,7 @@ def load(
         problems = [*in_our_words(error, overlay.tree), *problems]
     messages = [overlay.message(*found) for found in problems if not overlay.follows(found[0])]
     if settings is None or messages or overlay.problems:
-        raise ConfigurationError([*overlay.problems, *messages])
+        raise ConfigurationError([*overlay.problems, *messages], overlay.warnings)
     return _configuration(settings, overlay.warnings)
 
 

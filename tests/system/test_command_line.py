@@ -252,6 +252,55 @@ def test_check_says_what_it_found(start: Start, frozen_desk: Desk, api: str) -> 
     assert process.stderr == ""
 
 
+MISSPELT = {"HELPSCOUT_WINDOW": "24h", "HELPSCOUT_SERVICE_PORT": "80"}
+WARNINGS = (
+    "warning: HELPSCOUT_SERVICE_PORT: no such key, ignored\n"
+    "warning: HELPSCOUT_WINDOW: no such key, ignored, did you mean HELPSCOUT_WINDOWS?\n"
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check",),
+        ("plan",),
+        ("once",),
+        ("backfill", "--from", "2026-10-01", "--to", "2026-10-02", "--dry-run", "--output", "past"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_command_that_reads_the_configuration_tells_its_warnings(
+    start: Start, frozen_desk: Desk, command: tuple[str, ...]
+) -> None:
+    quiet = {"HELPSCOUT_LOG__LEVEL": "error"}
+    environ = frozen_desk.environ("v2") | MISSPELT | quiet
+    process = start(*command, environ=environ)
+    assert process.wait() == 0, process.stderr
+    assert process.stderr.startswith(WARNINGS)
+    assert "warning" not in process.stdout
+
+
+def test_a_misspelt_secret_is_told_beside_what_is_missing(start: Start) -> None:
+    process = start("check", environ={"HELPSCOUT_CLIENT_ID": "a", "HELPSCOUT_CLIENT_SECERT": "b"})
+    assert process.wait() == 2
+    warning, problem = process.stderr.splitlines()
+    assert warning.endswith("no such key, ignored, did you mean HELPSCOUT_CLIENT_SECRET?")
+    assert problem.startswith("HELPSCOUT_CLIENT_SECRET: is missing")
+
+
+def test_healthcheck_says_nothing_of_the_configurations_warnings(start: Start, nobody: str) -> None:
+    environ = ACCOUNT | MISSPELT | {"HELPSCOUT_WEB__LISTEN": nobody}
+    assert "no answer" in failed_with_one_line(start("healthcheck", environ=environ))
+
+
+def test_plan_says_all_that_it_assumes(start: Start) -> None:
+    process = start("plan", environ=ACCOUNT)
+    assert process.wait() == 0
+    mailboxes, limit = process.stderr.splitlines()
+    assert mailboxes == "default: assuming 10 mailboxes: say --mailboxes N if not"
+    assert limit.startswith("default: assuming a limit of 200 calls a minute, by requests_per_min")
+
+
 def test_once_says_that_the_service_cannot_be_reached_and_still_prints_what_there_is(
     start: Start, nobody: str
 ) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.planning import AccountPlan, plan, table
+from exporter.planning import AccountPlan, assumptions, plan, table
 from exporter.settings import load
 
 LOGIN = {"HELPSCOUT_CLIENT_ID": "a", "HELPSCOUT_CLIENT_SECRET": "b"}
@@ -84,3 +84,37 @@ def test_compared_periods_cost_series_but_no_calls() -> None:
     plain, compared = planned(10), planned(10, HELPSCOUT_COMPARE="true")
     assert compared.per_minute == plain.per_minute
     assert compared.windows[0].series == plain.windows[0].series + 44 * 22
+
+
+def assumed(**environ: str) -> list[str]:
+    configuration = load(None, environ)
+    return list(assumptions(configuration.selection, configuration.accounts[0]))
+
+
+def test_the_limit_that_a_plan_goes_by_is_told() -> None:
+    (told,) = assumed(**LOGIN)
+    assert told == (
+        "a limit of 200 calls a minute, by requests_per_minute, until Help Scout says otherwise; "
+        "Plus plans have 400, Pro plans 800"
+    )
+    other = {"HELPSCOUT_API_KEY": "k", "HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE": "150"}
+    assert assumed(**other) == [
+        "a limit of 150 calls a minute, by requests_per_minute, until Help Scout says otherwise"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"HELPSCOUT_MAILBOXES__INCLUDE__0": "Support*"}, "that all of them are selected: "),
+        ({"HELPSCOUT_MAILBOXES__EXCLUDE__0": "1001"}, "that all of them are selected: "),
+        ({"HELPSCOUT_SEGMENTS": "[{name: a, tags: [b]}]"}, "that the tags of every segment exist"),
+    ],
+)
+def test_what_only_help_scout_knows_is_told_as_an_assumption(
+    environ: dict[str, str], words: str
+) -> None:
+    assert len(assumed(**LOGIN)) == 1
+    told = assumed(**LOGIN, **environ)
+    assert len(told) == 2
+    assert any(each.startswith(words) for each in told)

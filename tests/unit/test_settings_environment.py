@@ -275,6 +275,15 @@ def test_names_that_kubernetes_injects_are_warned_of_and_a_near_miss_gets_a_hint
     )
 
 
+def test_a_configuration_that_is_refused_says_what_it_ignored() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(None, {"HELPSCOUT_CLIENT_ID": "a", "HELPSCOUT_CLIENT_SECERT": "b"})
+    assert "client_secret" in str(caught.value).lower()
+    assert caught.value.warnings == (
+        "HELPSCOUT_CLIENT_SECERT: no such key, ignored, did you mean HELPSCOUT_CLIENT_SECRET?",
+    )
+
+
 def test_an_empty_variable_is_not_set(write: Write) -> None:
     path = write("accounts: [{api_key: k, budget: 0.1}]\nlog: {level: debug}\n")
     loaded = load(path, {"HELPSCOUT_LOG__LEVEL": "", "HELPSCOUT_ACCOUNTS__0__BUDGET": ""})
