@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -12,7 +13,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 def _seconds(value: Any) -> Any:
     """A text like "30h" in seconds; any other value is left as it is."""
-    return float(value[:-1]) * _UNITS.get(value[-1], math.nan) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    with suppress(ValueError, KeyError):
+        return float(value[:-1]) * _UNITS[value[-1:]]
+    raise ValueError(f'"{value}" is not a time: write seconds, or one unit like 30s, 15m, 2h, 7d')
 
 
 _Count = Annotated[int, Field(ge=1)]
@@ -76,7 +81,11 @@ def parse_faults(text: str) -> Faults:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "document"
-        message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        message = (
+            "unknown key"
+            if first["type"] == "extra_forbidden"
+            else first["msg"].removeprefix("Value error, ")
+        )
         raise ValueError(" ".join(f"{where}: {message}".split())) from None
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise ValueError("not a document: " + " ".join(str(error).split())) from None

@@ -128,3 +128,22 @@ def test_the_readme_counts_the_families_rightly() -> None:
     found = re.search(r"There are (\d+) more families", (ROOT / "README.md").read_text())
     assert found
     assert int(found[1]) == len(CATALOGUE) - 4
+
+
+@pytest.mark.parametrize(
+    ("section", "path"),
+    [
+        ("Productivity report", "/reports/productivity"),
+        ("Folders", "/folders"),
+        ("Conversation list", "/conversations"),
+        ("Happiness report", "/reports/happiness"),
+    ],
+)
+def test_the_facts_say_of_an_endpoint_that_is_not_asked_that_it_is_not(
+    section: str, path: str
+) -> None:
+    page = (DOCS / "api-facts.md").read_text(encoding="utf-8")
+    text = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    source = "".join(each.read_text("utf-8") for each in (ROOT / "exporter").rglob("*.py"))
+    assert text
+    assert ("Not used yet" in text) is (path not in source)
