@@ -365,7 +365,7 @@ def _serve(
 
 
 def _loaded(config: Path | None) -> Configuration:
-    """Return the configuration of a command that is no daemon; tell its warnings."""
+    """Return the configuration of a command other than the daemon; print its warnings."""
     configuration = load(config, os.environ)
     logs.configure(configuration.log.level, configuration.log.format)
     _warn(configuration.warnings)

@@ -104,7 +104,7 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
 
 
 def assumptions(selection: Selection, account: Account) -> Iterator[str]:
-    """Yield what a plan takes for granted besides the number of mailboxes, each as one clause."""
+    """Yield the assumptions of a plan, the number of mailboxes aside; each is one clause."""
     if selection.mailboxes != MailboxChoice(all=selection.mailboxes.all):
         yield "that all of them are selected: include and exclude go by names, not known here"
     plans = "; Plus plans have 400, Pro plans 800" if account.api == "v2" else ""
