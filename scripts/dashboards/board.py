@@ -95,7 +95,8 @@ class Board:
             .refresh(self.refresh)
             .time(self.since, "now")
             .timezone("browser")
-            .readonly()
+            .editable()
+            .annotation(_alerts())
             .tooltip(models.DashboardCursorSync.CROSSHAIR)
             .link(
                 dashboard.DashboardLink("Help Scout")
@@ -330,12 +331,15 @@ def choice(
     query: str,
     first: str,
     *,
+    text: str = "",
     regex: str = "",
     many: bool = False,
     all_value: str = "",
 ) -> dashboard.QueryVariable:
-    """Return a variable with the values that a query finds; `first` is chosen where it exists."""
-    shown = "All" if first == "$__all" else first
+    """Return a variable with the values that a query finds.
+
+    `first` is chosen where it exists, and shown as `text`; empty: the first that is found.
+    """
     variable = (
         dashboard.QueryVariable(name)
         .label(label)
@@ -345,7 +349,25 @@ def choice(
         .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(models.VariableSort.DISABLED)
         .multi(many)
-        .include_all(many or bool(all_value))
-        .current(models.VariableOption(selected=True, text=shown, value=first))
+        .include_all(many)
     )
+    if first:
+        shown = text or ("All" if first == "$__all" else first)
+        variable = variable.current(models.VariableOption(selected=True, text=shown, value=first))
     return variable.all_value(all_value) if all_value else variable
+
+
+# --- annotations --------------------------------------------------------------------------------
+
+
+def _alerts() -> dashboard.AnnotationQuery:
+    """Return the alerts that fire, drawn over time: Prometheus keeps them as the series ALERTS."""
+    return (
+        dashboard.AnnotationQuery()
+        .name("Alerts")
+        .datasource(SOURCE)
+        .enable(True)
+        .hide(False)
+        .icon_color("red")
+        .expr('ALERTS{alertname=~"Helpscout.+", alertstate="firing"}')
+    )

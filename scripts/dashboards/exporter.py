@@ -1,23 +1,24 @@
 """*Exporter*: are the figures fresh, is Help Scout in reach, does the plan fit the budget?"""
 
-from scripts.dashboards.board import Board, Query, choice, red_from, source
+from scripts.dashboards.board import Board, Query, choice, red_from
+from scripts.dashboards.parts import IDENTITY, OF_A_WINDOW, PROCESS, TARGET, once, targets
 
-_REPORT = "account, mailbox, mailbox_id, type, window, office_hours, segment"
-_ACCOUNT = '{account=~"$account"}'
-_JOB = '{job=~"$job"}'
+_ACCOUNT = f'{{{TARGET}, account=~"$account"}}'
+_TARGET = f"{{{TARGET}}}"
 _UP = "helpscout_up"
 _E = "helpscout_exporter_"
-_AGE = f"(time() - max by ({_REPORT}) (helpscout_report_last_success_timestamp_seconds{_ACCOUNT}))"
-_INTERVAL = (
-    "on (account, window) group_left () "
-    f"max by (account, window) ({_E}report_interval_seconds{_ACCOUNT})"
+_AGE = f"time() - helpscout_report_last_success_timestamp_seconds{_ACCOUNT}"
+_OF_A_MAILBOX = OF_A_WINDOW.removeprefix("account, ").split(", ")
+"""What a report has and the most overdue one of an account, collector and window has not."""
+_INTERVALS = (
+    f"({_AGE}) / ignoring ({', '.join(_OF_A_MAILBOX)}) group_left ()"
+    f" {_E}report_interval_seconds{_ACCOUNT}"
 )
 
 
-_OPEN_FILES = (
-    f"max by (job, instance) (process_open_fds{_JOB})"
-    f" / max by (job, instance) (process_max_fds{_JOB})"
-)
+def _each(expr: str) -> str:
+    """Return `expr` for each process: without what names it besides `instance`."""
+    return f"max without ({PROCESS.removeprefix('instance, ')}) ({expr})"
 
 
 def exporter() -> Board:
@@ -27,9 +28,14 @@ def exporter() -> Board:
         "Help Scout / Exporter",
         "The exporter itself: freshness, calls, budget, schedule, processes.",
         [
-            source(),
-            choice("job", "Job", f"label_values({_E}build_info, job)", "$__all", many=True),
-            choice("account", "Account", f"label_values({_UP}, account)", "$__all", many=True),
+            *targets(f"{_E}build_info"),
+            choice(
+                "account",
+                "Account",
+                f"label_values({_UP}{_TARGET}, account)",
+                "$__all",
+                many=True,
+            ),
         ],
         since="now-6h",
     )
@@ -45,15 +51,16 @@ def _health(board: Board) -> None:
     board.row("Health")
     board.states(
         "Accounts",
-        "Whether each account works: login, mailbox list, and any report in the last minute.",
-        Query(f"max by (account) (helpscout_up{_ACCOUNT})", "{{account}}"),
+        "Whether Help Scout answers for each account. Where several processes ask for one, the "
+        "worst of them.",
+        Query(once("min", f"helpscout_up{_ACCOUNT}"), "{{account}}"),
         {"0": ("no data", "red"), "1": ("works", "green")},
     )
     board.states(
         "Problems",
         "What is the matter with each account, while it lasts.",
         Query(
-            f"max by (account, reason) (helpscout_account_problem{_ACCOUNT})",
+            once("max", f"helpscout_account_problem{_ACCOUNT}"),
             "{{account}} {{reason}}",
         ),
         {"0": ("no", "transparent"), "1": ("yes", "red")},
@@ -66,14 +73,14 @@ def _freshness(board: Board) -> None:
         "Oldest report by window",
         "How long ago the most overdue report of a window last came.",
         "s",
-        Query(f"max by (account, window) ({_AGE})", "{{account}} {{window}}"),
+        Query(once("max", _AGE, *_OF_A_MAILBOX), "{{account}} {{collector}} {{window}}"),
     )
     board.timeseries(
         "Oldest report in intervals",
         "The same as a multiple of how often it should come, stretch included. An alert is due "
         "above 4; above `stale_after` (3) its figures are no longer shown.",
         "none",
-        Query(f"max by (account, window) ({_AGE} / {_INTERVAL})", "{{account}} {{window}}"),
+        Query(once("max", _INTERVALS, *_OF_A_MAILBOX), "{{account}} {{collector}} {{window}}"),
         thresholds=red_from(3),
     )
     board.table(
@@ -82,12 +89,11 @@ def _freshness(board: Board) -> None:
         "succeeded. Filter by the headings.",
         "s",
         {
-            "Age": Query(_AGE, instant=True, table=True),
-            "Intervals": Query(f"{_AGE} / {_INTERVAL}", instant=True, table=True),
+            # Of two replicas the one that has the report counts, as in the figures.
+            "Age": Query(once("min", _AGE), instant=True, table=True),
+            "Intervals": Query(once("min", _INTERVALS), instant=True, table=True),
             "Last attempt": Query(
-                f"max by ({_REPORT}) (helpscout_report_success{_ACCOUNT})",
-                instant=True,
-                table=True,
+                once("max", f"helpscout_report_success{_ACCOUNT}"), instant=True, table=True
             ),
         },
         labels={
@@ -98,6 +104,8 @@ def _freshness(board: Board) -> None:
             "window": "Window",
             "office_hours": "Office hours",
             "segment": "Segment",
+            "collector": "Collector",
+            **IDENTITY,
         },
         overrides={
             "Intervals": {"unit": "none", "decimals": 1},
@@ -111,19 +119,20 @@ def _calls(board: Board) -> None:
     requests, seconds = f"{_E}api_requests_total{_ACCOUNT}", f"{_E}api_request_duration_seconds"
     board.timeseries(
         "Calls by code",
-        "Calls a second by HTTP status, or by the reason where no answer came.",
-        "reqps",
+        "Calls a minute by HTTP status, or by the reason where no answer came.",
+        "cpm",
         Query(
-            f"sum by (account, code) (rate({requests}[$__rate_interval]))", "{{account}} {{code}}"
+            once("sum", f"60 * rate({requests}[$__rate_interval])", "operation"),
+            "{{account}} {{code}}",
         ),
     )
     board.timeseries(
-        "Calls by endpoint",
-        "Calls a second by what was asked.",
-        "reqps",
+        "Calls by operation",
+        "Calls a minute by what was asked.",
+        "cpm",
         Query(
-            f"sum by (account, endpoint) (rate({requests}[$__rate_interval]))",
-            "{{account}} {{endpoint}}",
+            once("sum", f"60 * rate({requests}[$__rate_interval])", "code"),
+            "{{account}} {{operation}}",
         ),
     )
     board.timeseries(
@@ -132,32 +141,35 @@ def _calls(board: Board) -> None:
         "s",
         *(
             Query(
-                f"histogram_quantile({quantile}, sum by (account, le)"
-                f" (rate({seconds}_bucket{_ACCOUNT}[$__rate_interval])))",
+                f"histogram_quantile({quantile}, "
+                + once("sum", f"rate({seconds}_bucket{_ACCOUNT}[$__rate_interval])", "operation")
+                + ")",
                 f"{{{{account}}}} {name}",
             )
             for quantile, name in ((0.5, "p50"), (0.99, "p99"))
         ),
         Query(
-            f"sum by (account) (rate({seconds}_sum{_ACCOUNT}[$__rate_interval]))"
-            f" / sum by (account) (rate({seconds}_count{_ACCOUNT}[$__rate_interval]))",
+            " / ".join(
+                once("sum", f"rate({seconds}_{part}{_ACCOUNT}[$__rate_interval])", "operation")
+                for part in ("sum", "count")
+            ),
             "{{account}} mean",
         ),
     )
-    none = f"0 * max by (account) (helpscout_up{_ACCOUNT})"
+    none = once("max", f"0 * helpscout_up{_ACCOUNT}")
     board.timeseries(
         "Repeated and refused",
         "Calls a minute that were repeated, by what had gone wrong, and those that Help Scout "
         "refused because the account's limit was used up.",
         "cpm",
         Query(
-            f"60 * sum by (account, reason)"
-            f" (rate({_E}api_retries_total{_ACCOUNT}[$__rate_interval])) or {none}",
+            once("sum", f"60 * rate({_E}api_retries_total{_ACCOUNT}[$__rate_interval])")
+            + f" or {none}",
             "{{account}} repeated {{reason}}",
         ),
         Query(
-            f"60 * sum by (account) (rate({_E}throttled_total{_ACCOUNT}[$__rate_interval]))"
-            f" or {none}",
+            once("sum", f"60 * rate({_E}throttled_total{_ACCOUNT}[$__rate_interval])")
+            + f" or {none}",
             "{{account}} refused",
         ),
     )
@@ -170,11 +182,16 @@ def _budget(board: Board) -> None:
         "Calls a minute: the account's limit, what is left of the current minute, what the "
         "exporter allows itself, and what it uses.",
         "cpm",
-        Query(f"max by (account) ({_E}rate_limit_per_minute{_ACCOUNT})", "{{account}} limit"),
-        Query(f"min by (account) ({_E}rate_limit_remaining{_ACCOUNT})", "{{account}} left"),
-        Query(f"max by (account) ({_E}rate_budget_per_minute{_ACCOUNT})", "{{account}} budget"),
+        Query(once("max", f"{_E}rate_limit_per_minute{_ACCOUNT}"), "{{account}} limit"),
+        Query(once("min", f"{_E}rate_limit_remaining{_ACCOUNT}"), "{{account}} left"),
+        Query(once("max", f"{_E}rate_budget_per_minute{_ACCOUNT}"), "{{account}} budget"),
         Query(
-            f"60 * sum by (account) (rate({_E}api_requests_total{_ACCOUNT}[$__rate_interval]))",
+            once(
+                "sum",
+                f"60 * rate({_E}api_requests_total{_ACCOUNT}[$__rate_interval])",
+                "operation",
+                "code",
+            ),
             "{{account}} used",
         ),
     )
@@ -183,14 +200,14 @@ def _budget(board: Board) -> None:
         "By how much intervals are longer than configured, so that the plan fits the budget. 1: it "
         "fits.",
         "none",
-        Query(f"max by (account) ({_E}schedule_stretch_ratio{_ACCOUNT})", "{{account}}"),
+        Query(once("max", f"{_E}schedule_stretch_ratio{_ACCOUNT}"), "{{account}}"),
         thresholds=red_from(1.2),
     )
     board.timeseries(
         "Lag",
         "How long the most overdue report has been waiting for its turn.",
         "s",
-        Query(f"max by (account) ({_E}schedule_lag_seconds{_ACCOUNT})", "{{account}}"),
+        Query(once("max", f"{_E}schedule_lag_seconds{_ACCOUNT}"), "{{account}}"),
         thresholds=red_from(900),
     )
     board.timeseries(
@@ -198,8 +215,8 @@ def _budget(board: Board) -> None:
         "How often the reports of a window are asked, stretch included.",
         "s",
         Query(
-            f"max by (account, window) ({_E}report_interval_seconds{_ACCOUNT})",
-            "{{account}} {{window}}",
+            once("max", f"{_E}report_interval_seconds{_ACCOUNT}"),
+            "{{account}} {{collector}} {{window}}",
         ),
     )
     board.timeseries(
@@ -207,40 +224,25 @@ def _budget(board: Board) -> None:
         "How many reports are asked regularly, by one process; shards by mailbox have some each.",
         "short",
         Query(
-            f"max by (account, window) ({_E}reports{_ACCOUNT})",
-            "{{account}} {{window}}",
+            once("max", f"{_E}reports{_ACCOUNT}"),
+            "{{account}} {{collector}} {{window}}",
         ),
     )
 
 
 def _processes(board: Board) -> None:
     board.row("Processes")
+    build = f"{_E}build_info{_TARGET} * ignoring (version, revision, python) group_left ()"
+    labels = {"instance": "Process", **IDENTITY}
     board.table(
         "Processes",
         "Version of each process, its shard and the number of shards.",
         "none",
         {
-            "Shard": Query(
-                f"max by (job, instance, version, revision, python) ({_E}build_info{_JOB})"
-                " * on (job, instance) group_left ()"
-                f" max by (job, instance) ({_E}shard_index{_JOB})",
-                instant=True,
-                table=True,
-            ),
-            "Shards": Query(
-                f"max by (job, instance, version, revision, python) ({_E}build_info{_JOB})"
-                f" * on (job, instance) group_left () max by (job, instance) ({_E}shards{_JOB})",
-                instant=True,
-                table=True,
-            ),
+            "Shard": Query(_each(f"{build} {_E}shard_index{_TARGET}"), instant=True, table=True),
+            "Shards": Query(_each(f"{build} {_E}shards{_TARGET}"), instant=True, table=True),
         },
-        labels={
-            "job": "Job",
-            "instance": "Process",
-            "version": "Version",
-            "revision": "Revision",
-            "python": "Python",
-        },
+        labels={"version": "Version", "revision": "Revision", "python": "Python", **labels},
         width=12,
     )
     board.table(
@@ -249,18 +251,15 @@ def _processes(board: Board) -> None:
         "s",
         {
             "Loaded": Query(
-                f"max by (job, instance) ({_E}config_last_reload_successful{_JOB})",
-                instant=True,
-                table=True,
+                _each(f"{_E}config_last_reload_successful{_TARGET}"), instant=True, table=True
             ),
             "Since": Query(
-                "time() - max by (job, instance)"
-                f" ({_E}config_last_reload_success_timestamp_seconds{_JOB})",
+                _each(f"time() - {_E}config_last_reload_success_timestamp_seconds{_TARGET}"),
                 instant=True,
                 table=True,
             ),
         },
-        labels={"job": "Job", "instance": "Process"},
+        labels=labels,
         overrides={"Loaded": {"unit": "bool_yes_no"}},
         width=12,
     )
@@ -269,25 +268,22 @@ def _processes(board: Board) -> None:
             "Processor",
             "Processor time used, in cores.",
             "none",
-            f"max by (job, instance) (rate(process_cpu_seconds_total{_JOB}[$__rate_interval]))",
+            f"rate(process_cpu_seconds_total{_TARGET}[$__rate_interval])",
         ),
-        (
-            "Memory",
-            "Resident memory.",
-            "bytes",
-            f"max by (job, instance) (process_resident_memory_bytes{_JOB})",
-        ),
+        ("Memory", "Resident memory.", "bytes", f"process_resident_memory_bytes{_TARGET}"),
         (
             "Open files",
             "Open file descriptors, as a share of the limit.",
             "percentunit",
-            _OPEN_FILES,
+            f"process_open_fds{_TARGET} / process_max_fds{_TARGET}",
         ),
         (
             "Running for",
             "Time since the process started.",
             "s",
-            f"time() - max by (job, instance) (process_start_time_seconds{_JOB})",
+            f"time() - process_start_time_seconds{_TARGET}",
         ),
     ):
-        board.timeseries(title, description, unit, Query(expr, "{{instance}}"), width=6)
+        # Every process of the chosen jobs: one that exports no account is one of ours, too.
+        ours = f"{expr} and on (job, instance) {_E}build_info{_TARGET}"
+        board.timeseries(title, description, unit, Query(_each(ours), "{{instance}}"), width=6)

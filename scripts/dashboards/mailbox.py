@@ -1,7 +1,16 @@
 """*Mailbox*: one mailbox in depth. Distributions, replies against resolution time, segments."""
 
 from scripts.dashboards.board import Board, Query
-from scripts.dashboards.parts import STATISTICS, matchers, variables
+from scripts.dashboards.parts import (
+    IDENTITY,
+    OBJECTIVE,
+    STATISTICS,
+    TARGET,
+    Statistic,
+    matchers,
+    once,
+    variables,
+)
 
 _QUANTILES = (0.5, 0.9, 0.95)
 
@@ -28,20 +37,19 @@ def _now(board: Board) -> None:
             statistic.title,
             f"Mean over the window: {statistic.meaning}.",
             statistic.unit,
-            Query(f"max by (account) ({statistic.metric}{matchers()})", "{{account}}"),
+            Query(once("max", f"{statistic.metric}{matchers()}"), "{{account}}"),
         )
-    sla = '{account=~"$account", mailbox_id=~"$mailbox"}'
-    labels = "account, type, window, office_hours, segment, sla, horizon"
+    sla = f'{{{TARGET}, account=~"$account", mailbox_id=~"$mailbox"}}'
     board.timeseries(
         "Service levels",
         "The share of this mailbox's conversations within each SLA's target. Dashed: what was "
         "promised.",
         "percentunit",
         Query(
-            f"max by ({labels}) (helpscout_sla_compliance_ratio{sla})",
+            once("max", f"helpscout_sla_compliance_ratio{sla}"),
             "{{sla}} {{horizon}} {{type}} {{segment}}",
         ),
-        Query("max by (sla) (helpscout_sla_objective_ratio)", "objective of {{sla}}"),
+        Query(OBJECTIVE, "objective of {{sla}}"),
         lines=[1],
         width=14,
     )
@@ -51,8 +59,7 @@ def _now(board: Board) -> None:
         "none",
         {
             "Shown": Query(
-                "max by (account, mailbox, mailbox_id, email, slug)"
-                ' (helpscout_mailbox_info{account=~"$account"})',
+                once("max", f'helpscout_mailbox_info{{{TARGET}, account=~"$account"}}'),
                 instant=True,
                 table=True,
             )
@@ -63,6 +70,7 @@ def _now(board: Board) -> None:
             "mailbox_id": "Id",
             "email": "Address",
             "slug": "Slug",
+            **IDENTITY,
         },
         overrides={"Shown": {"custom.hidden": True}},
         width=10,
@@ -72,7 +80,7 @@ def _now(board: Board) -> None:
 def _distributions(board: Board) -> None:
     board.row("Distributions")
     for statistic in STATISTICS:
-        buckets = f"max by (le) ({statistic.distribution}{matchers()})"
+        buckets = once("max", f"{statistic.distribution}{matchers()}")
         board.heatmap(
             statistic.title,
             f"Conversations by range of {statistic.title.lower()}: {statistic.meaning}. Each "
@@ -80,24 +88,36 @@ def _distributions(board: Board) -> None:
             statistic.unit,
             Query(buckets, "{{le}}", heatmap=True),
         )
-        board.timeseries(
-            f"{statistic.title}, quantiles",
-            f"From the distribution: {statistic.meaning}, for the median and the slowest. Linear "
-            "inside a range; beyond the last range's edge it is that edge. Dashed: the targets of "
-            "the SLAs on it.",
-            statistic.unit,
-            *(
-                Query(f"histogram_quantile({quantile}, {buckets})", f"p{quantile * 100:g}")
-                for quantile in _QUANTILES
-            ),
-            Query(statistic.target, "target of {{sla}}"),
-            lines=[len(_QUANTILES)],
-        )
+        _quantiles(board, statistic, buckets)
+
+
+def _quantiles(board: Board, statistic: Statistic, buckets: str) -> None:
+    if statistic.unit == "s":
+        how = "Linear inside a range; beyond the last range's edge it is that edge."
+        quantiles = [f"histogram_quantile({quantile}, {buckets})" for quantile in _QUANTILES]
+    else:
+        # Nobody sends half a reply: the whole number that the interpolation lies below. The range
+        # without an end gets one, or five and more replies would look like four.
+        how = "In whole replies; 5 stands for five and more."
+        ends = f'{buckets} or label_replace({buckets}, "le", "5.0", "le", "[+]Inf")'
+        quantiles = [f"ceil(histogram_quantile({quantile}, {ends}))" for quantile in _QUANTILES]
+    board.timeseries(
+        f"{statistic.title}, quantiles",
+        f"From the distribution: {statistic.meaning}, for the median and the slowest. {how} "
+        "Dashed: the targets of the SLAs on it.",
+        statistic.unit,
+        *(
+            Query(expr, f"p{quantile * 100:g}")
+            for quantile, expr in zip(_QUANTILES, quantiles, strict=True)
+        ),
+        Query(statistic.target, "target of {{sla}}"),
+        lines=[len(_QUANTILES)],
+    )
 
 
 def _resolution(board: Board) -> None:
     board.row("Resolution")
-    by_replies = f"max by (replies) (helpscout_resolution_time_by_replies_seconds{matchers()})"
+    by_replies = once("max", f"helpscout_resolution_time_by_replies_seconds{matchers()}")
     board.columns(
         "Resolution time by replies",
         "Mean time to resolution of the conversations that took so many replies.",
@@ -110,9 +130,9 @@ def _resolution(board: Board) -> None:
         "The same over time, and the mean of them all.",
         "s",
         Query(by_replies, "{{replies}} replies"),
-        Query(f"max by (account) (helpscout_resolution_time_seconds{matchers()})", "all"),
+        Query(once("max", f"helpscout_resolution_time_seconds{matchers()}"), "all"),
         Query(
-            f"max by (account) (helpscout_previous_resolution_time_seconds{matchers()})",
+            once("max", f"helpscout_previous_resolution_time_seconds{matchers()}"),
             "all, preceding period",
         ),
     )
@@ -131,8 +151,8 @@ def _segments(board: Board) -> None:
             "Every segment of the configuration beside the whole mailbox.",
             unit,
             Query(
-                f"label_replace(max by (account, segment) ({metric}{every}),"
-                ' "segment", "everything", "segment", "")',
+                f"label_replace({once('max', metric + every)},"
+                ' "segment", "the whole mailbox", "segment", "")',
                 "{{segment}}",
             ),
             width=8,

@@ -1,17 +1,29 @@
 """*Support overview*: are promises kept, how long do customers wait, is it getting worse?"""
 
 from scripts.dashboards.board import RED_BELOW_ZERO, Board, Query, steps
-from scripts.dashboards.parts import STATISTICS, matchers, variables
+from scripts.dashboards.parts import (
+    IDENTITY,
+    MINIMUM_CONVERSATIONS,
+    OBJECTIVE,
+    OF_A_WINDOW,
+    STATISTICS,
+    TARGET,
+    matchers,
+    once,
+    variables,
+    with_objective,
+)
 
-_BY = "account, mailbox, mailbox_id, type"
-_SLA = "account, mailbox, mailbox_id, type, window, office_hours, segment, sla, horizon"
-_OBJECTIVE = "on (sla) group_left () max by (sla) (helpscout_sla_objective_ratio)"
 _LABELS = {"account": "Account", "mailbox": "Mailbox", "type": "Type"}
+_LEGEND = "{{account}} {{mailbox}} {{type}}"
+_MOST = 20
 _LINK = {
     "links": [
         {
             "title": "This mailbox",
-            "url": "/d/helpscout-mailbox?${account:queryparam}"
+            "url": "/d/helpscout-mailbox?${datasource:queryparam}"
+            "&${cluster:queryparam}&${namespace:queryparam}&${job:queryparam}"
+            "&var-account=${__data.fields.Account}"
             "&var-mailbox=${__data.fields.mailbox_id}&${window:queryparam}"
             "&${office_hours:queryparam}&${__url_time_range}",
         }
@@ -44,21 +56,25 @@ def overview() -> Board:
 
 def _service_levels(board: Board) -> None:
     board.row("Service levels")
-    share = f'max by ({_SLA}) (helpscout_sla_compliance_ratio{{account=~"$account"}})'
+    chosen = f'{{{TARGET}, account=~"$account"}}'
+    share, number = (
+        f"helpscout_sla_{name}{chosen}" for name in ("compliance_ratio", "conversations")
+    )
+    judged = f"({share} and {number} >= {MINIMUM_CONVERSATIONS})"
+    margin = once("min", with_objective("-", judged))
     board.table(
         "Service levels",
         "Per SLA, mailbox and horizon: the share of conversations within the target, what was "
-        "promised, and by how much the promise is kept (below 0: missed). Filter by the headings.",
+        "promised, and by how much the promise is kept (below 0: missed). No margin: fewer than "
+        f"{MINIMUM_CONVERSATIONS} conversations, too few to judge. Filter by the headings.",
         "percentunit",
         {
-            "Within target": Query(share, instant=True, table=True),
-            "Objective": Query(f"0 * {share} + {_OBJECTIVE}", instant=True, table=True),
-            "Margin": Query(f"{share} - {_OBJECTIVE}", instant=True, table=True),
-            "Conversations": Query(
-                f'max by ({_SLA}) (helpscout_sla_conversations{{account=~"$account"}})',
-                instant=True,
-                table=True,
+            "Within target": Query(once("max", share), instant=True, table=True),
+            "Objective": Query(
+                once("max", with_objective("+", f"0 * {share}")), instant=True, table=True
             ),
+            "Margin": Query(margin, instant=True, table=True),
+            "Conversations": Query(once("max", number), instant=True, table=True),
         },
         labels={
             "sla": "SLA",
@@ -67,6 +83,7 @@ def _service_levels(board: Board) -> None:
             "window": "Window",
             "office_hours": "Office hours",
             "segment": "Segment",
+            **IDENTITY,
         },
         overrides={
             "Margin": {
@@ -80,29 +97,22 @@ def _service_levels(board: Board) -> None:
         },
         height=9,
     )
-    chosen = '{account=~"$account", mailbox_id=~"$mailbox", horizon="short"}'
+    short = f'{{{TARGET}, account=~"$account", mailbox_id=~"$mailbox", horizon="short"}}'
     board.timeseries(
         "Within target, short horizon",
         "The share of conversations within each SLA's target, for the chosen mailboxes, over the "
         "SLA's first window. Dashed: what was promised.",
         "percentunit",
-        Query(
-            f"max by ({_SLA}) (helpscout_sla_compliance_ratio{chosen})",
-            "{{sla}} {{mailbox}} {{type}}",
-        ),
-        Query("max by (sla) (helpscout_sla_objective_ratio)", "objective of {{sla}}"),
+        Query(once("max", f"helpscout_sla_compliance_ratio{short}"), "{{sla}} " + _LEGEND),
+        Query(OBJECTIVE, "objective of {{sla}}"),
         lines=[1],
     )
     board.bars(
         "Least margin",
-        "Per SLA, the mailbox that is farthest from, or deepest below, what was promised, in both "
-        "horizons. Below 0: missed.",
+        "The service levels that are farthest from, or deepest below, what was promised, with at "
+        f"least {MINIMUM_CONVERSATIONS} conversations. Below 0: missed.",
         "percentunit",
-        Query(
-            f"min by (sla, horizon) ({share} - {_OBJECTIVE})",
-            "{{sla}} {{horizon}}",
-            instant=True,
-        ),
+        Query(f"bottomk({_MOST}, {margin})", "{{sla}} {{horizon}} " + _LEGEND, instant=True),
         thresholds=RED_BELOW_ZERO,
     )
 
@@ -114,7 +124,7 @@ def _figures(board: Board) -> None:
             statistic.title,
             f"Mean over the window: {statistic.meaning}.",
             statistic.unit,
-            Query(f"max by ({_BY}) ({statistic.metric}{matchers()})", "{{mailbox}} {{type}}"),
+            Query(once("max", f"{statistic.metric}{matchers()}"), _LEGEND),
         )
     for statistic in STATISTICS:
         previous = statistic.metric.replace("helpscout_", "helpscout_previous_")
@@ -123,8 +133,8 @@ def _figures(board: Board) -> None:
             f"Mean over the window: {statistic.meaning}. Before: the same for the preceding period "
             "(with `compare`). Dashed: the targets of the SLAs on it.",
             statistic.unit,
-            Query(f"max by ({_BY}) ({statistic.metric}{matchers()})", "{{mailbox}} {{type}}"),
-            Query(f"max by ({_BY}) ({previous}{matchers()})", "{{mailbox}} {{type}} before"),
+            Query(once("max", f"{statistic.metric}{matchers()}"), _LEGEND),
+            Query(once("max", f"{previous}{matchers()}"), _LEGEND + " before"),
             Query(statistic.target, "target of {{sla}}"),
             lines=[2],
         )
@@ -137,7 +147,7 @@ def _volume(board: Board) -> None:
         "How many within the window. The window rolls on, so these counts rise and fall.",
         "short",
         *(
-            Query(f"max by ({_BY}) ({name}{matchers()})", f"{words} {{{{mailbox}}}} {{{{type}}}}")
+            Query(once("max", f"{name}{matchers()}"), f"{words} {_LEGEND}")
             for name, words in _VOLUME.items()
         ),
     )
@@ -147,8 +157,8 @@ def _volume(board: Board) -> None:
         "short",
         *(
             Query(
-                f"max by ({_BY}) ({name.replace('helpscout_', 'helpscout_previous_')}{matchers()})",
-                f"{words} {{{{mailbox}}}} {{{{type}}}}",
+                once("max", name.replace("helpscout_", "helpscout_previous_") + matchers()),
+                f"{words} {_LEGEND}",
             )
             for name, words in _VOLUME.items()
         ),
@@ -158,9 +168,12 @@ def _volume(board: Board) -> None:
         "Replies sent, divided by the window's length.",
         "short",
         Query(
-            f"max by ({_BY}, window) (helpscout_replies_sent{matchers()})"
-            " / on (window) group_left () max by (window) (helpscout_window_seconds) * 3600",
-            "{{mailbox}} {{type}}",
+            once(
+                "max",
+                f"helpscout_replies_sent{matchers()} / ignoring ({OF_A_WINDOW}) group_left ()"
+                f" helpscout_window_seconds{{{TARGET}}} * 3600",
+            ),
+            _LEGEND,
         ),
     )
     ratio = "resolved_on_first_reply_ratio"
@@ -169,23 +182,20 @@ def _volume(board: Board) -> None:
         "The share of the resolved conversations that took exactly one reply; before: in the "
         "preceding period.",
         "percentunit",
-        Query(f"max by ({_BY}) (helpscout_{ratio}{matchers()})", "{{mailbox}} {{type}}"),
-        Query(
-            f"max by ({_BY}) (helpscout_previous_{ratio}{matchers()})",
-            "{{mailbox}} {{type}} before",
-        ),
+        Query(once("max", f"helpscout_{ratio}{matchers()}"), _LEGEND),
+        Query(once("max", f"helpscout_previous_{ratio}{matchers()}"), _LEGEND + " before"),
     )
 
 
 def _trend(board: Board) -> None:
     board.row("Against the preceding period")
-    change = f"max by ({_BY}, statistic) (helpscout_change_ratio{matchers()})"
+    change = once("max", f"helpscout_change_ratio{matchers()}")
     board.bars(
         "Change now",
-        "Every figure against the period before the window (with `compare`). Above 0: more than "
-        "before, which is worse for times and replies.",
+        f"The {_MOST} figures that rose most against the period before the window (with "
+        "`compare`). Above 0: more than before, which is worse for times and replies.",
         "percentunit",
-        Query(change, "{{statistic}} {{mailbox}} {{type}}", instant=True),
+        Query(f"topk({_MOST}, {change})", "{{statistic}} " + _LEGEND, instant=True),
         height=10,
     )
     watched = '=~"response_time|first_response_time|handle_time|replies_to_resolve"'
@@ -194,8 +204,8 @@ def _trend(board: Board) -> None:
         "The four figures against the preceding period, over time.",
         "percentunit",
         Query(
-            f"max by ({_BY}, statistic) (helpscout_change_ratio{matchers(statistic=watched)})",
-            "{{statistic}} {{mailbox}} {{type}}",
+            once("max", f"helpscout_change_ratio{matchers(statistic=watched)}"),
+            "{{statistic}} " + _LEGEND,
         ),
         height=10,
     )
@@ -216,10 +226,10 @@ def _per_mailbox(board: Board) -> None:
         "it. `all` is a report of its own, not the sum of the others.",
         "s",
         {
-            title: Query(f"max by ({_BY}) ({metric}{every})", instant=True, table=True)
+            title: Query(once("max", metric + every), instant=True, table=True)
             for title, metric in columns.items()
         },
-        labels=_LABELS,
+        labels=_LABELS | IDENTITY,
         overrides={
             "Replies to resolve": {"unit": "short", "decimals": 1},
             "Conversations": {"unit": "short"},

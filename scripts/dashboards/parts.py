@@ -1,11 +1,50 @@
-"""What several dashboards share: their variables, the matchers made of them, the four figures."""
+"""What several dashboards share: their variables, the matchers made of them, the four figures.
+
+Every expression aggregates `without` what names a process. So two replicas count once, and two
+jobs, namespaces, clusters or accounts are never mixed: whatever else a series carries stays.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
 from scripts.dashboards.board import choice, source
 
+PROCESS: Final = (
+    "instance, pod, container, endpoint, node, service, pod_template_hash,"
+    " controller_revision_hash, statefulset_kubernetes_io_pod_name, apps_kubernetes_io_pod_index"
+)
+"""The labels that name a process, those of Kubernetes's service discovery included."""
+
+MINIMUM_CONVERSATIONS: Final = 20
+"""A service level over fewer says little: the alerts do not judge it, and no panel colours it."""
+
+TARGET: Final = 'cluster=~"$cluster", namespace=~"$namespace", job=~"$job"'
+"""The matchers for what is chosen of labels that Prometheus adds; All matches a missing one."""
+
+IDENTITY: Final = {"cluster": "Cluster", "namespace": "Namespace", "job": "Job"}
+"""Headings of the same labels, for the tables."""
+
 _ANY: Final = "helpscout_report_success"
+OF_A_WINDOW: Final = "account, mailbox, mailbox_id, type, office_hours, segment"
+"""A report's labels besides its window, and so what the length of a window lacks."""
+
+
+def once(aggregation: str, expr: str, *also: str) -> str:
+    """Return `expr` with replicas counted once, and without the labels `also`."""
+    return f"{aggregation} without ({', '.join((PROCESS, *also))}) ({expr})"
+
+
+def with_objective(operator: str, share: str) -> str:
+    """Return an SLA's `share` combined with its objective, process by process.
+
+    Two teams may give one name to SLAs of different objectives, so it is the process's own.
+    """
+    objective = f"helpscout_sla_objective_ratio{{{TARGET}}}"
+    return f"{share} {operator} ignoring (horizon, window, {OF_A_WINDOW}) group_left () {objective}"
+
+
+OBJECTIVE: Final = once("max", f"helpscout_sla_objective_ratio{{{TARGET}}}")
+"""What was promised, one series for each SLA."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +67,8 @@ class Statistic:
     def target(self) -> str:
         """The targets of the SLAs on it, one series for each."""
         family = "seconds" if self.unit == "s" else "replies"
-        return f'max by (sla) (helpscout_sla_target_{family}{{statistic="{self.name}"}})'
+        chosen = f'{{{TARGET}, statistic="{self.name}"}}'
+        return once("max", f"helpscout_sla_target_{family}{chosen}")
 
 
 STATISTICS: Final = (
@@ -73,15 +113,46 @@ def matchers(**other: str) -> str:
         "office_hours": '="$office_hours"',
         "segment": '=~"$segment"',
     } | other
-    return "{" + ", ".join(f"{label}{value}" for label, value in chosen.items() if value) + "}"
+    labels = ", ".join(f"{label}{value}" for label, value in chosen.items() if value)
+    return f"{{{TARGET}, {labels}}}"
+
+
+def targets(present: str) -> list[Any]:
+    """Return the variables of the data source and of what Prometheus adds to the series."""
+    chosen = ""
+    found: list[Any] = [source()]
+    for label, heading in IDENTITY.items():
+        query = (
+            f"label_values({present}{{{chosen}}}, {label})"
+            if chosen
+            else (f"label_values({present}, {label})")
+        )
+        found.append(choice(label, heading, query, "$__all", many=True, all_value=".*"))
+        chosen += f'{", " if chosen else ""}{label}=~"${label}"'
+    return found
 
 
 def variables(*, many: bool) -> list[Any]:
-    """Return the variables of a report's labels; `many`: several mailboxes and types at once."""
-    account = f'{_ANY}{{account=~"$account"}}'
+    """Return the variables of a report's labels.
+
+    `many`: several accounts, mailboxes and types at once. Else one of each, for panels that would
+    mix them, like a heatmap.
+    """
+    account = f'{_ANY}{{{TARGET}, account=~"$account"}}'
+    whole, named = '"segment", ""', '"segment", "(.+)"'
+    segments = f"group by (segment) ({account})"
+    for label, without in (("choice", "^$$"), ("shown", "the whole mailbox")):
+        segments = f'label_replace({segments}, "{label}", "{without}", {whole})'
+        segments = f'label_replace({segments}, "{label}", "$1", {named})'
     return [
-        source(),
-        choice("account", "Account", f"label_values({_ANY}, account)", "$__all", many=True),
+        *targets(_ANY),
+        choice(
+            "account",
+            "Account",
+            f"label_values({_ANY}{{{TARGET}}}, account)",
+            "$__all" if many else "",
+            many=many,
+        ),
         choice(
             "mailbox",
             "Mailbox",
@@ -95,7 +166,7 @@ def variables(*, many: bool) -> list[Any]:
         choice(
             "window",
             "Window",
-            "query_result(sort(max by (window) (helpscout_window_seconds)))",
+            f"query_result(sort(max by (window) (helpscout_window_seconds{{{TARGET}}})))",
             "7d",
             regex='/window="([^"]*)"/',
         ),
@@ -103,9 +174,10 @@ def variables(*, many: bool) -> list[Any]:
         choice(
             "segment",
             "Segment",
-            f"label_values({account}, segment)",
-            "$__all",
-            # What Grafana calls All is everything: the reports without a segment.
-            all_value="^$",
+            f"query_result(group by (choice, shown) ({segments}))",
+            "^$",
+            text="the whole mailbox",
+            # The whole mailbox has an empty segment, and an empty value is none to choose.
+            regex='/choice="(?<value>[^"]*)",shown="(?<text>[^"]*)"/',
         ),
     ]

@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from exporter.metrics import CATALOGUE
+from scripts.dashboards.parts import PROCESS
 from tests.alarm.conftest import RECORDS
 
-PROCESS_LABELS: Final = frozenset(
-    {"job", "instance", "pod", "endpoint", "container", "service", "node"}
-)
-"""What Prometheus adds to every series of an exporter."""
+TARGET_LABELS: Final = frozenset({"job", "namespace", "cluster", *PROCESS.split(", ")})
+"""What Prometheus, its service discovery or somebody's relabelling adds to every series."""
 
 _SUFFIXES: Final = {
     "counter": ("_total",),
@@ -22,7 +21,7 @@ _LE: Final = {"histogram": {"le"}, "gaugehistogram": {"le"}}
 SAMPLES: Final = {
     family.name + suffix: (
         family.name,
-        {*family.labels, *_LE.get(family.kind, ())} | PROCESS_LABELS,
+        {*family.labels, *_LE.get(family.kind, ())} | TARGET_LABELS,
     )
     for family in CATALOGUE
     for suffix in _SUFFIXES.get(family.kind, ("",))
@@ -44,6 +43,8 @@ FOREIGN: Final = {
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SELECTOR: Final = re.compile(r"([a-zA-Z_:][\w:]*)\s*\{([^}]*)\}")
 _LISTS: Final = re.compile(r"\b(?:by|without|on|ignoring|group_left)\s*\(([^()]*)\)")
+_MADE: Final = re.compile(r', "(\w+)", "[^"]*", "\w+", "[^"]*"\)')
+"""The label that a `label_replace` makes."""
 _NAME: Final = re.compile(r"(?<![\w:$])((?:helpscout|process|python)[\w:]+|up)(?![\w(])")
 
 
@@ -76,4 +77,5 @@ def problems(expression: str) -> list[str]:
     for name, labels in selectors(expression):
         known = SAMPLES[name][1] if name in SAMPLES else LABELS | {"shard"}
         found += [f"{name} has no label {label}" for label in labels - known]
-    return found + [f"nothing has a label {label}" for label in grouped(expression) - LABELS]
+    known = LABELS | set(_MADE.findall(expression))
+    return found + [f"nothing has a label {label}" for label in grouped(expression) - known]

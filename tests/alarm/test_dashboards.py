@@ -2,7 +2,9 @@
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +12,10 @@ import yaml
 
 from exporter.metrics import CATALOGUE
 from scripts.dashboards.files import files
+from scripts.dashboards.parts import PROCESS
 from tests.alarm.conftest import ALERTS, GRAFANA
-from tests.alarm.promql import SAMPLES, names, problems
+from tests.alarm.promql import SAMPLES, names, problems, selectors
+from tests.support import need
 
 BOARDS: list[dict[str, Any]] = [
     json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").iterdir())
@@ -88,7 +92,15 @@ def test_no_data_source_is_hard_wired(board: dict[str, Any]) -> None:
 @EVERY
 def test_the_schema_is_that_of_grafana_11(board: dict[str, Any]) -> None:
     assert board["schemaVersion"] == 41
-    assert board["editable"] is False
+    assert board["editable"] is True
+
+
+@EVERY
+def test_alerts_are_drawn_over_every_panel(board: dict[str, Any]) -> None:
+    (alerts,) = board["annotations"]["list"]
+    assert alerts["enable"] is True
+    assert alerts["expr"] == 'ALERTS{alertname=~"Helpscout.+", alertstate="firing"}'
+    assert all(alert["alert"].startswith("Helpscout") for alert in ALERTS)
 
 
 @EVERY
@@ -111,14 +123,163 @@ def test_every_panel_has_title_unit_description_queries_and_a_place(board: dict[
 
 
 @EVERY
-def test_two_replicas_do_no_harm(board: dict[str, Any]) -> None:
-    for query in (target["expr"] for panel in panels(board) for target in panel["targets"]):
-        bare = re.sub(r"\b(?:max|min|sum|group) by \([^()]*\) \(", "AGGREGATED(", query)
-        # Every metric stands inside of an aggregation: at its first parenthesis, or in a rate.
-        for found in re.finditer(r"\b(?:helpscout|process)_\w+", bare):
-            assert re.search(r"AGGREGATED\((?:rate\()?(?:time\(\) - )?$", bare[: found.start()]), (
-                query
-            )
+def test_every_panel_drops_what_names_a_process_and_nothing_else(board: dict[str, Any]) -> None:
+    """So two replicas count once, and jobs, namespaces, clusters and accounts stay apart."""
+    processes = board["uid"] == "helpscout-exporter"
+    for panel in panels(board):
+        for query in (target["expr"] for target in panel["targets"]):
+            assert not re.search(r"\bby \(", query), query
+            dropped = [
+                set(labels.split(", ")) for labels in re.findall(r"without \((.*?)\)", query)
+            ]
+            assert dropped, query
+            for labels in dropped:
+                assert set(PROCESS.split(", ")) <= labels | ({"instance"} if processes else set())
+                assert not labels & {"job", "namespace", "cluster", "account", "sla", "team"}
+
+
+@EVERY
+def test_every_metric_of_a_panel_is_of_the_chosen_cluster_namespace_and_job(
+    board: dict[str, Any],
+) -> None:
+    for panel in panels(board):
+        for query in (target["expr"] for target in panel["targets"]):
+            for name in names(query):
+                wanted = {"cluster", "namespace", "job"}
+                assert all(wanted <= labels for n, labels in selectors(query) if n == name), query
+                assert name in {n for n, _ in selectors(query)}, query
+
+
+def test_a_link_to_a_mailbox_keeps_data_source_cluster_account_and_window() -> None:
+    text = json.dumps(next(b for b in BOARDS if b["uid"] == "helpscout-overview"))
+    links = set(re.findall(r'"(/d/helpscout-mailbox[^"]*)"', text))
+    assert len(links) == 1
+    (link,) = links
+    for variable in ("datasource", "cluster", "namespace", "job", "window", "office_hours"):
+        assert f"${{{variable}:queryparam}}" in link
+    assert "var-account=${__data.fields.Account}" in link
+    assert "var-mailbox=${__data.fields.mailbox_id}" in link
+
+
+def panel_expression(uid: str, title: str, index: int = 0) -> str:
+    """Return an expression of a panel with everything chosen."""
+    board = next(board for board in BOARDS if board["uid"] == uid)
+    panel = next(panel for panel in panels(board) if panel["title"] == title)
+    expression: str = panel["targets"][index]["expr"]
+    return re.sub(r'=~?"\$\w+"', '=~".*"', expression)
+
+
+_RANGES = (900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800)
+
+
+def _series(name: str, value: int | float, **labels: str) -> dict[str, str]:
+    written = ",".join(f'{label}="{text}"' for label, text in labels.items())
+    return {"series": f"{name}{{{written}}}", "values": f"{value}x10"}
+
+
+def _waits(account: str, up_to: int, pod: str, **more: str) -> list[dict[str, str]]:
+    """Return a distribution: 10 conversations, all of them in the range that ends at `up_to`."""
+    return [
+        _series(
+            "helpscout_response_time_distribution_seconds_bucket",
+            10 if edge is None or edge >= up_to else 0,
+            le="+Inf" if edge is None else f"{edge}.0",
+            account=account,
+            mailbox_id="1",
+            instance=pod,
+            job="helpscout",
+            **more,
+        )
+        for edge in (*_RANGES, None)
+    ]
+
+
+def _replies(counts: tuple[int, ...], account: str) -> list[dict[str, str]]:
+    name = "helpscout_replies_to_resolve_distribution_bucket"
+    return [
+        _series(name, count, le=le, account=account, instance="a", job="helpscout")
+        for count, le in zip(counts, ("1.0", "2.0", "3.0", "4.0", "+Inf"), strict=True)
+    ]
+
+
+def _service_level(job: str, objective: float, mailbox: str, number: int) -> list[dict[str, str]]:
+    at = {"job": job, "instance": f"{job}:1"}
+    labels = {"sla": "first", "horizon": "short", "account": "a", "mailbox_id": mailbox} | at
+    return [
+        _series("helpscout_sla_objective_ratio", objective, sla="first", **at),
+        _series("helpscout_sla_compliance_ratio", 0.7, **labels),
+        _series("helpscout_sla_conversations", number, **labels),
+    ]
+
+
+EXPRESSIONS = {
+    "two accounts and two replicas are two lines, each with its own median": (
+        panel_expression("helpscout-mailbox", "Response time, quantiles"),
+        [
+            *_waits("slow", 86400, "a"),
+            *_waits("slow", 86400, "b"),
+            *_waits("quick", 900, "a"),
+            *_waits("quick", 3600, "c", cluster="east"),
+        ],
+        {
+            '{account="slow", mailbox_id="1", job="helpscout"}': 64800,
+            '{account="quick", mailbox_id="1", job="helpscout"}': 450,
+            '{account="quick", mailbox_id="1", job="helpscout", cluster="east"}': 2700,
+        },
+    ),
+    "nobody sends half a reply, and five and more are not four": (
+        panel_expression("helpscout-mailbox", "Replies to resolve, quantiles"),
+        [*_replies((9, 10, 10, 10, 10), "short"), *_replies((0, 0, 0, 2, 10), "long")],
+        {
+            '{account="short", job="helpscout"}': 1,
+            '{account="long", job="helpscout"}': 5,
+        },
+    ),
+    "two teams give one name to two objectives, and few conversations are not judged": (
+        panel_expression("helpscout-overview", "Service levels", 2),
+        [
+            *_service_level("team-a", 0.9, "1", 20),
+            *_service_level("team-b", 0.5, "1", 200),
+            *_service_level("team-c", 0.9, "2", 19),
+        ],
+        {
+            '{sla="first", horizon="short", account="a", mailbox_id="1", job="team-a"}': -0.2,
+            '{sla="first", horizon="short", account="a", mailbox_id="1", job="team-b"}': 0.2,
+        },
+    ),
+    "of 60 changes the twenty largest are drawn": (
+        f"count({panel_expression('helpscout-overview', 'Change now')})",
+        [
+            _series("helpscout_change_ratio", n / 10, mailbox_id=str(n), instance="a", job="h")
+            for n in range(60)
+        ],
+        {"{}": 20},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_panels_keep_apart_what_is_apart(name: str, tmp_path: Path) -> None:
+    expression, series, wanted = EXPRESSIONS[name]
+    test = {
+        "interval": "1m",
+        "input_series": series,
+        "promql_expr_test": [
+            {
+                "expr": f"round({expression}, 0.001)",
+                "eval_time": "5m",
+                "exp_samples": [
+                    {"labels": labels, "value": value} for labels, value in wanted.items()
+                ],
+            }
+        ],
+    }
+    path = tmp_path / "expressions.test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
+    done = subprocess.run(
+        [need("promtool"), "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @EVERY
@@ -135,7 +296,7 @@ def test_the_boards_lead_to_each_other(board: dict[str, Any]) -> None:
 def test_every_variable_that_is_used_exists_and_the_other_way_round(board: dict[str, Any]) -> None:
     variables = [variable["name"] for variable in board["templating"]["list"]]
     text = json.dumps(board)
-    used = {name for name in re.findall(r"\$\{?(\w+)", text) if not name.startswith("__")}
+    used = set(re.findall(r"\$\{?([a-z]\w+)", text))
     assert used == set(variables)
     wanted = {"datasource", "account"}
     if board["uid"] != "helpscout-exporter":

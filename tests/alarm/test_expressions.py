@@ -15,9 +15,10 @@ from tests.alarm.test_dashboards import BOARDS, RULES, panels, queries
 from tests.support import eventually, round_is_complete
 from tests.system.conftest import Start, address, desk
 
+# Windows of whole weeks, since on a Sunday the last 24 hours have too few conversations to judge.
 CONFIG = """
 types: [all, email]
-windows: [24h, 7d]
+windows: [7d, 30d]
 office_hours: [false, true]
 segments: [{name: vip, tags: [vip]}]
 compare: true
@@ -44,6 +45,8 @@ CHOSEN = {
     "office_hours": "false",
     "segment": "^$",
     "job": "helpscout",
+    "namespace": ".*",
+    "cluster": ".*",
     "__rate_interval": "10m",
 }
 OTHERWISE = CHOSEN | {
@@ -95,7 +98,7 @@ def demo(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Prometh
 
 def chosen(expression: str, values: dict[str, str]) -> str:
     """Return an expression with the dashboards' variables filled in."""
-    return re.sub(r"\$(\w+)", lambda found: values[found[1]], expression)
+    return re.sub(r"\$([a-z_]\w+)", lambda found: values[found[1]], expression)
 
 
 def measured(rows: list[dict[str, Any]]) -> bool:
@@ -150,7 +153,7 @@ def test_every_variable_finds_what_is_chosen_at_first(
             assert len(set(values)) == len(values)
         else:
             values = [next(iter(row["metric"].values()), "") for row in rows]
-        first = variable["current"]["value"]
+        first = variable["current"].get("value", values[0])
         assert first == "$__all" or first in values
 
 
