@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import jinja2
 
 _TEMPLATES: Final = "templates"
+_RUNBOOKS: Final = (
+    "https://github.com/helpscout-exporter/helpscout-exporter/blob/main/docs/runbooks.md"
+)
 
 
 class Rendered(NamedTuple):
@@ -51,6 +54,7 @@ def _prepared() -> "tuple[jinja2.Template, str]":
     environment.globals |= {
         "words": words,
         "bars": {"width": WIDTH, "height": HEIGHT},
+        "runbooks": _RUNBOOKS,
         # Files of this package, not from outside.
         "style": Markup(style),  # noqa: S704
         "script": Markup(script),  # noqa: S704

@@ -131,6 +131,23 @@ def _states(facts: Facts) -> dict[str, Counter[str]]:
 def _verdict(
     facts: Facts, found: tuple[Problem, ...], states: Mapping[str, Counter[str]]
 ) -> Verdict:
+    """Return both truths in one line: does the exporter work, and does the support team."""
+    verdict = _exporters_verdict(facts, found, states)
+    kept = [
+        met
+        for key, entry in facts.snapshot.entries.items()
+        for met in promises_kept(key, entry, facts.configuration.objectives)
+    ]
+    if all(kept) or verdict.level == "starting":
+        return verdict
+    works = "The exporter works" if verdict.level == "well" else verdict.text
+    missed = f"{part_of(kept.count(False), len(kept))} SLAs are missed"
+    return Verdict("bad" if verdict.level == "bad" else "warn", f"{works}; {missed}")
+
+
+def _exporters_verdict(
+    facts: Facts, found: tuple[Problem, ...], states: Mapping[str, Counter[str]]
+) -> Verdict:
     statuses = facts.snapshot.accounts
     down = [name for name, status in statuses.items() if not status.up and status.problems]
     if len(down) == 1:

@@ -65,7 +65,7 @@ def test_make_demo_shows_what_the_readme_says(start: Start) -> None:
         assert block
         for example in block[1].splitlines():
             assert any(each.startswith(example.rpartition(" ")[0]) for each in shown), example
-        assert "All is well" in get(f"{url}/").text
+        assert "Accounts up" in get(f"{url}/").text
     finally:
         # make waits for the program, and does not pass signals on.
         subprocess.run(["pkill", "-TERM", "-P", str(process.pid)], check=False)

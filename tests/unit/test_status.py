@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from exporter.health import REASONS, AccountStatus, Failure
 from exporter.helpscout.budget import Usage
-from exporter.reports import Mailbox, ProductivityReport, Statistics
+from exporter.reports import Distribution, Mailbox, ProductivityReport, Statistics
 from exporter.schedule import Outlook
 from exporter.status import Facts, ReloadFailure, Rendered, render, view, words
 from exporter.status.choice import TYPE_NAMES
 from exporter.status.figures import Cell
 from exporter.status.problems import LAGGING_SECONDS, STRETCHED, problems
-from exporter.status.view import MAILBOXES_A_PAGE, Tile, View
+from exporter.status.view import MAILBOXES_A_PAGE, Tile, Verdict, View
 from exporter.store import Store
 from tests.support import ROOT
 from tests.unit.exposed import ACCOUNTS, NASTY_NAMES, published_like, stores
@@ -300,6 +300,41 @@ def test_an_sla_is_met_or_missed_in_words() -> None:
         ],
         "Resolved": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "level"),
+    [
+        (AccountStatus(up=True), "The exporter works; 6 of 18 SLAs are missed", "warn"),
+        (
+            AccountStatus(up=True, problems=frozenset({"throttled"})),
+            "It works, with one thing to look at; 6 of 18 SLAs are missed",
+            "warn",
+        ),
+        (
+            AccountStatus(up=False, problems=frozenset({"unreachable"})),
+            "Account acme does not work; 6 of 18 SLAs are missed",
+            "bad",
+        ),
+    ],
+)
+def test_the_first_line_says_how_the_exporter_is_and_how_the_team_is(
+    status: AccountStatus, text: str, level: str
+) -> None:
+    world = World()
+    slow = replace(published_like(), handle_time=Distribution((0, 0, 0, 0, 10), (0,) * 5))
+    for key in world.reports():
+        world.store.succeeded(key, slow)
+    world.store.set_status("acme", status)
+    assert view(world.facts(), {}).verdict == Verdict(level, text)
+
+
+def test_a_problem_links_to_its_runbook() -> None:
+    world = World()
+    world.store.set_status("acme", AccountStatus(problems=frozenset({"credentials"})))
+    (problem,) = view(world.facts(), {}).problems
+    html = render(view(world.facts(), {})).html
+    assert re.search(rf'href="https://[^"]+/docs/runbooks\.md#{problem.runbook.lower()}"', html)
 
 
 def test_an_sla_that_cannot_be_told_is_not_told() -> None:
