@@ -162,14 +162,14 @@ LAST_SUCCESS: Final = Family(
     "helpscout_report_last_success_timestamp_seconds",
     "gauge",
     "Unix time of the report's last success; kept also when its data is too old to export",
-    REPORT_LABELS,
+    ("collector", *REPORT_LABELS),
     "seconds",
 )
 SUCCESS: Final = Family(
     "helpscout_report_success",
     "gauge",
     "Whether the last attempt to get the report succeeded, retries included",
-    REPORT_LABELS,
+    ("collector", *REPORT_LABELS),
 )
 
 SLA_OBJECTIVE: Final = Family(

@@ -12,6 +12,9 @@ from typing import Final, NamedTuple
 ALL: Final = "all"
 """Stands for every mailbox, or every type, together: a report of its own, never a sum."""
 
+PRODUCTIVITY: Final = "productivity"
+"""The label `collector` of everything that is about the productivity report."""
+
 TYPES: Final = ("email", "chat", "phone")
 
 # Upper edges of the ranges by id, the last one open; seconds, or replies for the last table.

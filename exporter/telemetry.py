@@ -59,14 +59,14 @@ FAMILIES: Final = (
     Family(
         f"{_P}api_requests",
         "counter",
-        "Calls to Help Scout by endpoint and HTTP status, or the reason where none came",
-        ("account", "endpoint", "code"),
+        "Calls to Help Scout by operation and HTTP status, or the reason where no answer came",
+        ("account", "operation", "code"),
     ),
     Family(
         f"{_P}api_request_duration_seconds",
         "histogram",
         "Duration of calls to Help Scout, failed ones included",
-        ("account", "endpoint"),
+        ("account", "operation"),
         "seconds",
     ),
     Family(
@@ -99,12 +99,17 @@ FAMILIES: Final = (
         "Calls that Help Scout refused because the account's limit was used up",
         ("account",),
     ),
-    Family(f"{_P}reports", "gauge", "Reports that are asked regularly", ("account", "window")),
+    Family(
+        f"{_P}reports",
+        "gauge",
+        "Reports that are asked regularly",
+        ("account", "collector", "window"),
+    ),
     Family(
         f"{_P}report_interval_seconds",
         "gauge",
         "How often a report is asked, stretch included",
-        ("account", "window"),
+        ("account", "collector", "window"),
         "seconds",
     ),
     Family(
@@ -192,10 +197,12 @@ class Telemetry:
         for instrument in self._per_account:
             instrument.remove_by_labels({"account": account})
 
-    def set_windows(self, account: str, windows: Iterable[tuple[str, int, float]]) -> None:
-        """Export exactly these windows of an account: label, reports, interval in seconds."""
+    def set_windows(
+        self, account: str, collector: str, windows: Iterable[tuple[str, int, float]]
+    ) -> None:
+        """Export exactly these windows of a collector: label, reports, interval in seconds."""
         for instrument in (self.reports, self.report_interval):
-            instrument.remove_by_labels({"account": account})
+            instrument.remove_by_labels({"account": account, "collector": collector})
         for window, number, interval in windows:
-            self.reports.labels(account, window).set(number)
-            self.report_interval.labels(account, window).set(interval)
+            self.reports.labels(account, collector, window).set(number)
+            self.report_interval.labels(account, collector, window).set(interval)

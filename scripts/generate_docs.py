@@ -148,7 +148,7 @@ FAMILIES: Final[Mapping[str, Note]] = {
     ),
     f"{_EXPORTER}api_request_duration_seconds": Note(
         "no such call has been made yet",
-        "histogram_quantile(0.99, sum by (le, endpoint)"
+        "histogram_quantile(0.99, sum by (le, operation)"
         f" (rate({_EXPORTER}api_request_duration_seconds_bucket[5m])))",
     ),
     f"{_EXPORTER}api_retries": Note(

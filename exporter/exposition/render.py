@@ -15,7 +15,7 @@ from prometheus_client.utils import floatToGoString
 from exporter import metrics
 from exporter.health import REASONS, AccountStatus
 from exporter.metrics import CHANGE, FIGURES, REPLIES_VALUES, SHAPES
-from exporter.reports import ALL, Mailbox, ReportKey, Window
+from exporter.reports import ALL, PRODUCTIVITY, Mailbox, ReportKey, Window
 from exporter.selection import matches
 from exporter.sla import EDGES, Objective, compliance
 from exporter.store import Entry
@@ -68,8 +68,8 @@ class Renderer:
             lines = [""] * (len(REPORT_FAMILIES) - 2)
         else:
             lines = self._data(key, entry, labels)
-        lines.append(labels.sample(metrics.LAST_SUCCESS.name, entry.succeeded_at))
-        lines.append(labels.sample(metrics.SUCCESS.name, entry.success))
+        lines.append(labels.attempt(metrics.LAST_SUCCESS.name, entry.succeeded_at))
+        lines.append(labels.attempt(metrics.SUCCESS.name, entry.success))
         return [line.encode() for line in lines]
 
     def _data(self, key: ReportKey, entry: Entry, labels: "_Labels") -> list[str]:
@@ -228,6 +228,14 @@ class _Labels:
 
     def sample(self, name: str, value: float | None) -> str:
         return "" if value is None else f"{name}{self._plain}{number(value)}\n"
+
+    def attempt(self, name: str, value: float | None) -> str:
+        if value is None:
+            return ""
+        return (
+            f'{name}{self._account},collector="{PRODUCTIVITY}",{self._mailbox},{self._segment},'
+            f"{self._tail}{number(value)}\n"
+        )
 
     def bucket(self, name: str, bound: str, count: int) -> str:
         return (

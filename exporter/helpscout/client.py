@@ -135,15 +135,15 @@ class Client:
         query["officeHours"] = self._dialect.boolean(request.key.office_hours)
         return urlencode(query, safe=":,")
 
-    def _get(self, endpoint: str, path: str, paid: bool) -> bytes:
+    def _get(self, operation: str, path: str, paid: bool) -> bytes:
         auth = self._authentication.authorize()
         try:
-            return self._call(endpoint, "GET", path, auth=auth, paid=paid)
+            return self._call(operation, "GET", path, auth=auth, paid=paid)
         except BadCredentials as error:
             if not self._authentication.renew(auth):
                 raise
             self._telemetry.api_retries.labels(self._account.name, error.reason).inc()
-            return self._call(endpoint, "GET", path, auth=self._authentication.authorize())
+            return self._call(operation, "GET", path, auth=self._authentication.authorize())
 
     def _fetch_token(self) -> tuple[str, float]:
         secret = self._account.client_secret or Secret()
@@ -162,7 +162,7 @@ class Client:
 
     def _call(
         self,
-        endpoint: str,
+        operation: str,
         method: str,
         path: str,
         *,
@@ -183,8 +183,8 @@ class Client:
             code = error.reason
             raise
         finally:
-            self._telemetry.api_requests.labels(name, endpoint, code).inc()
-            self._telemetry.api_request_duration.labels(name, endpoint).observe(
+            self._telemetry.api_requests.labels(name, operation, code).inc()
+            self._telemetry.api_request_duration.labels(name, operation).observe(
                 self._clock() - started
             )
         self._budget.observe(
@@ -192,7 +192,7 @@ class Client:
             _number(answer.headers.get("X-RateLimit-Limit-Minute")),
             _number(answer.headers.get("X-RateLimit-Remaining-Minute")),
         )
-        if endpoint == "mailboxes" and (date := _http_date(answer.headers.get("Date"))):
+        if operation == "mailboxes" and (date := _http_date(answer.headers.get("Date"))):
             self.skew_seconds = (self._now() - date).total_seconds()
         if answer.status != 200:
             self._refuse(answer, _secrets(auth, data))

@@ -22,7 +22,7 @@ from exporter.helpscout.errors import (
     Suspended,
 )
 from exporter.poller.journal import Journal
-from exporter.reports import Mailbox, ReportKey, ReportRequest
+from exporter.reports import PRODUCTIVITY, Mailbox, ReportKey, ReportRequest
 from exporter.schedule import Outlook, Schedule
 from exporter.selection import Selection, requests_for
 from exporter.state import State, question
@@ -270,7 +270,7 @@ class AccountPoller:
             (window.text, number, self._schedule.interval(window))
             for window, number in self._schedule.windows()
         ]
-        self._telemetry.set_windows(name, windows)
+        self._telemetry.set_windows(name, PRODUCTIVITY, windows)
         for window, _, interval in windows:
             lifetime = max(MIN_LIFETIME_SECONDS, self._stale_after * interval)
             self._store.set_lifetime(name, window, lifetime)

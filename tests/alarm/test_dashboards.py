@@ -212,7 +212,7 @@ def _service_level(job: str, objective: float, mailbox: str, number: int) -> lis
     ]
 
 
-EXPRESSIONS = {
+EXPRESSIONS: dict[str, tuple[str, list[dict[str, str]], dict[str, float]]] = {
     "two accounts and two replicas are two lines, each with its own median": (
         panel_expression("helpscout-mailbox", "Response time, quantiles"),
         [

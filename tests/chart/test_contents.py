@@ -413,8 +413,8 @@ def test_a_service_monitor_is_made_as_asked() -> None:
     assert "tlsConfig" not in endpoint
 
 
-def test_the_exporters_own_label_endpoint_is_kept() -> None:
-    assert _endpoint("service-monitor")["honorLabels"] is True
+def test_no_label_of_the_exporter_overrides_one_of_the_target() -> None:
+    assert _endpoint("service-monitor")["honorLabels"] is False
 
 
 def test_a_service_monitor_asks_the_configured_path() -> None:

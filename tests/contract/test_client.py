@@ -367,7 +367,7 @@ def test_a_status_is_one_error_of_the_tree(
         expected += ": a redirect, which is not followed"
     assert str(error) == expected
     assert len(desk.asked) == 1
-    assert desk.counted("api_requests_total", endpoint="report", code=str(status)) == 1
+    assert desk.counted("api_requests_total", operation="report", code=str(status)) == 1
 
 
 @pytest.mark.parametrize(
@@ -514,7 +514,7 @@ def test_a_call_without_a_whole_answer_is_counted_by_its_reason(
     client._authentication.authorize()
     desk.answer = lambda asked: answer
     assert isinstance(failure(client), kind)
-    assert desk.counted("api_requests_total", endpoint="report", code=code) == 1
+    assert desk.counted("api_requests_total", operation="report", code=code) == 1
 
 
 # --- throttling ---------------------------------------------------------------------------------
@@ -711,9 +711,9 @@ def test_calls_are_counted_and_timed_by_endpoint(desk: Desk) -> None:
     ask(client)
     ask(client)
     for endpoint, calls in (("token", 1), ("mailboxes", 1), ("report", 2)):
-        assert desk.counted("api_requests_total", endpoint=endpoint, code="200") == calls
+        assert desk.counted("api_requests_total", operation=endpoint, code="200") == calls
         name = "api_request_duration_seconds_count"
-        assert desk.counted(name, endpoint=endpoint) == calls
+        assert desk.counted(name, operation=endpoint) == calls
 
 
 # --- the mailbox list ---------------------------------------------------------------------------

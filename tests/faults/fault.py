@@ -223,7 +223,7 @@ def said_of_calls(fault: Fault, before: Metrics, during: Metrics, touched: int) 
         then, now = (total(m, name, account=ILL, **labels) for m in (before, during))
         return now - then
 
-    calls = grown(CALLS, endpoint=fault.endpoint, code=fault.code)
+    calls = grown(CALLS, operation=fault.endpoint, code=fault.code)
     retries = grown(RETRIES)
     assert calls >= 1
     if fault.retried is None:

@@ -99,7 +99,7 @@ def play_door(door: Door, bench: Bench) -> None:
     assert problems(during) == {door.problem}
     assert not during.named(SUCCESS, account=ILL)
     assert not during.named(FIGURE, account=ILL)
-    calls = total(during, CALLS, account=ILL, endpoint=door.endpoint, code=door.code)
+    calls = total(during, CALLS, account=ILL, operation=door.endpoint, code=door.code)
     assert 1 <= calls <= 2
     assert total(during, RETRIES, account=ILL) == 0
     door.open(bench, daemon)
@@ -309,8 +309,8 @@ def play_401_once(bench: Bench) -> None:
     began, came, lines = time.monotonic(), time.time(), len(daemon.log())
     bench.faults({"endpoint": "report", "status": 401, "times": 1})
     after = daemon.until(lambda m: refreshed(m, came), "a whole round more")
-    assert total(after, CALLS, account=ILL, endpoint="report", code="401") == 1
-    assert total(after, CALLS, account=ILL, endpoint="token", code="200") == 2
+    assert total(after, CALLS, account=ILL, operation="report", code="401") == 1
+    assert total(after, CALLS, account=ILL, operation="token", code="200") == 2
     assert total(after, RETRIES, account=ILL, reason="credentials") == 1
     assert total(after, RETRIES, account=ILL) == 1
     in_every_row(bench, daemon, lambda _report: True, began)
@@ -323,7 +323,7 @@ def play_short_tokens(bench: Bench) -> None:
     daemon.until(all_good, "a whole round")
     began, came, lines = time.monotonic(), time.time(), len(daemon.log())
     after = daemon.until(lambda m: refreshed(m, came), "a whole round more")
-    assert total(after, CALLS, account=ILL, endpoint="token", code="200") >= 2
+    assert total(after, CALLS, account=ILL, operation="token", code="200") >= 2
     assert total(after, RETRIES) == 0
     in_every_row(bench, daemon, lambda _report: True, began)
     assert daemon.log(lines) == []

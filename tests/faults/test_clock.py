@@ -89,7 +89,7 @@ def play_clock(first: float, bench: Bench) -> None:
     # In step with the monotonic clock: neither in a burst nor not at all, and with one token.
     turns = (time.monotonic() - began) / 10 + 1
     assert len(ends) - calls <= 4 * (turns + 1)
-    assert total(now, CALLS, account=ILL, endpoint="token") == 1
+    assert total(now, CALLS, account=ILL, operation="token") == 1
     for seen in daemon.watch.seen:
         if seen.at >= began:
             assert len(reports(seen.metrics, FIGURE)) == 8

@@ -333,7 +333,7 @@ def test_once_asks_everything_each_time_and_leaves_the_state_file_alone(
         process = start("once", environ=environ)
         assert process.wait() == 0, process.stderr
         metrics = Metrics.of_text(process.stdout)
-        calls = metrics.named("helpscout_exporter_api_requests_total", endpoint="report")
+        calls = metrics.named("helpscout_exporter_api_requests_total", operation="report")
         assert [sample.value for sample in calls] == [7]
     assert not state.exists()
 

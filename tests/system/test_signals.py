@@ -166,5 +166,5 @@ def test_an_account_that_changed_is_logged_in_to_anew_and_its_mailboxes_are_list
 
 def _logins(url: str) -> float:
     name = "helpscout_exporter_api_requests_total"
-    calls = scrape(url, name).named(name, endpoint="token", code="200")
+    calls = scrape(url, name).named(name, operation="token", code="200")
     return sum(sample.value for sample in calls)

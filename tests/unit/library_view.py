@@ -112,8 +112,9 @@ class LibraryView:
             if entry.report is not None:
                 for name, found in self._report(key, entry, entry.report, labels):
                     add(name, found)
-            add("report_last_success_timestamp_seconds", _known(labels, entry.succeeded_at))
-            add("report_success", _known(labels, entry.success))
+            attempt = labels | {"collector": "productivity"}
+            add("report_last_success_timestamp_seconds", _known(attempt, entry.succeeded_at))
+            add("report_success", _known(attempt, entry.success))
         for objective in self.objectives:
             target = {"sla": objective.name, "statistic": objective.statistic}
             unit = "replies" if objective.statistic == "replies_to_resolve" else "seconds"

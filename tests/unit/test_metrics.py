@@ -51,21 +51,21 @@ CONTRACT = {
     "helpscout_mailbox_info": {"account", "mailbox", "mailbox_id", "slug", "email"},
     "helpscout_up": {"account"},
     "helpscout_account_problem": {"account", "reason"},
-    "helpscout_report_last_success_timestamp_seconds": set(REPORT_LABELS),
-    "helpscout_report_success": set(REPORT_LABELS),
+    "helpscout_report_last_success_timestamp_seconds": {"collector", *REPORT_LABELS},
+    "helpscout_report_success": {"collector", *REPORT_LABELS},
     "helpscout_window_seconds": {"window"},
     "helpscout_exporter_build_info": {"version", "revision", "python"},
     "helpscout_exporter_config_last_reload_successful": set(),
     "helpscout_exporter_config_last_reload_success_timestamp_seconds": set(),
-    "helpscout_exporter_api_requests": {"account", "endpoint", "code"},
-    "helpscout_exporter_api_request_duration_seconds": {"account", "endpoint"},
+    "helpscout_exporter_api_requests": {"account", "operation", "code"},
+    "helpscout_exporter_api_request_duration_seconds": {"account", "operation"},
     "helpscout_exporter_api_retries": {"account", "reason"},
     "helpscout_exporter_rate_limit_per_minute": {"account"},
     "helpscout_exporter_rate_limit_remaining": {"account"},
     "helpscout_exporter_rate_budget_per_minute": {"account"},
     "helpscout_exporter_throttled": {"account"},
-    "helpscout_exporter_reports": {"account", "window"},
-    "helpscout_exporter_report_interval_seconds": {"account", "window"},
+    "helpscout_exporter_reports": {"account", "collector", "window"},
+    "helpscout_exporter_report_interval_seconds": {"account", "collector", "window"},
     "helpscout_exporter_schedule_stretch_ratio": {"account"},
     "helpscout_exporter_schedule_lag_seconds": {"account"},
     "helpscout_exporter_shard_index": set(),
@@ -154,8 +154,8 @@ def exposed() -> dict[str, Any]:
         telemetry.lag,
     ):
         gauge.labels("acme").set(1)
-    telemetry.reports.labels("acme", "24h").set(1)
-    telemetry.report_interval.labels("acme", "24h").set(1)
+    telemetry.reports.labels("acme", "productivity", "24h").set(1)
+    telemetry.report_interval.labels("acme", "productivity", "24h").set(1)
     exposition = Exposition(full_store(), telemetry, Renderer(OBJECTIVES, WINDOWS))
     text = b"".join(exposition.ready.openmetrics.parts).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]

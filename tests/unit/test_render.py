@@ -22,6 +22,7 @@ LABELS = (
     '{account="acme",mailbox="Sales",mailbox_id="2",office_hours="false",segment="",type="email",'
     'window="7d"}'
 )
+ATTEMPT = LABELS.replace('",', '",collector="productivity",', 1)
 
 
 def rendered(
@@ -115,8 +116,8 @@ def test_of_an_expired_report_the_last_success_and_the_outcome_stay() -> None:
     fragments = Renderer(OBJECTIVES, WINDOWS).report(KEY, entry)
     assert fragments[:-2] == [b""] * (len(REPORT_FAMILIES) - 2)
     assert b"".join(fragments).decode().splitlines() == [
-        f"helpscout_report_last_success_timestamp_seconds{LABELS} 1.7000000005e+09",
-        f"helpscout_report_success{LABELS} 0.0",
+        f"helpscout_report_last_success_timestamp_seconds{ATTEMPT} 1.7000000005e+09",
+        f"helpscout_report_success{ATTEMPT} 0.0",
     ]
 
 
