@@ -27,6 +27,7 @@ from exporter.helpscout.budget import Budget
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
+    Foreign,
     HelpScoutError,
     NotAllowed,
     NotThere,
@@ -263,7 +264,7 @@ def _check_content(answer: Answer) -> None:
     if kind != "application/json" and not (
         kind.startswith("application/") and kind.endswith("+json")
     ):
-        raise BadResponse(
+        raise Foreign(
             f"the answer is not JSON but {kind or 'of no declared type'}"[:100], status=200
         )
     for parameter in parameters:

@@ -10,11 +10,16 @@
     ├── ServiceFailed              server_error   5xx
     ├── Unreachable                unreachable    no connection, broken connection, time-out
     └── BadResponse                bad_response   an answer that is not what the API promises
+        └── Foreign                bad_response   one that Help Scout did not write: a page
 
+`evidence` says what a failed attempt tells of its account (docs/behaviour.md#health): `sick`, that
+the account may not answer at all; `key`, something about that question alone; `neutral`, nothing.
 `transient` says whether the same question may be asked again soon (docs/behaviour.md#budget).
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Evidence = Literal["sick", "key", "neutral"]
 
 
 class HelpScoutError(Exception):
@@ -27,6 +32,7 @@ class HelpScoutError(Exception):
 
     reason: ClassVar[str] = "unknown"
     transient: ClassVar[bool] = False
+    evidence: ClassVar[Evidence] = "key"
 
     def __init__(
         self,
@@ -51,6 +57,7 @@ class BadCredentials(HelpScoutError):
     """The key, the app or the user behind it is refused, or the secret cannot be read."""
 
     reason = "credentials"
+    evidence = "sick"
 
 
 class NotAllowed(HelpScoutError):
@@ -63,6 +70,7 @@ class Suspended(HelpScoutError):
     """402: the API key is suspended (1.0)."""
 
     reason = "suspended"
+    evidence = "sick"
 
 
 class NotThere(HelpScoutError):
@@ -82,6 +90,7 @@ class Throttled(HelpScoutError):
 
     reason = "throttled"
     transient = True
+    evidence = "neutral"
 
 
 class ServiceFailed(HelpScoutError):
@@ -89,6 +98,7 @@ class ServiceFailed(HelpScoutError):
 
     reason = "server_error"
     transient = True
+    evidence = "sick"
 
 
 class Unreachable(HelpScoutError):
@@ -96,9 +106,16 @@ class Unreachable(HelpScoutError):
 
     reason = "unreachable"
     transient = True
+    evidence = "sick"
 
 
 class BadResponse(HelpScoutError):
     """An answer whose content type, size or shape is not what the API promises."""
 
     reason = "bad_response"
+
+
+class Foreign(BadResponse):
+    """An answer that is not Help Scout's own, such as a proxy's block page, whatever its status."""
+
+    evidence = "sick"

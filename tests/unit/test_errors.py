@@ -29,8 +29,16 @@ def test_every_error_has_a_reason_of_its_own() -> None:
             "server_error",
             "unreachable",
             "bad_response",
+            "bad_response",  # Foreign is one, too: what differs is what it says of the account
         ]
     )
+
+
+def test_what_an_attempt_tells_of_its_account() -> None:
+    told = {kind.__name__: kind.evidence for kind in KINDS}
+    sick = {"BadCredentials", "Suspended", "ServiceFailed", "Unreachable", "Foreign"}
+    assert {name for name, evidence in told.items() if evidence == "sick"} == sick
+    assert {name for name, evidence in told.items() if evidence == "neutral"} == {"Throttled"}
 
 
 def test_only_what_can_pass_is_transient() -> None:
