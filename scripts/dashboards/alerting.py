@@ -41,8 +41,8 @@ def _rules(minimum: int) -> dict[str, tuple[str, str]]:
     missed, missed_long = (f"{horizon} < {_OBJECTIVE}" for horizon in (short, long))
     both = f"{missed} and ignoring (horizon, window) {missed_long}"
     only_one = 'on (sla) max by (sla) (helpscout_sla_compliance_ratio{horizon="long"})'
-    slope = f"deriv({short}[6h:5m])"
-    seen = f"last_over_time({short}[3h:5m] offset 3h)"
+    slope = f"deriv({short}[6h1s:5m])"
+    seen = f"last_over_time({short}[3h1s:5m] offset 3h)"
     window = "max by (window) (helpscout_window_seconds)"
     # A slope over 6 hours suits windows of about a day; the rules of Prometheus know others, too.
     slow = f"({slope} and {seen} and on (window) ({window} > 43200 <= 345600))"

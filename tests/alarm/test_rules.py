@@ -3,12 +3,21 @@
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.alarm.conftest import ALERTS, PROMTOOL_TESTS, RECORDS, RULES, hastened
+from tests.alarm.conftest import (
+    ALERTS,
+    GRAFANA,
+    PROMTOOL_TESTS,
+    RECORDS,
+    RULES,
+    hastened,
+    seconds,
+)
 from tests.alarm.promql import problems
 from tests.support import ROOT, need
 
@@ -20,6 +29,9 @@ TESTS: list[dict[str, Any]] = [
     for path in sorted(PROMTOOL_TESTS.iterdir())
     for test in yaml.safe_load(path.read_text())["tests"]
 ]
+
+
+RULE_FILES = [*sorted(RULES.iterdir()), GRAFANA / "examples/alerting/rules.yml"]
 
 
 def promtool(*arguments: str) -> tuple[int, str]:
@@ -99,6 +111,14 @@ def test_every_rule_names_metrics_and_labels_that_exist(rule: dict[str, Any]) ->
     )
     for expression in (rule["expr"], *(query.replace(r"\"", '"') for query in queries)):
         assert problems(expression.replace("%q", '""')) == []
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: str(path.name))
+def test_no_range_begins_where_a_sample_may_be(path: Path) -> None:
+    """Prometheus 2 counts that sample, Prometheus 3 does not. Samples are whole intervals apart."""
+    durations = re.findall(r"\[((?:\d+[smhd])+)(?::\w*)?\]", path.read_text())
+    assert durations
+    assert [d for d in durations if seconds(d) % 5 == 0] == [], "let them be a second longer"
 
 
 def test_no_recorded_series_carries_what_identifies_a_process() -> None:
