@@ -225,8 +225,10 @@ def one_round(
         exporter.stop()
     exporter.exposition.assemble()
     snapshot = exporter.store.snapshot()
-    complete = all(entry.success for entry in snapshot.entries.values()) and all(
-        status.up for status in snapshot.accounts.values()
+    complete = (
+        all(entry.success for entry in snapshot.entries.values())
+        and all(status.up for status in snapshot.accounts.values())
+        and not exporter.store.troubles().accounts  # a mailbox list that is not whole
     )
     return b"".join(exporter.exposition.ready.text.parts), complete
 
@@ -259,7 +261,10 @@ def check_account(configuration: Configuration, account: Account) -> str:
         requests = requests_for(account.name, configuration.selection, mailboxes, {})
         found = f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes"
         if not requests:
-            raise NotThere(f"{found}, but none of them is selected")
+            raise NotThere(
+                f"login good, {len(mailboxes)} mailboxes, but none of them is selected: look at"
+                " mailboxes.include and mailboxes.exclude"
+            )
         request = requests[0]
         client.report(request, request.window.ending(utc_now()), tags=False)
     finally:

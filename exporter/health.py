@@ -87,6 +87,7 @@ class AccountHealth:
     def __init__(self) -> None:
         self._discovered = False
         self._discovery_failure: str | None = None
+        self._list_doubted = False
         self._calls: deque[tuple[float, str, str | None]] = deque()
         self._scopes: dict[str, str | None] = {}
 
@@ -97,6 +98,11 @@ class AccountHealth:
             # Who is let in again is not held to have been refused before.
             self._calls = deque(call for call in self._calls if call[2] not in LOCKED_OUT)
         self._discovery_failure = failure
+        self._list_doubted = False
+
+    def doubt_list(self, *, lasting: bool) -> None:
+        """Note that the mailbox list arrived, and not whole: a problem if it goes on."""
+        self._list_doubted = lasting
 
     def report(self, now: float, mailbox_id: str, failure: str | None) -> None:
         """Note how one report call went: None, or the error's reason."""
@@ -113,6 +119,8 @@ class AccountHealth:
         while len(self._calls) > 1 and self._calls[0][0] < now - _MEMORY_SECONDS:
             self._calls.popleft()
         problems = {"throttled"} if gate_closed else set()
+        if self._list_doubted:
+            problems.add("bad_response")
         failing = self._failing()
         for reason in (self._discovery_failure, failing):
             if reason is not None:

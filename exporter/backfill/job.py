@@ -146,19 +146,29 @@ class _Job:
     def _ask_tags(
         self, account: Account, client: Client, selection: Selection, mailboxes: list[Mailbox]
     ) -> dict[str, int]:
-        """Look the tags up in the newest step of the first report, which is then kept, too."""
-        request = next(iter(requests_for(account.name, selection, mailboxes, {})), None)
-        if request is None:
-            return {}
-        at = self._grids[request.key.window].last
-        with _of_account(account):
-            answer = client.report(request, request.window.ending(moment(at)), tags=True)
-        self._journal.keep(request.key, at, self._book.figures(request.key, answer.report))
-        self._journal.keep_tags(account.identity, answer.tags)
+        """Look the tags up in the newest steps, which are then kept, too.
+
+        An answer over a range without conversations may name no tag: tags are a union over as
+        many of the plain reports as it takes to know every segment's, or until one names none that
+        is new.
+        """
+        tags: dict[str, int] = {}
+        for request in requests_for(account.name, selection, mailboxes, {}):
+            if all(segment.tag_ids(tags) is not None for segment in selection.segments):
+                break
+            at = self._grids[request.key.window].last
+            with _of_account(account):
+                answer = client.report(request, request.window.ending(moment(at)), tags=True)
+            self._journal.keep(request.key, at, self._book.figures(request.key, answer.report))
+            if answer.tags and answer.tags.items() <= tags.items():
+                break
+            tags |= answer.tags or {}
+        if tags:
+            self._journal.keep_tags(account.identity, tags)
         for segment in selection.segments:
-            if segment.tag_ids(answer.tags) is None:
+            if segment.tag_ids(tags) is None:
                 self._log.warning("a tag is not known, left out", segment=segment.name)
-        return dict(answer.tags)
+        return tags
 
     def _asker(self, part: _Part) -> Asker:
         return Asker(

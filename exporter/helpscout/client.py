@@ -33,11 +33,14 @@ from exporter.helpscout.errors import (
     NotThere,
     Refused,
     ServiceFailed,
+    ShortList,
     Suspended,
     Throttled,
 )
+from exporter.helpscout.oddities import Oddities
 from exporter.helpscout.transport import Answer, Transport
 from exporter.helpscout.wire import (
+    MailboxPage,
     describe_error,
     parse_report,
     parse_report_and_tags,
@@ -47,15 +50,47 @@ from exporter.reports import Mailbox, ProductivityReport, ReportRequest, TimeRan
 from exporter.telemetry import Telemetry
 
 _MAX_PAGES: Final = 400
+_READINGS: Final = 3
 _MAX_WAIT_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class ReportAnswer:
-    """A report, and the account's tags by name where they were asked for."""
+    """A report, and the account's tags by name.
+
+    `tags` is None where they were not asked for or the answer does not say them.
+    """
 
     report: ProductivityReport
-    tags: Mapping[str, int]
+    tags: Mapping[str, int] | None = None
+
+
+class _Listed:
+    """What has been read of the mailbox list."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, Mailbox] = {}
+        self.skipped = 0
+        self.total: int | None = None
+        self.settled = True
+        """Whether all pages say the same total: nothing came or went while they were read."""
+
+    def take(self, page: MailboxPage) -> bool:
+        """Take a page in; return whether it has anything that was not there before."""
+        known = len(self.found)
+        self.found.update((mailbox.id, mailbox) for mailbox in page.mailboxes)
+        self.skipped += page.skipped
+        self.settled = self.settled and self.total in (None, page.total)
+        self.total = page.total
+        return len(self.found) > known or page.skipped > 0
+
+    def goes_on(self, page: MailboxPage, number: int) -> bool:
+        """Return whether there is another page. The link is the truth where there is one."""
+        if page.has_next:
+            return True
+        if page.pages is None:
+            return page.total is not None and len(self.found) + self.skipped < page.total
+        return number < page.pages
 
 
 class Client:
@@ -72,6 +107,7 @@ class Client:
     ) -> None:
         self._account, self._budget, self._telemetry = account, budget, telemetry
         self._clock, self._now = clock, now
+        self._odd = Oddities(account.name)
         self.skew_seconds = 0.0
         """By how much our clock was ahead of the service's when the mailboxes were last listed."""
         self._dialect = v1 if account.api == "v1" else v2
@@ -87,21 +123,42 @@ class Client:
     def mailboxes(self, *, paid: bool = False) -> list[Mailbox]:
         """Return every mailbox of the account, page by page.
 
-        `paid` says that the first page is paid for. Raises HelpScoutError, Stopping.
+        `paid` says that the first page is paid for. A list that changes while it is read is read
+        again. Raises ShortList where fewer arrive than the service says there are, HelpScoutError,
+        Stopping.
         """
-        found: dict[int, Mailbox] = {}
-        for page in range(1, _MAX_PAGES + 1):
-            body = self._get("mailboxes", self._dialect.mailboxes_path(page), paid and page == 1)
-            mailboxes, number, pages = self._dialect.mailboxes(body)
-            new = [mailbox for mailbox in mailboxes if mailbox.id not in found]
-            found.update((mailbox.id, mailbox) for mailbox in mailboxes)
-            if number != page and page > 1:
-                raise BadResponse(f"the mailbox list is not whole: page {page} is page {number}")
-            if page >= pages:
-                return list(found.values())
-            if number != page or not new:
-                raise BadResponse(f"the mailbox list does not end: page {page} brought nothing new")
-        raise BadResponse(f"the mailbox list has more than {_MAX_PAGES} pages")
+        for reading in range(1, _READINGS + 1):
+            listed = self._read_list(paid and reading == 1)
+            if listed.settled:
+                break
+        found, total = list(listed.found.values()), listed.total
+        if listed.skipped and not found:
+            raise BadResponse("none of the mailboxes in the list can be read")
+        if total is not None and len(found) + listed.skipped < total:
+            raise ShortList(
+                f"the list is not whole: it has {len(found) + listed.skipped} mailboxes where Help"
+                f" Scout says there are {total}",
+                found,
+            )
+        return found
+
+    def _read_list(self, paid: bool) -> "_Listed":
+        listed = _Listed()
+        for number in range(1, _MAX_PAGES + 1):
+            path = self._dialect.mailboxes_path(number)
+            body = self._get("mailboxes", path, paid and number == 1)
+            page = self._dialect.mailboxes(body, self._odd)
+            is_this = page.number in (None, number)
+            if not is_this and number > 1:
+                raise BadResponse(f"the list is not whole: page {number} is page {page.number}")
+            is_new = listed.take(page)
+            if not listed.goes_on(page, number):
+                return listed
+            if not is_this or not is_new:
+                if page.total is not None and not page.mailboxes:
+                    return listed  # it ended early; whether it is whole shows in the total
+                raise BadResponse(f"the list does not end: page {number} brought nothing new")
+        raise BadResponse(f"the list has more than {_MAX_PAGES} pages")
 
     def report(
         self, request: ReportRequest, range_: TimeRange, *, tags: bool, paid: bool = False
@@ -113,8 +170,10 @@ class Client:
         path = f"{self._dialect.REPORT_PATH}?{self._report_query(request, range_)}"
         body = self._get("report", path, paid)
         if tags:
-            return ReportAnswer(*parse_report_and_tags(body, compare=request.compare))
-        return ReportAnswer(parse_report(body, compare=request.compare), {})
+            return ReportAnswer(
+                *parse_report_and_tags(body, compare=request.compare, odd=self._odd)
+            )
+        return ReportAnswer(parse_report(body, compare=request.compare, odd=self._odd))
 
     def close(self) -> None:
         """Close idle connections."""
@@ -243,11 +302,12 @@ def _instant(moment: datetime) -> str:
 
 
 def _number(text: str | None) -> float | None:
+    """Return a header's number, None where it is none; of one that was sent twice, the smaller."""
     try:
-        value = float(text or "")
+        values = [float(part) for part in (text or "").split(",")]
     except ValueError:
         return None
-    return value if 0 <= value < float("inf") else None
+    return min(values) if all(0 <= value < float("inf") for value in values) else None
 
 
 def _http_date(text: str | None) -> datetime | None:

@@ -10,14 +10,18 @@
     ├── ServiceFailed              server_error   5xx
     ├── Unreachable                unreachable    no connection, broken connection, time-out
     └── BadResponse                bad_response   an answer that is not what the API promises
-        └── Foreign                bad_response   one that Help Scout did not write: a page
+        ├── Foreign                bad_response   one that Help Scout did not write: a page
+        └── ShortList              bad_response   a mailbox list that cannot be the whole one
 
 `evidence` says what a failed attempt tells of its account (docs/behaviour.md#health): `sick`, that
 the account may not answer at all; `key`, something about that question alone; `neutral`, nothing.
 `transient` says whether the same question may be asked again soon (docs/behaviour.md#budget).
 """
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
+
+from exporter.reports import Mailbox
 
 Evidence = Literal["sick", "key", "neutral"]
 
@@ -119,3 +123,14 @@ class Foreign(BadResponse):
     """An answer that is not Help Scout's own, such as a proxy's block page, whatever its status."""
 
     evidence = "sick"
+
+
+class ShortList(BadResponse):
+    """A mailbox list that is shorter than it says itself, or suddenly empty.
+
+    `found` is what is in it. It adds mailboxes to those that are known and takes none away.
+    """
+
+    def __init__(self, message: str, found: Sequence[Mailbox] = ()) -> None:
+        super().__init__(message)
+        self.found = tuple(found)

@@ -1,6 +1,6 @@
 """The legacy Mailbox API 1.0: paths, parameter forms, envelope (docs/api-facts.md)."""
 
-from exporter.helpscout.wire import MailboxPage, parse_legacy_mailboxes
+from exporter.helpscout.wire import MailboxPage, Odd, parse_legacy_mailboxes
 
 REPORT_PATH = "/reports/productivity.json"
 
@@ -15,6 +15,6 @@ def boolean(value: bool) -> str:
     return "1" if value else "0"
 
 
-def mailboxes(body: bytes) -> MailboxPage:
+def mailboxes(body: bytes, odd: Odd) -> MailboxPage:
     """Return what a page of the mailbox list says. Raises BadResponse."""
-    return parse_legacy_mailboxes(body)
+    return parse_legacy_mailboxes(body, odd)

@@ -1,6 +1,6 @@
 """Mailbox API 2.0: paths, parameter forms, envelope (docs/api-facts.md)."""
 
-from exporter.helpscout.wire import MailboxPage, parse_hal_mailboxes
+from exporter.helpscout.wire import MailboxPage, Odd, parse_hal_mailboxes
 
 REPORT_PATH = "/reports/productivity"
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path, not a secret
@@ -16,6 +16,6 @@ def boolean(value: bool) -> str:
     return "true" if value else "false"
 
 
-def mailboxes(body: bytes) -> MailboxPage:
+def mailboxes(body: bytes, odd: Odd) -> MailboxPage:
     """Return what a page of the mailbox list says. Raises BadResponse."""
-    return parse_hal_mailboxes(body)
+    return parse_hal_mailboxes(body, odd)

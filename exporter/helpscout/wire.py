@@ -1,14 +1,16 @@
 """The bodies of the API, checked at the edge and turned into our own values.
 
 Lenient to what docs/api-facts.md says varies: unknown fields, missing ones, integers or floats,
-ranges in any order or left out. Strict to what is no number: that is a BadResponse naming the
-field, for a wrong number is worse than none.
+ranges in any order or left out. One odd element or field costs itself and nothing else: `odd` is
+told a line that names it. Strict to what is no number where a figure is expected: that is a
+BadResponse naming the field, for a wrong number is worse than none. A field that nobody asked for
+is not judged.
 """
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -52,12 +54,14 @@ class _Figures(_Wire):
 class _Range(_Wire):
     id: _Number
     count: _Number | None = None
-    previous_count: _Number | None = None
+
+
+class _Mean(_Wire):
     resolution_time: _Number | None = None
 
 
-class _Ranges(_Wire):
-    ranges: list[_Range] | None = None
+class _PreviousCount(_Wire):
+    previous_count: _Number | None = None
 
 
 class _Tag(_Wire):
@@ -66,45 +70,40 @@ class _Tag(_Wire):
 
 
 class _Report(_Wire):
+    """What is `Any` is judged apart, and only if it is of use: an odd one costs itself alone."""
+
     current: _Figures
-    previous: _Figures | None = None
-    response_time: _Ranges | None = None
-    first_response_time: _Ranges | None = None
-    handle_time: _Ranges | None = None
-    replies_to_resolve: _Ranges | None = None
-
-
-class _ReportWithTags(_Report):
-    filter_tags: list[_Tag] | None = None
+    previous: Any = None
+    response_time: Any = None
+    first_response_time: Any = None
+    handle_time: Any = None
+    replies_to_resolve: Any = None
+    filter_tags: Any = None
 
 
 class _Mailbox(_Wire):
     id: _Id
-    name: str
-    slug: str | None = None
-    email: str | None = None
-
-    def value(self) -> Mailbox:
-        return Mailbox(self.id, self.name, self.slug or "", self.email or "")
+    name: Any = None
+    slug: Any = None
+    email: Any = None
 
 
 class _LegacyPage(_Wire):
-    page: int
-    pages: int
-    items: list[_Mailbox]
-
-
-class _Embedded(_Wire):
-    mailboxes: list[_Mailbox] = []
+    page: Any = None
+    pages: Any = None
+    count: Any = None
+    items: list[Any]
 
 
 class _HalPageInfo(_Wire):
-    number: int
-    total_pages: int
+    number: Any = None
+    total_pages: Any = None
+    total_elements: Any = None
 
 
 class _HalPage(_Wire):
-    embedded: _Embedded = Field(default_factory=_Embedded, alias="_embedded")
+    embedded: Any = Field(default_factory=dict[str, Any], alias="_embedded")
+    links: Any = Field(default=None, alias="_links")
     page: _HalPageInfo
 
 
@@ -112,52 +111,155 @@ class _Token(_Wire):
     access_token: Annotated[
         str, Field(alias="access_token", min_length=1, pattern=r"^[\x21-\x7e]+$")
     ]
-    expires_in: Annotated[_Number, Field(alias="expires_in")] = 7200.0
+    expires_in: Any = Field(alias="expires_in", default=None)
 
 
 _Model = TypeVar("_Model", bound=_Wire)
 
-MailboxPage = tuple[list[Mailbox], int, int]
-"""The mailboxes of one page, its number and how many pages there are."""
+Odd = Callable[[str], None]
+"""Takes a line that names an odd element or field, and says what is left out for it."""
 
 
-def parse_report(body: bytes, *, compare: bool) -> ProductivityReport:
+class MailboxPage(NamedTuple):
+    """A page of the mailbox list.
+
+    `number` is its number, `pages` how many there are and `total` how many mailboxes, None where
+    the answer does not say. `skipped` counts the elements that are no mailbox, `has_next` is
+    whether there is a link to another page.
+    """
+
+    mailboxes: list[Mailbox]
+    number: int | None
+    pages: int | None
+    total: int | None = None
+    skipped: int = 0
+    has_next: bool = False
+
+
+def _ignored(_line: str) -> None:
+    """Take no notice of what is odd."""
+
+
+def parse_report(body: bytes, *, compare: bool, odd: Odd = _ignored) -> ProductivityReport:
     """Return the report in `body`, of either generation.
 
     `compare` says that a second range was asked for; else `previous` is ignored, for one
     generation sends it all the same, with nulls and zeros. Raises BadResponse naming the field.
     """
-    return _report(_parse(_Report, body), compare)
+    return _report(_parse(_Report, body), compare, odd)
 
 
 def parse_report_and_tags(
-    body: bytes, *, compare: bool
-) -> tuple[ProductivityReport, dict[str, int]]:
-    """As parse_report, with the ids of all tags that can be filtered by, by name."""
-    wire = _parse(_ReportWithTags, body)
-    return _report(wire, compare), {tag.name: tag.id for tag in reversed(wire.filter_tags or [])}
+    body: bytes, *, compare: bool, odd: Odd = _ignored
+) -> tuple[ProductivityReport, dict[str, int] | None]:
+    """As parse_report, with the ids of the tags that can be filtered by, by name.
+
+    None where the answer says nothing about tags: the list is missing or empty, as over a range
+    without conversations, or cannot be read.
+    """
+    wire = _parse(_Report, body)
+    return _report(wire, compare, odd), _tags(wire.filter_tags, odd) or None
 
 
-def parse_legacy_mailboxes(body: bytes) -> MailboxPage:
+def parse_legacy_mailboxes(body: bytes, odd: Odd = _ignored) -> MailboxPage:
     """Return a page of 1.0's mailbox list. Raises BadResponse naming the field."""
     page = _parse(_LegacyPage, body)
-    return [mailbox.value() for mailbox in page.items], page.page, page.pages
-
-
-def parse_hal_mailboxes(body: bytes) -> MailboxPage:
-    """Return a page of 2.0's mailbox list. Raises BadResponse naming the field."""
-    page = _parse(_HalPage, body)
-    return (
-        [mailbox.value() for mailbox in page.embedded.mailboxes],
-        page.page.number,
-        page.page.total_pages,
+    mailboxes = _mailboxes("items", page.items, odd)
+    return MailboxPage(
+        mailboxes,
+        _size("page", page.page, odd),
+        _size("pages", page.pages, odd),
+        _size("count", page.count, odd),
+        len(page.items) - len(mailboxes),
     )
 
 
+def parse_hal_mailboxes(body: bytes, odd: Odd = _ignored) -> MailboxPage:
+    """Return a page of 2.0's mailbox list. Raises BadResponse naming the field."""
+    page = _parse(_HalPage, body)
+    total = _size("page.totalElements", page.page.total_elements, odd)
+    items = _embedded_mailboxes(page.embedded, total)
+    mailboxes = _mailboxes("_embedded.mailboxes", items, odd)
+    return MailboxPage(
+        mailboxes,
+        _size("page.number", page.page.number, odd),
+        _size("page.totalPages", page.page.total_pages, odd),
+        total,
+        len(items) - len(mailboxes),
+        isinstance(page.links, dict) and bool(page.links.get("next")),
+    )
+
+
+def _embedded_mailboxes(embedded: Any, total: int | None) -> list[Any]:
+    """Return the list, which is missing in one form or another where there is no mailbox.
+
+    What is there under another name is not taken for none: that would remove every series.
+    """
+    if embedded in ([], None) and total == 0:
+        return []
+    if not isinstance(embedded, dict):
+        raise BadResponse("_embedded: is not an object")
+    if "mailboxes" not in embedded and embedded:
+        names = ", ".join(f'"{name}"' for name in list(embedded)[:3])
+        raise BadResponse(f'_embedded: has no "mailboxes" but {names}'[:200])
+    items = embedded.get("mailboxes", [])
+    if not isinstance(items, list):
+        raise BadResponse("_embedded.mailboxes: is not a list")
+    return items
+
+
+def _mailboxes(where: str, items: list[Any], odd: Odd) -> list[Mailbox]:
+    found = []
+    for position, item in enumerate(items):
+        name = item.get("name") if isinstance(item, dict) else None
+        try:
+            wire = _judged(_Mailbox, f"{where}[{position}]", item)
+        except BadResponse as error:
+            odd(f"{error}: the mailbox {_quoted(name)} is left out")
+            continue
+        if not isinstance(wire.name, str):
+            odd(f"mailbox {wire.id}: has no name that is text, and is shown by its id")
+        named = wire.name if isinstance(wire.name, str) else str(wire.id)
+        details = [_text(f"mailbox {wire.id}: {n}", v, odd) for n, v in wire if n in _DETAILS]
+        found.append(Mailbox(wire.id, named, *details))
+    return found
+
+
+_DETAILS: Final = ("slug", "email")
+
+
+def _text(where: str, value: Any, odd: Odd) -> str:
+    if value is not None and not isinstance(value, str):
+        odd(f"{where} is not text, and is left out")
+    return value if isinstance(value, str) else ""
+
+
+def _size(where: str, value: Any, odd: Odd) -> int | None:
+    """Return a number of pages or elements, None where the answer does not say it."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if value is not None:
+        odd(f"{where}: is not a whole number, and is ignored")
+    return None
+
+
+def _quoted(name: Any) -> str:
+    return f'"{name[:80]}"' if isinstance(name, str) else "without a name"
+
+
+_DEFAULT_LIFE_SECONDS: Final = 7200.0
+
+
 def parse_token(body: bytes) -> tuple[str, float]:
-    """Return 2.0's bearer token and its life in seconds. Raises BadResponse, never quoting it."""
+    """Return 2.0's bearer token and its life in seconds. Raises BadResponse, never quoting it.
+
+    A life that is not said, or not in seconds, is taken for two hours: a token that ends earlier is
+    renewed when it is refused.
+    """
     token = _parse(_Token, body)
-    return token.access_token, token.expires_in
+    life = token.expires_in
+    is_life = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life <= 2**53
+    return token.access_token, float(life) if is_life else _DEFAULT_LIFE_SECONDS
 
 
 def describe_error(body: bytes, secrets: Iterable[str] = ()) -> tuple[str, str | None]:
@@ -192,22 +294,51 @@ def _dicts(value: Any) -> Iterable[dict[str, Any]]:
     return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
 
 
-def _report(wire: _Report, compare: bool) -> ProductivityReport:
+def _report(wire: _Report, compare: bool, odd: Odd) -> ProductivityReport:
+    def shape(where: str, value: Any, edges: tuple[int, ...]) -> Distribution | None:
+        try:
+            return _distribution(where, value, edges, compare, odd)
+        except BadResponse as error:
+            odd(f"{error}: the distribution {where} is left out")
+            return None
+
     return only_measured(
         ProductivityReport(
             current=_statistics("current", wire.current),
-            previous=_statistics("previous", wire.previous or _Figures()) if compare else None,
-            response_time=_distribution("responseTime", wire.response_time, RESPONSE_TIME_EDGES),
-            first_response_time=_distribution(
+            previous=_previous(wire.previous, odd) if compare else None,
+            response_time=shape("responseTime", wire.response_time, RESPONSE_TIME_EDGES),
+            first_response_time=shape(
                 "firstResponseTime", wire.first_response_time, RESPONSE_TIME_EDGES
             ),
-            handle_time=_distribution("handleTime", wire.handle_time, HANDLE_TIME_EDGES),
-            replies_to_resolve=_distribution(
-                "repliesToResolve", wire.replies_to_resolve, REPLIES_EDGES
-            ),
-            resolution_time_by_replies=_resolution_times(wire.replies_to_resolve),
+            handle_time=shape("handleTime", wire.handle_time, HANDLE_TIME_EDGES),
+            replies_to_resolve=shape("repliesToResolve", wire.replies_to_resolve, REPLIES_EDGES),
+            resolution_time_by_replies=_resolution_times(wire.replies_to_resolve, odd),
         )
     )
+
+
+def _previous(value: Any, odd: Odd) -> Statistics:
+    if value is not None and not isinstance(value, dict):
+        odd("previous: is not an object, and is left out")
+        value = None
+    return _statistics("previous", _judged(_Figures, "previous", value or {}))
+
+
+def _tags(value: Any, odd: Odd) -> dict[str, int]:
+    if value is not None and not isinstance(value, list):
+        odd("filterTags: is not a list, and is left out")
+        return {}
+    found: dict[str, int] = {}
+    for item in value or []:
+        try:
+            tag = _judged(_Tag, "filterTags", item)
+        except BadResponse as error:
+            name, id_ = (item.get("name"), item.get("id")) if isinstance(item, dict) else (0, 0)
+            which = f"the tag {_quoted(name)}" if isinstance(name, str) else f"a tag (id {id_})"
+            odd(f"{error}: {which} is left out"[:200])
+        else:
+            found.setdefault(tag.name, tag.id)
+    return found
 
 
 def _statistics(where: str, figures: _Figures) -> Statistics:
@@ -228,13 +359,18 @@ def _statistics(where: str, figures: _Figures) -> Statistics:
     )
 
 
-def _distribution(where: str, wire: _Ranges | None, edges: tuple[int, ...]) -> Distribution | None:
-    if wire is None or wire.ranges is None:
+def _distribution(
+    where: str, value: Any, edges: tuple[int, ...], compare: bool, odd: Odd
+) -> Distribution | None:
+    """Raises BadResponse: with a range that is wrong or not known its total would be wrong."""
+    ranges = _ranges(where, value)
+    if ranges is None:
         return None
     counts, previous = [0] * (len(edges) + 1), [0] * (len(edges) + 1)
     seen = set()
-    for position, each in enumerate(wire.ranges):
+    for position, item in enumerate(ranges):
         field = f"{where}.ranges[{position}]"
+        each = _judged(_Range, field, item)
         number = _whole(f"{field}.id", each.id)
         if not 1 <= number <= len(counts) or number in seen:
             raise BadResponse(
@@ -242,18 +378,51 @@ def _distribution(where: str, wire: _Ranges | None, edges: tuple[int, ...]) -> D
             )
         seen.add(number)
         counts[number - 1] = _whole(f"{field}.count", each.count or 0)
-        previous[number - 1] = _whole(f"{field}.previousCount", each.previous_count or 0)
+        if compare:
+            previous[number - 1] = _previous_count(field, item, odd)
     return Distribution(tuple(counts), tuple(previous))
 
 
-def _resolution_times(wire: _Ranges | None) -> tuple[float | None, ...]:
-    means: list[float | None] = [None] * (len(REPLIES_EDGES) + 1)
-    for each in (wire and wire.ranges) or []:
+def _ranges(where: str, value: Any) -> list[Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise BadResponse(f"{where}: is not an object")
+    ranges = value.get("ranges")
+    if ranges is not None and not isinstance(ranges, list):
+        raise BadResponse(f"{where}.ranges: is not a list")
+    return ranges
+
+
+def _previous_count(field: str, item: Any, odd: Odd) -> int:
+    try:
+        wire = _judged(_PreviousCount, field, item)
+        return _whole(f"{field}.previousCount", wire.previous_count or 0)
+    except BadResponse as error:
+        odd(f"{error}, and is taken for 0")
+        return 0
+
+
+def _resolution_times(value: Any, odd: Odd) -> tuple[float | None, ...]:
+    """Return the mean for each number of replies; of a range that is wrong or doubled, none."""
+    try:
+        ranges = _ranges("repliesToResolve", value) or []
+    except BadResponse:
+        ranges = []  # the distribution has said so
+    means: dict[int, list[float | None]] = {id_: [] for id_ in range(1, len(REPLIES_EDGES) + 2)}
+    for position, item in enumerate(ranges):
+        id_ = item.get("id") if isinstance(item, dict) else None
+        if isinstance(id_, bool) or not isinstance(id_, int | float) or id_ not in means:
+            continue
+        field = f"repliesToResolve.ranges[{position}]"
+        try:
+            mean = _judged(_Mean, field, item).resolution_time
+        except BadResponse as error:
+            odd(f"{error}, and is left out")
+            mean = None
         # A zero over nothing is no measurement here either.
-        means[int(each.id) - 1] = (
-            each.resolution_time if each.resolution_time or each.count else None
-        )
-    return tuple(means)
+        means[int(id_)].append(mean if mean or item.get("count") else None)
+    return tuple(of_id[0] if len(of_id) == 1 else None for of_id in means.values())
 
 
 def _whole(field: str, value: float) -> int:
@@ -269,12 +438,19 @@ def _parse(model: type[_Model], body: bytes) -> _Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
+        if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
             mended = _without_lone_surrogates(body)
             if mended is not None and mended != body:
                 return _parse(model, mended)
-        raise BadResponse(_problem(first["type"], first["loc"], first["msg"])) from None
+        raise BadResponse(_problem(error)) from None
+
+
+def _judged(model: type[_Model], where: str, value: Any) -> _Model:
+    """Return a part of a body that is judged apart. Raises BadResponse naming the field."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise BadResponse(_problem(error, (where,))) from None
 
 
 def _without_lone_surrogates(body: bytes) -> bytes | None:
@@ -304,8 +480,10 @@ _WORDS: Final = {
 }
 
 
-def _problem(kind: str, location: tuple[int | str, ...], message: str) -> str:
+def _problem(error: ValidationError, inside: tuple[str, ...] = ()) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    kind, location = first["type"], (*inside, *first["loc"])
     if kind == "json_invalid":
         return "the body is not JSON"
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    return f"{field.lstrip('.') or 'the body'}: {_WORDS.get(kind, message)}"
+    return f"{field.lstrip('.') or 'the body'}: {_WORDS.get(kind, first['msg'])}"

@@ -6,7 +6,7 @@ through a back-off.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from exporter.helpscout.errors import (
     HelpScoutError,
     NotAllowed,
     NotThere,
+    ShortList,
     Suspended,
 )
 from exporter.poller.journal import Journal
@@ -32,6 +33,8 @@ from exporter.telemetry import Telemetry
 DISCOVERY_SECONDS: Final = 600.0
 MIN_LIFETIME_SECONDS: Final = 600.0
 _DISCOVERY_RETRY_SECONDS: Final = 15.0
+_EMPTY_LISTS: Final = 3
+"""So many lists in a row have to be empty before an account that had mailboxes has none."""
 _RETRIES: Final = 3
 _FIRST_RETRY_SECONDS: Final = 0.5
 _TICK_SECONDS: Final = 1.0
@@ -75,7 +78,7 @@ class AccountPoller:
         self._mailboxes: list[Mailbox] | None = None
         self._tags: dict[str, int] = {}
         self._discovery_due = clock()
-        self._discovery_failures = 0
+        self._discovery_failures = self._empty_lists = 0
         self._discovering = self._list_again = False
         self._running = 0
         self._planned: dict[ReportKey, None] = {}
@@ -159,7 +162,20 @@ class AccountPoller:
         self._judge(now)
 
     def discovered(self, mailboxes: list[Mailbox]) -> None:
-        """Take the account's mailboxes as they are now: new, renamed and deleted ones."""
+        """Take the account's mailboxes as they are now: new, renamed and deleted ones.
+
+        That none is left is believed when several lists in a row say so.
+        """
+        if self._mailboxes and not mailboxes and self._empty_lists + 1 < _EMPTY_LISTS:
+            self._empty_lists += 1
+            self.discovery_failed(
+                ShortList(
+                    f"the list is empty, where {len(self._mailboxes)} mailboxes were before: they"
+                    f" are kept until {_EMPTY_LISTS} lists in a row are empty"
+                )
+            )
+            return
+        self._empty_lists = 0
         now = self._clock()
         self._end_discovery(now + DISCOVERY_SECONDS)
         if self._discovery_failures or self._locked_out is not None:
@@ -177,18 +193,33 @@ class AccountPoller:
         self._judge(now)
 
     def discovery_failed(self, error: HelpScoutError) -> None:
-        """Keep the last list and try again soon, then less and less often."""
+        """Keep the last list and try again soon, then less and less often.
+
+        A list that is not whole adds what is new in it: the account answers, its list is at fault.
+        """
         now = self._clock()
         backoff = min(_DISCOVERY_RETRY_SECONDS * 2**self._discovery_failures, DISCOVERY_SECONDS)
         wait = max(backoff, error.retry_after or 0.0)
         self._end_discovery(now + wait)
         self._discovery_failures += 1
-        self._health.discovery(error.reason)
+        self._health.discovery(None if isinstance(error, ShortList) else error.reason)
         self._store.set_login(self.account.name, _failure(error))
         if isinstance(error, BadCredentials | Suspended):
             self._locked_out = error
         self._journal.discovery_failed(error, wait)
+        if isinstance(error, ShortList):
+            self._locked_out = None
+            self._health.doubt_list(lasting=self._discovery_failures > 1)
+            self._add(error.found)
         self._judge(now)
+
+    def _add(self, mailboxes: Iterable[Mailbox]) -> None:
+        known = {mailbox.id: mailbox for mailbox in self._mailboxes or ()}
+        merged = list((known | {mailbox.id: mailbox for mailbox in mailboxes}).values())
+        if merged != self._mailboxes:
+            self._mailboxes = merged
+            self._remember()
+            self._plan(self._clock())
 
     def reported(self, job: Job, answer: ReportAnswer) -> None:
         """A report came: into the store, and its key back to its place."""
@@ -203,8 +234,9 @@ class AccountPoller:
         self._schedule.done(key, job.asked_at)
         self._health.report(now, key.mailbox_id, None)
         self._journal.report_succeeded(key)
-        if self.needs_tags and answer.tags != self._tags:
-            self._tags = dict(answer.tags)
+        tags = self._tags | dict(answer.tags or {})
+        if self.needs_tags and tags != self._tags:
+            self._tags = tags  # a union: an answer that leaves a tag out does not take it away
             self._remember()
             self._plan(now)
         self._judge(now)

@@ -168,6 +168,18 @@ def _of_account(
             *_answer(last),
         )
 
+    if login is not None and login.failure.problem not in status.problems:
+        yield Problem(
+            "The mailbox list cannot be used as it arrives",
+            False,
+            "The last one is kept: new mailboxes are added, none is removed. If it lasts, compare"
+            " the list with Help Scout's own, and ask Help Scout's support.",
+            "HelpscoutBadResponse",
+            f"account {words.name(account)}",
+            login.since,
+            *_answer(login),
+        )
+
 
 def _of_reports(
     facts: Facts, account: str, troubles: dict[ReportKey, Trouble]

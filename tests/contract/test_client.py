@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from exporter import __version__
 from exporter.helpscout.account import Api, Secret
@@ -29,6 +30,7 @@ from exporter.helpscout.errors import (
     NotThere,
     Refused,
     ServiceFailed,
+    ShortList,
     Suspended,
     Throttled,
     Unreachable,
@@ -61,10 +63,12 @@ def boxes(*ids: int) -> list[dict[str, object]]:
     return [{"id": id_, "name": f"box {id_}", "slug": f"s{id_}", "email": "a@b"} for id_ in ids]
 
 
-def page(api: Api, number: int, pages: int, *ids: int) -> bytes:
+def page(api: Api, number: int, pages: int, *ids: int, total: int | None = None) -> bytes:
     if api == "v1":
-        return as_json({"page": number, "pages": pages, "count": 9, "items": boxes(*ids)})
-    info = {"size": 50, "totalElements": 9, "totalPages": pages, "number": number}
+        counted = {} if total is None else {"count": total}
+        return as_json({"page": number, "pages": pages, "items": boxes(*ids)} | counted)
+    counted = {} if total is None else {"totalElements": total}
+    info = {"size": 50, "totalPages": pages, "number": number} | counted
     embedded = {"_embedded": {"mailboxes": boxes(*ids)}} if ids else {}
     return reply(
         json.dumps({"page": info} | embedded).encode(),
@@ -164,7 +168,7 @@ def test_the_published_answers_are_read_over_http(desk: Desk, api: Api) -> None:
     assert answer.report.previous is not None
     assert answer.report.previous.response_time == 4850412
     assert answer.tags == {"sample-tag": 123}
-    assert client.report(ONE, RANGE, tags=False).tags == {}
+    assert client.report(ONE, RANGE, tags=False).tags is None
     assert len(client.mailboxes()) == (1 if api == "v1" else 2)
 
 
@@ -653,6 +657,12 @@ def test_no_date_whatsoever_raises(text: str) -> None:
             (400.0, 0.0),
         ),
         ({"X-RateLimit-Limit-Minute": "400"}, (400.0, None)),
+        # sent twice, by the service and a gateway
+        (
+            {"X-RateLimit-Limit-Minute": "400, 400", "X-RateLimit-Remaining-Minute": "9,7"},
+            (400.0, 7.0),
+        ),
+        ({"X-RateLimit-Limit-Minute": "400, many"}, (None, None)),
         ({"X-RateLimit-Remaining-Minute": "-1"}, (None, None)),
         ({"X-RateLimit-Limit-Minute": "many", "X-RateLimit-Remaining-Minute": ""}, (None, None)),
         ({}, (None, None)),
@@ -758,16 +768,16 @@ def test_a_mailbox_list_is_read_page_by_page(
     [
         (
             lambda n: (n, 10**9, (1, 2)),
-            "the mailbox list does not end: page 2 brought nothing new",
+            "the list does not end: page 2 brought nothing new",
         ),
         (
             lambda n: (n, 10**9, ()),
-            "the mailbox list does not end: page 1 brought nothing new",
+            "the list does not end: page 1 brought nothing new",
         ),
-        (lambda n: (1, 5, (n,)), "the mailbox list is not whole: page 2 is page 1"),
+        (lambda n: (1, 5, (n,)), "the list is not whole: page 2 is page 1"),
         # the last page is the one before once more: a mailbox would be missing without a word
-        (lambda n: (min(n, 2), 3, (min(n, 2),)), "the mailbox list is not whole: page 3 is page 2"),
-        (lambda n: (n, 10**9, (n,)), "the mailbox list has more than 400 pages"),
+        (lambda n: (min(n, 2), 3, (min(n, 2),)), "the list is not whole: page 3 is page 2"),
+        (lambda n: (n, 10**9, (n,)), "the list has more than 400 pages"),
     ],
 )
 def test_a_mailbox_list_that_does_not_end_or_is_not_whole_is_refused(
@@ -777,6 +787,109 @@ def test_a_mailbox_list_that_does_not_end_or_is_not_whole_is_refused(
         listed(desk, api, pages)
     assert str(caught.value) == words
     assert len(desk.asked) <= 400
+
+
+def totalled(
+    desk: Desk, api: Api, *readings: Sequence[tuple[int, int, tuple[int, ...]]]
+) -> list[int]:
+    """List the mailboxes where each reading's pages are of so many, say this total, have these."""
+    remaining = [
+        page(api, number, pages, *ids, total=total)
+        for reading in readings
+        for number, (pages, total, ids) in enumerate(reading, 1)
+    ]
+    desk.answer = lambda asked: remaining.pop(0)
+    try:
+        return [mailbox.id for mailbox in desk.client(api).mailboxes()]
+    finally:
+        assert remaining == []
+
+
+@both
+@pytest.mark.parametrize(
+    ("reading", "has", "of"),
+    [
+        ([(1, 2, ())], 0, 2),
+        ([(1, 3, (1, 2))], 2, 3),
+        ([(2, 5, (1, 2)), (2, 5, (3, 4))], 4, 5),
+        ([(3, 5, (1, 2)), (3, 5, ())], 2, 5),
+    ],
+)
+def test_a_list_shorter_than_it_says_is_not_taken_for_the_whole(
+    desk: Desk, api: Api, reading: list[tuple[int, int, tuple[int, ...]]], has: int, of: int
+) -> None:
+    with pytest.raises(ShortList) as caught:
+        totalled(desk, api, reading)
+    assert f"it has {has} mailboxes where Help Scout says there are {of}" in str(caught.value)
+    assert len(caught.value.found) == has
+
+
+@both
+def test_a_list_that_changes_while_it_is_read_is_read_again(desk: Desk, api: Api) -> None:
+    # Of 5 the first is deleted after the first page: the third moves there and would be missing.
+    first = [(3, 5, (1, 2)), (2, 4, (4, 5))]
+    second = [(2, 4, (2, 3)), (2, 4, (4, 5))]
+    assert totalled(desk, api, first, second) == [2, 3, 4, 5]
+
+
+@both
+def test_a_list_that_changes_all_the_time_is_not_refused_for_ever(desk: Desk, api: Api) -> None:
+    changing = [(2, 5, (1, 2)), (2, 4, (4, 5))]
+    assert totalled(desk, api, changing, changing, changing) == [1, 2, 4, 5]
+
+
+@both
+def test_a_mailbox_that_is_skipped_does_not_make_the_list_short(desk: Desk, api: Api) -> None:
+    items = [*boxes(1), {"id": None, "name": "x"}]
+    desk.answer = lambda asked: as_json(
+        {"page": 1, "pages": 1, "count": 2, "items": items}
+        if api == "v1"
+        else {
+            "page": {"number": 1, "totalPages": 1, "totalElements": 2},
+            "_embedded": {"mailboxes": items},
+        }
+    )
+    assert [mailbox.id for mailbox in desk.client(api).mailboxes()] == [1]
+
+
+@both
+def test_a_list_of_nothing_but_odd_elements_is_refused(desk: Desk, api: Api) -> None:
+    items: list[object] = [{"id": 0}, 7]
+    desk.answer = lambda asked: as_json(
+        {"page": 1, "pages": 1, "items": items}
+        if api == "v1"
+        else {"page": {"number": 1, "totalPages": 1}, "_embedded": {"mailboxes": items}}
+    )
+    with pytest.raises(BadResponse, match="none of the mailboxes in the list can be read"):
+        desk.client(api).mailboxes()
+
+
+def test_the_link_to_the_next_page_is_followed_where_the_number_of_pages_is_outdated(
+    desk: Desk,
+) -> None:
+    def script(asked: Asked) -> bytes:
+        number = int(asked.target.rpartition("=")[2])
+        links = {"next": {"href": "https://elsewhere.example/"}} if number == 1 else {}
+        info = {"number": number, "totalPages": 1, "totalElements": 2}
+        mailboxes = {"mailboxes": boxes(number)}
+        return as_json({"page": info, "_links": links, "_embedded": mailboxes})
+
+    desk.answer = script
+    assert [mailbox.id for mailbox in desk.client().mailboxes()] == [1, 2]
+
+
+@both
+def test_what_is_odd_in_an_answer_is_said_once_and_not_at_every_poll(desk: Desk, api: Api) -> None:
+    tags = [{"id": 0, "name": "vip"}, {"id": 3, "name": "gold"}]
+    desk.answer = lambda asked: as_json({"current": {}, "filterTags": tags, "handleTime": []})
+    with capture_logs() as entries:
+        client = desk.client(api)
+        for _ in range(3):
+            assert client.report(ONE, RANGE, tags=True).tags == {"gold": 3}
+    assert [(line["account"], line["what"]) for line in entries] == [
+        ("acme", "handleTime: is not an object: the distribution handleTime is left out"),
+        ("acme", 'filterTags.id: is negative or too small: the tag "vip" is left out'),
+    ]
 
 
 @both

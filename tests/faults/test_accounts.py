@@ -570,7 +570,7 @@ PLAYED: Final = [
     Row("an outage that nobody points out", play_outage, 90),
     Row(
         "a mailbox list that repeats its page for ever",
-        partial(play_list, paged(False), "bad_response", "the mailbox list does not end", 2),
+        partial(play_list, paged(False), "bad_response", "the list does not end", 2),
     ),
     Row(
         "a mailbox list with ever more pages",

@@ -19,6 +19,7 @@ from exporter.helpscout.errors import (
     NotThere,
     Refused,
     ServiceFailed,
+    ShortList,
     Suspended,
     Throttled,
     Unreachable,
@@ -90,7 +91,7 @@ class World:
         if isinstance(outcome, HelpScoutError):
             self.poller.report_failed(job, outcome)
         else:
-            self.poller.reported(job, ReportAnswer(outcome, tags or {}))
+            self.poller.reported(job, ReportAnswer(outcome, tags))
         return job.request.key
 
     def answer_all(self, outcome: HelpScoutError | ProductivityReport = REPORT) -> int:
@@ -326,6 +327,85 @@ def test_a_failing_list_keeps_the_last_one() -> None:
     world.poller.discovery_failed(Unreachable("x"))
     assert len(world.successes()) == 4
     assert not world.up()
+
+
+def listing(world: World) -> None:
+    """Let the time of the next mailbox list come, and the list be under way."""
+    for _ in range(1000):
+        job = world.job()
+        if job is not None and job.request is None:
+            return
+        if job is None:
+            world.now += 1
+        else:
+            world.poller.reported(job, ReportAnswer(REPORT))
+    raise AssertionError("the list was not due")
+
+
+def test_a_short_list_adds_what_is_new_takes_nothing_away_and_is_said(log: LogCapture) -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover()
+    world.answer_all()
+    new = Mailbox(3, "New", "n", "n@acme.com")
+    listing(world)
+    world.poller.discovery_failed(ShortList("the list is not whole", [BOXES[1], new]))
+    assert {key.mailbox_id for key in world.store.snapshot().entries} == {"1", "2", "3"}
+    assert (world.up(), world.problems) == (True, set())
+    assert "the list is not whole" in world.store.troubles().accounts["acme"].failure.message
+    assert lines(log).count("login or mailbox list failed") == 1
+    listing(world)
+    world.poller.discovery_failed(ShortList("the list is not whole", [new]))
+    assert (world.up(), world.problems) == (True, {"bad_response"})
+    assert lines(log).count("login or mailbox list failed") == 1
+    listing(world)
+    world.poller.discovered([new])
+    assert {key.mailbox_id for key in world.store.snapshot().entries} == {"3"}
+    assert (world.up(), world.problems) == (True, set())
+    assert world.store.troubles().accounts == {}
+
+
+def test_a_first_list_that_is_short_is_used() -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    listing(world)
+    world.poller.discovery_failed(ShortList("the list is not whole", BOXES[:1]))
+    assert world.answer_all() == 1
+    assert world.successes() == [True]
+    assert world.poller.first_round_done
+
+
+def test_an_emptiness_after_a_full_list_is_believed_at_the_third_list_in_a_row(
+    log: LogCapture,
+) -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover()
+    world.answer_all()
+    for lists in ([], [], BOXES, [], []):
+        listing(world)
+        world.poller.discovered(list(lists))
+        assert len(world.successes()) == 2
+    assert "2 mailboxes were before" in world.store.troubles().accounts["acme"].failure.message
+    assert "mailbox gone" not in lines(log)
+    listing(world)
+    world.poller.discovered([])
+    assert world.successes() == []
+    assert lines(log).count("mailbox gone") == 2
+
+
+def test_tags_are_a_union_over_answers() -> None:
+    segments = (Segment("vip", tags=("VIP",)), Segment("gold", tags=("Gold",)))
+    world = World(replace(SELECTION, windows=(DAY,), segments=segments))
+    world.discover(BOXES[:1])
+    for tags, reports in (
+        (None, 1), ({}, 1), ({"VIP": 7}, 2), ({}, 2), (None, 2), ({"Gold": 8}, 3), ({"x": 9}, 3),
+    ):  # fmt: skip
+        job = world.job()
+        while job is None or job.request is None:
+            if job is not None:
+                world.poller.discovered(BOXES[:1])
+            world.now += 5
+            job = world.job()
+        world.poller.reported(job, ReportAnswer(REPORT, tags))
+        assert len(world.successes()) == reports
 
 
 def test_renamed_new_and_deleted_mailboxes_follow(log: LogCapture) -> None:

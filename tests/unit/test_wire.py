@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from exporter.helpscout.errors import BadResponse
 from exporter.helpscout.wire import (
+    MailboxPage,
     describe_error,
     parse_hal_mailboxes,
     parse_legacy_mailboxes,
@@ -29,6 +30,13 @@ def published(name: str) -> bytes:
 
 def body(**fields: Any) -> bytes:
     return json.dumps({"current": {}} | fields).encode()
+
+
+def oddities(text: str, *, compare: bool = True) -> tuple[ProductivityReport, list[str]]:
+    """What is read of a report all the same, and what is said of it."""
+    said: list[str] = []
+    report, _ = parse_report_and_tags(text.encode(), compare=compare, odd=said.append)
+    return report, said
 
 
 def refusal(text: str | bytes) -> str:
@@ -72,18 +80,17 @@ def test_previous_is_ignored_where_no_second_range_was_asked_for() -> None:
 
 
 def test_the_published_mailbox_lists_are_read() -> None:
-    assert parse_legacy_mailboxes(published("v1_mailboxes")) == (
-        [Mailbox(1234, "My Mailbox", "47204a026903ce6d", "help@mymailbox.com")],
-        1,
-        1,
+    assert parse_legacy_mailboxes(published("v1_mailboxes")) == MailboxPage(
+        [Mailbox(1234, "My Mailbox", "47204a026903ce6d", "help@mymailbox.com")], 1, 1, 1
     )
-    assert parse_hal_mailboxes(published("v2_mailboxes")) == (
+    assert parse_hal_mailboxes(published("v2_mailboxes")) == MailboxPage(
         [
             Mailbox(1, "Help Scout", "83ebc5d87292a795", "bearbox@acme.com"),
             Mailbox(2, "Help Pioneer", "83ebc5d87292a795", "pioneer@acme.com"),
         ],
         1,
         1,
+        2,
     )
 
 
@@ -138,9 +145,7 @@ NOTHING = ProductivityReport(Statistics())
                 '{"current": {}, "handleTime": {"ranges": [{"id": 5, "count": 7}, {"id": 1.0},'
                 ' {"id": 2, "count": 3.0, "previousCount": 4, "percent": "n/a"}]}}'
             ),
-            ProductivityReport(
-                Statistics(), handle_time=Distribution((0, 3, 0, 0, 7), (0, 4, 0, 0, 0))
-            ),
+            ProductivityReport(Statistics(), handle_time=Distribution((0, 3, 0, 0, 7), (0,) * 5)),
         ),
         (
             (
@@ -207,14 +212,14 @@ def test_tags_nobody_asked_for_are_not_looked_at() -> None:
 )
 def test_a_mailbox_bears_any_name(written: str, name: str) -> None:
     page = f'{{"page": 1, "pages": 1, "items": [{{"id": 1, "name": {written}}}]}}'
-    assert parse_legacy_mailboxes(page.encode()) == ([Mailbox(1, name, "", "")], 1, 1)
+    assert parse_legacy_mailboxes(page.encode()) == MailboxPage([Mailbox(1, name, "", "")], 1, 1)
 
 
 def test_a_cut_name_does_not_hide_what_else_is_wrong() -> None:
+    said: list[str] = []
     page = rb'{"page": 1, "pages": 1, "items": [{"id": "1", "name": "\ud83d"}]}'
-    with pytest.raises(BadResponse) as caught:
-        parse_legacy_mailboxes(page)
-    assert str(caught.value) == "items[0].id: is not a whole number"
+    assert parse_legacy_mailboxes(page, said.append).skipped == 1
+    assert said == ['items[0].id: is not a whole number: the mailbox "?" is left out']
 
 
 @pytest.mark.parametrize("rest", [b"", b"]]", b'{"page": ', b'"' + b"[" * 100_000])
@@ -233,11 +238,28 @@ def test_a_cut_name_in_what_is_no_json_is_refused(rest: bytes) -> None:
     ],
 )
 def test_an_account_without_a_mailbox_has_none(text: str) -> None:
-    assert parse_hal_mailboxes(text.encode()) == ([], 1, 0)
+    assert parse_hal_mailboxes(text.encode()) == MailboxPage([], 1, 0)
 
 
-def test_a_token_of_unsaid_life_lives_two_hours() -> None:
-    assert parse_token(b'{"access_token": "abc"}') == ("abc", 7200)
+@pytest.mark.parametrize("embedded", ["[]", "null", "{}", '{"mailboxes": []}'])
+def test_an_empty_list_of_any_form_is_empty_where_the_total_says_so(embedded: str) -> None:
+    page = '"page": {"number": 1, "totalPages": 0, "totalElements": 0}'
+    text = f'{{{page}, "_embedded": {embedded}}}'
+    assert parse_hal_mailboxes(text.encode()) == MailboxPage([], 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "life",
+    [
+        "",
+        *map(
+            ', "expires_in": {}'.format,
+            ("null", '"7200"', "-1", "0", "1e999", "NaN", "true", "[]", "{}"),
+        ),
+    ],
+)
+def test_a_token_of_unknown_life_lives_two_hours(life: str) -> None:
+    assert parse_token(f'{{"access_token": "abc"{life}}}'.encode()) == ("abc", 7200)
 
 
 # --- what is refused ----------------------------------------------------------------------------
@@ -301,25 +323,6 @@ def test_what_is_no_number_is_refused_in_plain_words(field: str, written: str, w
         ('{"current": null}', "current: is not an object"),
         ('{"current": []}', "current: is not an object"),
         ('{"current": "x"}', "current: is not an object"),
-        ('{"current": {}, "previous": []}', "previous: is not an object"),
-        ('{"current": {}, "responseTime": []}', "responseTime: is not an object"),
-        ('{"current": {}, "responseTime": 5}', "responseTime: is not an object"),
-        ('{"current": {}, "handleTime": {"ranges": {}}}', "handleTime.ranges: is not a list"),
-        (
-            '{"current": {}, "handleTime": {"ranges": [1]}}',
-            "handleTime.ranges[0]: is not an object",
-        ),
-        (
-            '{"current": {}, "handleTime": {"ranges": [null]}}',
-            "handleTime.ranges[0]: is not an object",
-        ),
-        ('{"current": {}, "filterTags": {}}', "filterTags: is not a list"),
-        ('{"current": {}, "filterTags": [{"id": "1"}]}', "filterTags[0].id: is not a whole number"),
-        ('{"current": {}, "filterTags": [{"id": 1}]}', "filterTags[0].name: is missing"),
-        (
-            '{"current": {}, "filterTags": [{"id": 1, "name": 2}]}',
-            "filterTags[0].name: is not text",
-        ),
         # counts
         ('{"current": {"closed": 1.5}}', "current.closed: 1.5 is not a whole number"),
         (
@@ -332,57 +335,174 @@ def test_another_shape_is_refused_by_the_name_of_its_field(text: str | bytes, wo
     assert refusal(text) == words
 
 
-@pytest.mark.parametrize(
-    ("distribution", "last"),
-    [("responseTime", 10), ("firstResponseTime", 10), ("handleTime", 5), ("repliesToResolve", 5)],
+# --- what is odd costs itself and nothing else ---------------------------------------------------
+
+GOOD = '"current": {"closed": 7}, "handleTime": {"ranges": [{"id": 1, "count": 2}]}'
+KEPT = ProductivityReport(
+    Statistics(closed=7), Statistics(), handle_time=Distribution((2, 0, 0, 0, 0), (0,) * 5)
 )
+
+
+@pytest.mark.parametrize("distribution", ["responseTime", "firstResponseTime", "repliesToResolve"])
 @pytest.mark.parametrize(
-    ("ranges", "words"),
+    ("value", "words"),
     [
-        ('{"id": 1}, {"id": 1}', "[1].id: 1 is not an id from 1 to {last}, each once"),
-        ('{"id": 1}, {"id": 1.0}', "[1].id: 1 is not an id from 1 to {last}, each once"),
-        ('{"id": 0}', "[0].id: 0 is not an id from 1 to {last}, each once"),
-        ('{"id": 11}', "[0].id: 11 is not an id from 1 to {last}, each once"),
-        ('{"id": 1}, {"id": -1}', "[1].id: is negative or too small"),
-        ('{"id": 1.5}', "[0].id: 1.5 is not a whole number"),
-        ('{"id": 1e300}', "[0].id: is too large"),
-        ('{"id": "1"}', "[0].id: is not a number"),
-        ('{"id": true}', "[0].id: is not a number"),
-        ('{"id": null}', "[0].id: is not a number"),
-        ('{"count": 1}', "[0].id: is missing"),
-        ('{"id": 1, "count": 1.5}', "[0].count: 1.5 is not a whole number"),
-        ('{"id": 1, "count": -1}', "[0].count: is negative or too small"),
-        ('{"id": 1, "count": "1"}', "[0].count: is not a number"),
-        ('{"id": 1, "count": 1e308}', "[0].count: is too large"),
-        ('{"id": 1, "previousCount": 0.5}', "[0].previousCount: 0.5 is not a whole number"),
-        ('{"id": 1, "resolutionTime": "x"}', "[0].resolutionTime: is not a number"),
+        ("[]", ": is not an object"),
+        ("5", ": is not an object"),
+        ('"x"', ": is not an object"),
+        ('{"ranges": {}}', ".ranges: is not a list"),
+        ('{"ranges": [1]}', ".ranges[0]: is not an object"),
+        ('{"ranges": [null]}', ".ranges[0]: is not an object"),
+        ('{"ranges": [{"id": 1}, {"id": 1}]}', ".ranges[1].id: 1 is not an id"),
+        ('{"ranges": [{"id": 1}, {"id": 1.0}]}', ".ranges[1].id: 1 is not an id"),
+        ('{"ranges": [{"id": 0}]}', ".ranges[0].id: 0 is not an id"),
+        ('{"ranges": [{"id": 11}]}', ".ranges[0].id: 11 is not an id"),
+        ('{"ranges": [{"id": 1}, {"id": -1}]}', ".ranges[1].id: is negative or too small"),
+        ('{"ranges": [{"id": 1.5}]}', ".ranges[0].id: 1.5 is not a whole number"),
+        ('{"ranges": [{"id": 1e300}]}', ".ranges[0].id: is too large"),
+        ('{"ranges": [{"id": "1"}]}', ".ranges[0].id: is not a number"),
+        ('{"ranges": [{"id": true}]}', ".ranges[0].id: is not a number"),
+        ('{"ranges": [{"count": 1}]}', ".ranges[0].id: is missing"),
+        ('{"ranges": [{"id": 1, "count": 1.5}]}', ".ranges[0].count: 1.5 is not a whole"),
+        ('{"ranges": [{"id": 1, "count": -1}]}', ".ranges[0].count: is negative"),
+        ('{"ranges": [{"id": 1, "count": "1"}]}', ".ranges[0].count: is not a number"),
+        ('{"ranges": [{"id": 1, "count": 1e308}]}', ".ranges[0].count: is too large"),
     ],
 )
-def test_a_wrong_range_is_refused_by_its_place(
-    distribution: str, last: int, ranges: str, words: str
+def test_an_odd_distribution_is_left_out_and_named(
+    distribution: str, value: str, words: str
 ) -> None:
-    text = f'{{"current": {{}}, "{distribution}": {{"ranges": [{ranges}]}}}}'
-    assert refusal(text) == f"{distribution}.ranges{words.format(last=last)}"
+    report, (line,) = oddities(f'{{{GOOD}, "{distribution}": {value}}}')
+    assert report == KEPT
+    assert line.startswith(distribution + words)
+    assert line.endswith(f"the distribution {distribution} is left out")
+
+
+@pytest.mark.parametrize(
+    ("ranges", "means"),
+    [
+        ('{"id": 1, "count": 2, "resolutionTime": 60}, {"id": 6, "count": 1}', (60, None)),
+        ('{"id": 1, "resolutionTime": 60}, {"id": 1, "resolutionTime": 61}', (None, None)),
+        ('{"id": 1, "resolutionTime": 60}, {"id": "2", "resolutionTime": 61}', (60, None)),
+        ('{"id": 1, "count": "x", "resolutionTime": 60}', (60, None)),
+        ('{"id": 1, "resolutionTime": 60}, {"id": true, "resolutionTime": 1}', (60, None)),
+    ],
+)
+def test_a_distribution_that_is_left_out_leaves_the_means_of_its_good_ranges(
+    ranges: str, means: tuple[float | None, float | None]
+) -> None:
+    report, _ = oddities(f'{{"current": {{}}, "repliesToResolve": {{"ranges": [{ranges}]}}}}')
+    assert report.replies_to_resolve is None
+    assert report.resolution_time_by_replies == (*means, None, None, None)
+
+
+def test_a_mean_of_a_range_that_is_text_costs_that_mean() -> None:
+    ranges = '{"id": 1, "count": 1, "resolutionTime": "x"}, {"id": 2, "resolutionTime": 9}'
+    report, said = oddities(f'{{"current": {{}}, "repliesToResolve": {{"ranges": [{ranges}]}}}}')
+    assert report == ProductivityReport(
+        Statistics(),
+        Statistics(),
+        replies_to_resolve=Distribution((1, 0, 0, 0, 0), (0,) * 5),
+        resolution_time_by_replies=(None, 9.0, None, None, None),
+    )
+    assert said == ["repliesToResolve.ranges[0].resolutionTime: is not a number, and is left out"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ('"previous": []', ["previous: is not an object, and is left out"]),
+        ('"previous": 7', ["previous: is not an object, and is left out"]),
+        ('"filterTags": {}', ["filterTags: is not a list, and is left out"]),
+        ('"deltas": [], "user": null, "ratings": "x"', []),
+        (
+            '"filterTags": [{"id": 0, "name": "vip"}]',
+            ['filterTags.id: is negative or too small: the tag "vip" is left out'],
+        ),
+        (
+            '"filterTags": [{"id": 8, "name": null}]',
+            ["filterTags.name: is not text: a tag (id 8) is left out"],
+        ),
+        (
+            '"filterTags": [{"id": 8}]',
+            ["filterTags.name: is missing: a tag (id 8) is left out"],
+        ),
+    ],
+)
+def test_an_odd_field_is_left_out_and_named(fields: str, said: list[str]) -> None:
+    assert oddities(f"{{{GOOD}, {fields}}}") == (KEPT, said)
+
+
+@pytest.mark.parametrize(
+    "previous", ["[]", '{"responseTime": "x"}', '{"closed": 0.1}', "7", "null"]
+)
+def test_a_second_period_that_nobody_asked_for_is_not_judged(previous: str) -> None:
+    ranges = '"responseTime": {"ranges": [{"id": 1, "count": 1, "previousCount": "x"}]}'
+    text = f'{{"current": {{}}, "previous": {previous}, {ranges}}}'
+    report, said = oddities(text, compare=False)
+    assert report.previous is None
+    assert report.response_time == Distribution((1, *(0,) * 9), (0,) * 10)
+    assert said == []
+
+
+def test_an_odd_count_of_the_second_period_costs_that_count() -> None:
+    ranges = '{"id": 1, "count": 1, "previousCount": "x"}, {"id": 2, "previousCount": 3}'
+    report, said = oddities(f'{{"current": {{}}, "handleTime": {{"ranges": [{ranges}]}}}}')
+    assert report.handle_time == Distribution((1, 0, 0, 0, 0), (0, 3, 0, 0, 0))
+    assert said == ["handleTime.ranges[0].previousCount: is not a number, and is taken for 0"]
+
+
+def test_an_odd_tag_leaves_the_others() -> None:
+    tags = [{"id": 0, "name": "a"}, {"id": 2, "name": "b"}, {"id": 3, "name": None}, 7, None]
+    assert parse_report_and_tags(body(filterTags=tags), compare=False)[1] == {"b": 2}
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, *({"filterTags": tags} for tags in (None, [], [{"id": 0, "name": "a"}], "x"))]
+)
+def test_an_answer_without_tags_says_nothing_about_tags(fields: dict[str, Any]) -> None:
+    assert parse_report_and_tags(body(**fields), compare=False)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("item", "mailbox", "said"),
+    [
+        ({"id": 7}, Mailbox(7, "7", "", ""), "mailbox 7: has no name that is text"),
+        ({"id": 7, "name": None}, Mailbox(7, "7", "", ""), "mailbox 7: has no name that is text"),
+        ({"id": 7, "name": 5}, Mailbox(7, "7", "", ""), "mailbox 7: has no name that is text"),
+        (
+            {"id": 7, "name": "a", "slug": 5, "email": "e"},
+            Mailbox(7, "a", "", "e"),
+            "mailbox 7: slug is not text",
+        ),
+        ({"id": 0, "name": "a"}, None, '[1].id: is negative or too small: the mailbox "a" is'),
+        ({"id": "7", "name": "a"}, None, '[1].id: is not a whole number: the mailbox "a" is'),
+        ({"name": "a"}, None, '[1].id: is missing: the mailbox "a" is left out'),
+        (None, None, "[1]: is not an object: the mailbox without a name is left out"),
+        ([], None, "[1]: is not an object: the mailbox without a name is left out"),
+    ],
+)
+def test_an_odd_mailbox_costs_itself_at_most(item: Any, mailbox: Mailbox | None, said: str) -> None:
+    items, good = [{"id": 1, "name": "x"}, item], Mailbox(1, "x", "", "")
+    legacy = {"page": 1, "pages": 1, "count": 2, "items": items}
+    info = {"number": 1, "totalPages": 1, "totalElements": 2}
+    hal = {"page": info, "_embedded": {"mailboxes": items}}
+    for parse, document in ((parse_legacy_mailboxes, legacy), (parse_hal_mailboxes, hal)):
+        lines: list[str] = []
+        page = parse(json.dumps(document).encode(), lines.append)
+        assert page.mailboxes == [good, *([mailbox] if mailbox else [])]
+        assert page.skipped == (mailbox is None)
+        (line,) = lines
+        assert said in line
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{}", "page: is missing"),
+        ("{}", "items: is missing"),
         ('{"page": 1, "pages": 1}', "items: is missing"),
         ('{"page": 1, "pages": 1, "items": null}', "items: is not a list"),
         ('{"page": 1, "pages": 1, "items": {}}', "items: is not a list"),
-        ('{"page": "1", "pages": 1, "items": []}', "page: is not a whole number"),
-        ('{"page": true, "pages": 1, "items": []}', "page: is not a whole number"),
-        ('{"page": 1, "pages": 1, "items": [{"id": 1}]}', "items[0].name: is missing"),
-        (
-            '{"page": 1, "pages": 1, "items": [{"id": 1, "name": null}]}',
-            "items[0].name: is not text",
-        ),
-        (
-            '{"page": 1, "pages": 1, "items": [{"id": 0, "name": ""}]}',
-            "items[0].id: is negative or too small",
-        ),
     ],
 )
 def test_a_wrong_list_of_the_first_generation_is_refused(text: str, words: str) -> None:
@@ -398,11 +518,7 @@ def test_a_wrong_list_of_the_first_generation_is_refused(text: str, words: str) 
         ("[]", "_embedded: is not an object"),
         ('{"mailboxes": null}', "_embedded.mailboxes: is not a list"),
         ('{"mailboxes": {}}', "_embedded.mailboxes: is not a list"),
-        ('{"mailboxes": [7]}', "_embedded.mailboxes[0]: is not an object"),
-        (
-            '{"mailboxes": [{"id": "1", "name": "a"}]}',
-            "_embedded.mailboxes[0].id: is not a whole number",
-        ),
+        ('{"inboxes": [{"id": 1}]}', '_embedded: has no "mailboxes" but "inboxes"'),
     ],
 )
 def test_a_null_where_mailboxes_belong_is_not_taken_for_none_of_them(
@@ -425,10 +541,6 @@ def test_a_null_where_mailboxes_belong_is_not_taken_for_none_of_them(
         ('{"access_token": "tok 7777777"}', "access_token"),
         (r'{"access_token": "tok7777777\r\nX: y"}', "access_token"),
         (r'{"access_token": "tok7777777é"}', "access_token"),
-        ('{"access_token": "tok7777777", "expires_in": "7200"}', "expires_in"),
-        ('{"access_token": "tok7777777", "expires_in": null}', "expires_in"),
-        ('{"access_token": "tok7777777", "expires_in": -1}', "expires_in"),
-        ('{"access_token": "tok7777777", "expires_in": 1e999}', "expires_in"),
     ],
 )
 def test_a_wrong_token_is_refused_without_being_quoted(text: str, field: str) -> None:
@@ -455,7 +567,7 @@ def test_any_document_is_read_or_refused_and_never_anything_else(document: Any) 
     with contextlib.suppress(BadResponse):
         report, tags = parse_report_and_tags(json.dumps(document).encode(), compare=True)
         assert isinstance(report.current, Statistics)
-        assert all(isinstance(id_, int) for id_ in tags.values())
+        assert all(isinstance(id_, int) for id_ in (tags or {}).values())
 
 
 @given(st.binary(max_size=200))
