@@ -28,6 +28,7 @@ from exporter.durations import parse_duration
 from exporter.helpscout.errors import HelpScoutError
 from exporter.settings import Configuration, ConfigurationError, load
 from exporter.simulator import Faults, Simulator, SimulatorOptions, parse_faults
+from exporter.state import StateFileInUse
 from exporter.web import CannotListen, Doors, ask_health, health_url
 
 _HEALTHCHECK_SECONDS: Final = 5
@@ -344,7 +345,7 @@ def main() -> int:
     except BackfillError as error:
         _note(str(error))
         return error.exit_code
-    except (_Failed, CannotListen) as error:
+    except (_Failed, CannotListen, StateFileInUse) as error:
         _note(str(error))
         return 1
     except BrokenPipeError:

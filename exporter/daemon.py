@@ -24,7 +24,7 @@ from exporter.poller.dispatcher import utc_now
 from exporter.schedule import demand_per_minute
 from exporter.selection import requests_for
 from exporter.settings import Configuration, ConfigurationError
-from exporter.state import State
+from exporter.state import State, mailbox_counts
 from exporter.status import Facts, ReloadFailure, Rendered, render, view
 from exporter.store import Store
 from exporter.telemetry import Telemetry
@@ -33,13 +33,15 @@ from exporter.web import Backend, Doors, Guarded, Server, application
 _READY_ANYWAY_SECONDS: Final = 30.0
 _ROUND_LOOK_SECONDS: Final = 0.05
 _PROGRESS_SECONDS: Final = 10.0
+_FIXED: Final = ("web", "state_file")
+"""What of the configuration takes a restart to change."""
 
 
 class Exporter:
     """Store, poller and exposition under one configuration, without a listener.
 
     `now` is the instant that windows end at, `process_metrics` whether the client library's
-    process and Python metrics are part of the exposition.
+    process and Python metrics are part of the exposition. Raises StateFileInUse.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class Exporter:
         self.telemetry = Telemetry(process_metrics=process_metrics)
         self.store = Store()
         self._state = State(configuration.state_file)
+        if configuration.state_file is not None:
+            self.telemetry.watch_state_file(lambda: bool(self._state.ok))
         self.poller = Poller(self.store, self.telemetry, self._state, now=now)
         self._configured(configuration)
         self.exposition = Exposition(self.store, self.telemetry, _renderer(configuration))
@@ -123,7 +127,7 @@ class Daemon:
     """The exporter with its listener and its signals. `load` reads the configuration anew."""
 
     def __init__(self, configuration: Configuration, load: Callable[[], Configuration]) -> None:
-        """Raises ConfigurationError for a `web.config_file` that cannot be used."""
+        """Raises StateFileInUse, and ConfigurationError for an unusable `web.config_file`."""
         doors = Doors(configuration.web.config_file)
         self._load = load
         self._log: Any = structlog.get_logger()
@@ -176,7 +180,8 @@ class Daemon:
     def reload(self) -> tuple[str, ...]:
         """Read the configuration anew; return what is wrong with it, nothing if it is in force.
 
-        A bad one changes nothing. `web` cannot change while it listens: that is said, not done.
+        A bad one changes nothing. `web` and `state_file` cannot change while they are in use: that
+        is said, not done, and `/config` shows what is in force.
         """
         with self._reloading:
             try:
@@ -189,16 +194,30 @@ class Daemon:
                 )
                 self._warn(error.warnings)
                 return error.messages
-            if configuration.web != self.exporter.configuration.web:
+            in_force = self.exporter.configuration
+            if configuration.web != in_force.web:
                 self._log.warning("a change of web takes effect at the next start")
-            if configuration.state_file != self.exporter.configuration.state_file:
+            if configuration.state_file != in_force.state_file:
                 self._log.warning("a change of state_file takes effect at the next start")
+            configuration = _keeping(configuration, in_force)
             logs.configure(configuration.log.level, configuration.log.format)
             self.exporter.configure(configuration)
             self._reload_failure = None
             self._warn(configuration.warnings)
             self._log.info("configuration reloaded")
             return ()
+
+
+def _keeping(configuration: Configuration, in_force: Configuration) -> Configuration:
+    """Return `configuration` with what only a restart changes as it is in force."""
+    fixed = {name: value for name, value in in_force.shown.items() if name in _FIXED}
+    merged = {**configuration.shown, **fixed}
+    return replace(
+        configuration,
+        web=in_force.web,
+        state_file=in_force.state_file,
+        shown={name: merged[name] for name in merged if name in fixed or name not in _FIXED},
+    )
 
 
 def one_round(
@@ -238,12 +257,8 @@ def known_mailboxes(configuration: Configuration) -> dict[str, int]:
     path = configuration.state_file
     if path is None or not path.exists():
         return {}
-    state = State(path)
-    try:
-        found = {a.name: state.count_mailboxes(a.identity) for a in configuration.accounts}
-    finally:
-        state.close()
-    return {name: number for name, number in found.items() if number is not None}
+    found = mailbox_counts(path, [account.identity for account in configuration.accounts])
+    return {a.name: found[a.identity] for a in configuration.accounts if a.identity in found}
 
 
 def check_account(configuration: Configuration, account: Account) -> str:

@@ -5,7 +5,7 @@ instruments are the client library's; names and labels are what users rely on.
 """
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -126,6 +126,11 @@ FAMILIES: Final = (
         ("account",),
         "seconds",
     ),
+    Family(
+        f"{_P}state_file_ok",
+        "gauge",
+        "Whether the state file can be read and written; absent without one",
+    ),
     Family(f"{_P}shard_index", "gauge", "Index of this shard, from 0"),
     Family(f"{_P}shards", "gauge", "Number of shards that the work is split over"),
 )
@@ -144,7 +149,7 @@ class Telemetry:
             process_collector.ProcessCollector(registry=self.registry)
             platform_collector.PlatformCollector(registry=self.registry)
             gc_collector.GCCollector(registry=self.registry)
-        families = {family.name.removeprefix(_P): family for family in FAMILIES}
+        families = self._families = {f.name.removeprefix(_P): f for f in FAMILIES}
 
         def gauge(name: str) -> Gauge:
             family = families[name]
@@ -191,6 +196,11 @@ class Telemetry:
         )
         self.shard_index = gauge("shard_index")
         self.shards = gauge("shards")
+
+    def watch_state_file(self, ok: Callable[[], bool]) -> None:
+        """Export from now on whether the state file can be used."""
+        family = self._families["state_file_ok"]
+        Gauge(family.name, family.help, registry=self.registry).set_function(ok)
 
     def forget(self, account: str) -> None:
         """Remove every series of an account that is no longer configured."""

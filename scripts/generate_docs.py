@@ -180,6 +180,7 @@ FAMILIES: Final[Mapping[str, Note]] = {
     f"{_EXPORTER}schedule_lag_seconds": Note(
         "the first second is not over", f"{_EXPORTER}schedule_lag_seconds"
     ),
+    f"{_EXPORTER}state_file_ok": Note("`state_file` is not set", f"{_EXPORTER}state_file_ok == 0"),
     f"{_EXPORTER}shard_index": Note(_NEVER, f"{_EXPORTER}shard_index"),
     f"{_EXPORTER}shards": Note(
         _NEVER,
@@ -437,7 +438,11 @@ KEYS: Final[Mapping[str, Key]] = {
     ),
     "state_file": Key(
         "path",
-        "an SQLite file; with it the last known reports survive a restart",
+        "an SQLite file; with it the last known reports survive a restart. One process uses it at "
+        "a time: a second `serve` is refused, while `plan` may read it beside the exporter. Put it "
+        "on a disk of this machine and not on a network file system, on whose locks SQLite cannot "
+        "rely, into a folder that can be written: other files stand beside it (`-wal`, `-shm`, "
+        "`.lock`). A file of an older exporter is taken over",
         "/var/lib/helpscout-exporter/state.db",
     ),
     "shard.index": Key(
@@ -487,8 +492,8 @@ are enough to start: `HELPSCOUT_CLIENT_ID` and `HELPSCOUT_CLIENT_SECRET`.
 - A relative path starts at the file's folder; in a variable or flag, at the working directory.
 - A secret's file is read when the secret is needed, so rotating it needs no restart.
 - SIGHUP reloads. A bad file changes nothing, and
-  `helpscout_exporter_config_last_reload_successful` says so. `web` and `state_file` take effect at
-  the next start.
+  `helpscout_exporter_config_last_reload_successful` says so. A change of `web` or
+  `state_file` takes effect at the next start: the log says so, `/config` shows what is in force.
 """
 
 _SHORT: Final = (

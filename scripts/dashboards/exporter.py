@@ -247,7 +247,8 @@ def _processes(board: Board) -> None:
     )
     board.table(
         "Configuration",
-        "Whether the last reload succeeded, and how long ago the last success was.",
+        "Whether the last reload succeeded, how long ago the last success was, and whether the"
+        " state file, if there is one, can be read and written.",
         "s",
         {
             "Loaded": Query(
@@ -258,9 +259,10 @@ def _processes(board: Board) -> None:
                 instant=True,
                 table=True,
             ),
+            "State file": Query(_each(f"{_E}state_file_ok{_TARGET}"), instant=True, table=True),
         },
         labels=labels,
-        overrides={"Loaded": {"unit": "bool_yes_no"}},
+        overrides={"Loaded": {"unit": "bool_yes_no"}, "State file": {"unit": "bool_yes_no"}},
         width=12,
     )
     for title, description, unit, expr in (

@@ -66,6 +66,12 @@ def of_state(daemon: Daemon) -> list[str]:
     return [line["event"] for line in daemon.log() if "state_file" in line]
 
 
+def state_file_ok(daemon: Daemon) -> float:
+    """Return what the exporter says of its state file."""
+    metrics = Metrics.of_text(get(f"{daemon.url}/metrics").text)
+    return metrics.value("helpscout_exporter_state_file_ok")
+
+
 def exported(daemon: Daemon) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Return every series about Help Scout, without those that say how the account is."""
     whole = Metrics.of_text(get(f"{daemon.url}/metrics").text).by_series()
@@ -116,6 +122,7 @@ def play_killed(bench: Bench) -> None:
 
     second = bench.serve(only_ill(bench, file))
     assert exported(second) == before
+    assert state_file_ok(second) == 1
     shown = second.watch.seen[0].metrics
     assert len(reports(shown, FIGURE)) == 4
     assert set(reports(shown, SUCCESS).values()) == {1}
@@ -223,6 +230,7 @@ def play_full(bench: Bench) -> None:
     eventually(lambda: of_state(daemon), "that the disk is full")
     daemon.until(lambda m: min(reports(m, MOMENT).values()) > came, "a round on a full disk")
     assert of_state(daemon) == [CANNOT]
+    assert state_file_ok(daemon) == 0
     went = time.time()
     disk.free(daemon)
     eventually(lambda: WORKS in of_state(daemon), "that there is room again")
@@ -253,6 +261,7 @@ def unusable(make: Callable[[Path], tuple[str, ...]], words: str) -> Callable[[B
         assert [line["event"] for line in told] == [CANNOT]
         assert re.search(words, told[0]["error"])
         in_every_row(bench, daemon, lambda _report: True, began)
+        assert state_file_ok(daemon) == 0
         assert daemon.end() == 0
         assert (file.read_bytes() if file.is_file() else b"") == before
 
@@ -269,6 +278,15 @@ def foreign(file: Path) -> tuple[str, ...]:
     """Another program's database."""
     with contextlib.closing(sqlite3.connect(file)) as database, database:
         database.execute("CREATE TABLE reports (title TEXT)")
+    return EXPORTER
+
+
+def newer(file: Path) -> tuple[str, ...]:
+    """What an exporter of the future has written."""
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE reports (title TEXT)")
+        database.execute(f"PRAGMA application_id = {0x48535845}")
+        database.execute("PRAGMA user_version = 99")
     return EXPORTER
 
 
@@ -334,7 +352,13 @@ ROWS: Final = [
     Row("a full disk under the state file", play_full, 40),
     Row("a state file that is none", unusable(damaged, "not a database")),
     Row("a state file that is damaged inside", play_damaged_inside, 30),
-    Row("a state file of another program", unusable(foreign, "is no state file of this exporter")),
+    Row(
+        "a state file of another program", unusable(foreign, "is not a state file of this exporter")
+    ),
+    Row(
+        "a state file of a newer exporter",
+        unusable(newer, "has format version 99, this exporter knows versions up to [1-9]"),
+    ),
     Row("a folder where the state file should be", unusable(directory, "unable to open")),
     Row("a state file that may not be written", unusable(read_only, "readonly|unable to open")),
     Row("SIGTERM while nobody answers", play_ended_in_a_stall),

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
@@ -363,6 +364,46 @@ def test_once_says_that_its_file_cannot_be_written(
     assert process.wait() == 1
     assert process.stdout == ""
     assert process.stderr.splitlines()[-1] == f"--output: {target}: No such file or directory"
+
+
+# --- one state file, several processes -----------------------------------------------------------
+
+
+def test_a_second_serve_on_a_state_file_is_refused_and_everything_else_works_beside_it(
+    start: Start, frozen_desk: Desk, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.db"
+    environ = frozen_desk.environ("v2", HELPSCOUT_STATE_FILE=str(state), HELPSCOUT_WINDOWS="[24h]")
+    first = start("serve", environ=environ)
+    url = address(first)
+    ok = partial(metric, url, "helpscout_exporter_state_file_ok")
+    assert eventually(ok, "the metric of the state file") == 1
+    line = failed_with_one_line(start("serve", environ=environ))
+    assert line == (
+        f"state_file: {state}: process {first.pid} on {socket.gethostname()} is using it; stop that"
+        " exporter, or give this one a state_file of its own\n"
+    )
+
+    def planned() -> bool:
+        plan = start("plan", environ=environ)
+        plan.wait()
+        return "default: 6 mailboxes by the state file" in plan.stderr
+
+    eventually(planned, "the mailboxes in the state file")
+    for command in (("check",), ("once",)):
+        process = start(*command, environ=environ)
+        assert process.wait() == 0, process.stderr
+        assert "state file" not in process.stderr
+    first.kill()
+    third = start("serve", environ=environ)
+    assert address(third)
+    assert "state file" not in third.stderr
+
+
+def metric(url: str, name: str) -> float | None:
+    """Return the value of a family with one sample, None if it has none."""
+    samples = Metrics.of_text(get(f"{url}/metrics").text).named(name)
+    return samples[0].value if samples else None
 
 
 # --- healthcheck --------------------------------------------------------------------------------

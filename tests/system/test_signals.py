@@ -145,6 +145,26 @@ def test_a_bad_file_keeps_every_series_and_is_told_until_a_good_one_comes(
     assert good.value(moment) > before.value(moment)
 
 
+def test_what_only_a_restart_changes_is_said_and_the_configuration_shows_what_is_in_force(
+    reloadable: tuple[Process, str, Callable[[str], None]],
+) -> None:
+    process, url, reload = reloadable
+    before = get(f"{url}/config").text
+    for times in (1, 2):
+        reload(_config("24h") + "state_file: state.db\nweb: {enable_lifecycle: true}\n")
+        eventually(
+            lambda n=times: process.stderr.count("configuration reloaded") == n,  # type: ignore[misc]
+            "the reload",
+        )
+        for name in ("web", "state_file"):
+            said = f"a change of {name} takes effect at the next start"
+            assert process.stderr.count(said) == times
+    assert get(f"{url}/config").text == before
+    reload(_config("24h"))
+    eventually(lambda: process.stderr.count("configuration reloaded") == 3, "the reload")
+    assert process.stderr.count("takes effect at the next start") == 4
+
+
 def test_a_file_that_is_gone_is_a_bad_file(
     reloadable: tuple[Process, str, Callable[[str], None]], tmp_path: Path
 ) -> None:

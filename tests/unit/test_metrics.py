@@ -68,6 +68,7 @@ CONTRACT = {
     "helpscout_exporter_report_interval_seconds": {"account", "collector", "window"},
     "helpscout_exporter_schedule_stretch_ratio": {"account"},
     "helpscout_exporter_schedule_lag_seconds": {"account"},
+    "helpscout_exporter_state_file_ok": set(),
     "helpscout_exporter_shard_index": set(),
     "helpscout_exporter_shards": set(),
 }
@@ -139,6 +140,7 @@ def test_every_statistic_has_a_field_and_every_distribution_its_edges() -> None:
 
 def exposed() -> dict[str, Any]:
     telemetry = Telemetry(process_metrics=False)
+    telemetry.watch_state_file(lambda: True)
     for instrument, labels in (
         (telemetry.api_requests, ("acme", "report", "200")),
         (telemetry.api_retries, ("acme", "throttled")),
@@ -186,6 +188,7 @@ def test_no_sample_has_a_timestamp() -> None:
 
 def test_every_instrument_of_the_exporter_is_listed_with_its_labels_and_help() -> None:
     telemetry = Telemetry(process_metrics=False)
+    telemetry.watch_state_file(lambda: True)
     listed = {family.name: family for family in FAMILIES}
     instruments: list[Any] = list(telemetry.registry._collector_to_names)
     found = {}

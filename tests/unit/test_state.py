@@ -1,10 +1,13 @@
 """The state file: what survives, and that a bad file never stops the exporter."""
 
+import contextlib
 import os
 import resource
+import socket
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from exporter.reports import (
     Statistics,
     Window,
 )
-from exporter.state import State, question
+from exporter.state import _STEPS, State, StateFileInUse, mailbox_counts, question
 
 KEY = ReportKey("acme", "1", "email", "24h", True, "vip")
 REQUEST = ReportRequest(
@@ -59,9 +62,123 @@ def test_another_login_recalls_nothing(tmp_path: Path) -> None:
     filled(tmp_path / "s.db")
     state = State(tmp_path / "s.db")
     assert state.recall("another", "acme") is None
-    assert state.count_mailboxes("another") is None
-    assert state.count_mailboxes("id") == 1
     state.close()
+
+
+def test_the_number_of_mailboxes_is_read_beside_the_process_that_uses_the_file(
+    tmp_path: Path, log: LogCapture
+) -> None:
+    path = tmp_path / "s.db"
+    filled(path)
+    for beside in (contextlib.nullcontext(), contextlib.closing(State(path))):
+        with beside:
+            before = path.read_bytes()
+            assert mailbox_counts(path, ["another", "id"]) == {"id": 1}
+            assert path.read_bytes() == before
+    assert not log.entries
+
+
+def test_a_file_whose_mailboxes_cannot_be_read_is_told(tmp_path: Path, log: LogCapture) -> None:
+    path = tmp_path / "s.db"
+    _newer(path)
+    assert mailbox_counts(path, ["id"]) == {}
+    (entry,) = log.entries
+    assert entry["event"] == "state file cannot be read, going on without it"
+    assert "version 99" in entry["error"]
+
+
+def test_a_second_user_of_the_file_is_refused_with_the_first_ones_process(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    state = State(path)
+    state.remember_account("id", BOXES, {})
+    for name in (path, link):
+        with pytest.raises(StateFileInUse) as refused:
+            State(name)
+        assert str(refused.value) == (
+            f"state_file: {name}: process {os.getpid()} on {socket.gethostname()} is using it;"
+            " stop that exporter, or give this one a state_file of its own"
+        )
+    state.close()
+    again = State(path)
+    assert again.recall("id", "acme") is not None
+    again.close()
+
+
+def test_an_older_file_is_taken_over_in_one_transaction(
+    tmp_path: Path, log: LogCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.db"
+    filled(path)
+    step = ("ALTER TABLE reports ADD COLUMN more TEXT", "UPDATE accounts SET tags = '{}'")
+    monkeypatch.setattr("exporter.state._STEPS", (*_STEPS, step, ("SELECT no such column",)))
+    State(path).close()
+    assert [entry["event"] for entry in log.entries] == [
+        "state file cannot be used, going on without it"
+    ]
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+        assert "more" not in database.execute("SELECT * FROM reports").description
+    monkeypatch.setattr("exporter.state._STEPS", (*_STEPS, step))
+    log.entries.clear()
+    state = State(path)
+    remembered = state.recall("id", "acme")
+    state.close()
+    assert remembered is not None
+    assert (remembered.mailboxes, remembered.tags) == (BOXES, {})
+    assert remembered.reports.keys() == {KEY}
+    (entry,) = log.entries
+    assert (entry["event"], entry["before"], entry["now"]) == ("state file taken over", 1, 2)
+
+
+def test_a_file_from_before_there_were_versions_keeps_what_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    filled(path)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 0")
+    state = State(path)
+    assert state.recall("id", "acme") is not None
+    state.close()
+
+
+def test_a_newer_file_is_refused_by_both_versions(tmp_path: Path, log: LogCapture) -> None:
+    path = tmp_path / "s.db"
+    _newer(path)
+    state = State(path)
+    assert state.ok is False
+    state.close()
+    assert log.entries[0]["error"] == (
+        f"has format version 99, this exporter knows versions up to {len(_STEPS)}: it was written"
+        " by a newer exporter; run that one, or name another file"
+    )
+
+
+def test_whether_the_file_can_be_used_is_known(tmp_path: Path, log: LogCapture) -> None:
+    assert State(None).ok is None
+    path = tmp_path / "s.db"
+    state = State(path)
+    good = state.ok
+    path.unlink()
+    state.remember_account("id", BOXES, {})
+    state._flush()
+    state._flush()
+    assert (good, state.ok) == (True, False)
+    state.close()
+    assert [entry["error"] for entry in log.entries] == ["No such file or directory"]
+
+
+def test_a_file_that_another_one_replaced_is_told(tmp_path: Path, log: LogCapture) -> None:
+    path, other = tmp_path / "s.db", tmp_path / "other.db"
+    filled(other)
+    state = State(path)
+    other.replace(path)
+    state.remember_account("id", [], {})
+    state.close()
+    assert state.ok is False
+    assert [entry["error"] for entry in log.entries] == [
+        "another file is in its place now; a restart uses that"
+    ]
 
 
 def test_without_a_path_nothing_is_kept() -> None:
@@ -144,21 +261,25 @@ def test_a_file_that_cannot_be_used_is_told_once_left_alone_and_done_without(
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
-def test_a_report_that_was_spoiled_in_the_file_is_told_and_nothing_is_recalled(
+def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_told(
     tmp_path: Path, log: LogCapture
 ) -> None:
     path = tmp_path / "s.db"
+    spoiled = replace(REQUEST, key=KEY._replace(type="chat"))
     state = State(path)
     state.remember_report("id", REQUEST, REPORT, 4e12)
+    state.remember_report("id", spoiled, REPORT, 4e12)
     state.remember_account("id", BOXES, {})
     state.close()
-    with sqlite3.connect(path) as database:
-        database.execute("UPDATE reports SET report = '{\"current\": 7}'")
-    database.close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE reports SET report = '{\"current\": 7}' WHERE type = 'chat'")
     state = State(path)
-    assert state.recall("id", "acme") is None
+    remembered = state.recall("id", "acme")
     state.close()
-    assert len(log.entries) == 1
+    assert remembered is not None
+    assert remembered.reports == {KEY: (question(REQUEST), REPORT, 4e12)}
+    (entry,) = log.entries
+    assert (entry["left_out"], entry["reports"]) == (1, 2)
 
 
 def test_a_file_that_may_not_grow_is_told_and_written_once_it_may(tmp_path: Path) -> None:
