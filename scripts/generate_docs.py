@@ -344,7 +344,31 @@ KEYS: Final[Mapping[str, Key]] = {
         "number", "the share of that limit that the exporter may use; above 0, at most 1", 0.25
     ),
     "accounts[0].concurrency": Key("whole number", "calls at once; 1 to 64", 8),
-    "accounts[0].timeout": Key("duration", "for a whole call; at most 10m", "10s"),
+    "accounts[0].timeout": Key(
+        "duration",
+        "for a whole call: name resolution, every address tried, the whole body; at most 10m",
+        "10s",
+    ),
+    "accounts[0].ca_file": Key(
+        "path",
+        "a PEM file with the certificate authorities to trust, instead of the usual ones and of "
+        "those in the environment: see [network.md](network.md#certificate-authorities)",
+        "/etc/ssl/corp.pem",
+        "those of the environment, or the usual ones",
+    ),
+    "accounts[0].proxy_url": Key(
+        "URL",
+        "the HTTP proxy to call through, `http://` or `https://`, perhaps with user and password: "
+        "see [network.md](network.md#proxies)",
+        "http://proxy.example.com:3128",
+        "`HTTPS_PROXY` and `NO_PROXY` of the environment",
+    ),
+    "accounts[0].proxy_url_file": Key(
+        "path",
+        "a file with that URL, read when it is needed",
+        "/run/secrets/proxy",
+        _NONE,
+    ),
     "mailboxes.include[0]": Key(
         "list of text and numbers",
         "the mailboxes to report on: a text is a glob on the name (case matters), a number an id",
@@ -486,7 +510,8 @@ are enough to start: `HELPSCOUT_CLIENT_ID` and `HELPSCOUT_CLIENT_SECRET`.
   of a list goes by its index, from 0; the next free one appends. A whole list or mapping is YAML:
   `HELPSCOUT_WINDOWS='[24h, {{range: 7d, every: 30m}}]'`.
 - For the first account there are short names: {short}.
-- An empty variable counts as one that is not set. An unknown `HELPSCOUT_*` variable is a warning,
+- An empty variable counts as one that is not set. White space around a variable's value is dropped,
+  and so it is around a secret or an ID in the file. An unknown `HELPSCOUT_*` variable is a warning,
   an unknown key below a known one an error.
 - Durations are written as in Prometheus: `90s`, `15m`, `1h30m`, `7d`, `2w`.
 - A relative path starts at the file's folder; in a variable or flag, at the working directory.

@@ -5,6 +5,7 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from exporter.helpscout.errors import BadCredentials
 
@@ -22,6 +23,22 @@ def flaw(secret: str) -> str | None:
     return None
 
 
+def proxy_flaw(url: str) -> str | None:
+    """Return why a text is not the URL of a proxy that can be used, without the text, or None."""
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL like http://proxy.example.com:3128"
+    if parts.scheme.startswith("socks"):
+        return "is a SOCKS proxy, which is not supported: use an HTTP proxy, http://HOST:PORT"
+    if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
+        return "is not a URL like http://proxy.example.com:3128"
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        return "must end after the port; in a password write / ? # @ as %2F %3F %23 %40"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A secret given as text or as a file that is read when needed, so rotation needs no restart.
@@ -33,7 +50,7 @@ class Secret:
     file: Path | None = None
 
     def read(self) -> str:
-        """Return the secret, a file's trailing line break cut off.
+        """Return the secret, white space around it in a file cut off.
 
         Raises BadCredentials when the file cannot be read or holds nothing that can be sent; the
         message names the file and never quotes it.
@@ -41,7 +58,7 @@ class Secret:
         if self.file is None:
             return self.text or ""
         try:
-            text = self.file.read_text(encoding="utf-8").rstrip("\r\n")
+            text = self.file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
             raise BadCredentials(f"secret file {self.file}: {why}") from None
@@ -55,7 +72,8 @@ class Account:
     """One account as configured; `name` is the label `account`.
 
     `requests_per_minute` is assumed until the service says otherwise; `budget` is the share of
-    the limit, in (0, 1], that the exporter may use; `timeout` bounds a whole call.
+    the limit, in (0, 1], that the exporter may use; `timeout` bounds a whole call. Without
+    `ca_file` and `proxy_url` the environment says whom to trust and which way to take.
     """
 
     name: str
@@ -68,6 +86,8 @@ class Account:
     budget: float
     concurrency: int
     timeout: timedelta
+    ca_file: Path | None = None
+    proxy_url: Secret | None = None
 
     @property
     def identity(self) -> str:

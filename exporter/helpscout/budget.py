@@ -200,6 +200,16 @@ class Budget:
             if self._wait(delay):
                 raise Stopping
 
+    def spend_within(self, seconds: float) -> bool:
+        """Pay for one call within so long; tell whether that was possible. Raises Stopping."""
+        ends = self._clock() + seconds
+        while (delay := self.try_spend()) > 0:
+            if self._clock() + delay >= ends:
+                return False
+            if self._wait(delay):
+                raise Stopping
+        return True
+
     def observe(self, asked_at: float, limit: float | None, remaining: float | None) -> None:
         """Take in what an answer says of the account's limit a minute and of what is left.
 

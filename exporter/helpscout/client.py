@@ -36,6 +36,7 @@ from exporter.helpscout.errors import (
     ShortList,
     Suspended,
     Throttled,
+    Unreachable,
 )
 from exporter.helpscout.oddities import Oddities
 from exporter.helpscout.transport import Answer, Transport
@@ -112,7 +113,11 @@ class Client:
         """By how much our clock was ahead of the service's when the mailboxes were last listed."""
         self._dialect = v1 if account.api == "v1" else v2
         self._transport = Transport(
-            account.base_url, account.concurrency, account.timeout.total_seconds()
+            account.base_url,
+            account.concurrency,
+            account.timeout.total_seconds(),
+            ca_file=account.ca_file,
+            proxy=account.proxy_url,
         )
         self._authentication: Authentication = (
             KeyAuthentication(account.api_key or Secret())
@@ -236,7 +241,7 @@ class Client:
         started = self._clock()
         try:
             answer = self._transport.send(
-                method, self._account.base_url + path, auth=auth, data=data
+                method, self._account.base_url + path, auth=auth, data=data, again=self._again
             )
             code = str(answer.status)
         except HelpScoutError as error:
@@ -258,6 +263,13 @@ class Client:
             self._refuse(answer, _secrets(auth, data))
         _check_content(answer)
         return answer.body
+
+    def _again(self, seconds: float) -> bool:
+        """Pay for a call that is sent once more; tell whether that was possible in time."""
+        if not self._budget.spend_within(seconds):
+            return False
+        self._telemetry.api_retries.labels(self._account.name, Unreachable.reason).inc()
+        return True
 
     def _refuse(self, answer: Answer, secrets: list[str]) -> NoReturn:
         status = answer.status

@@ -24,6 +24,7 @@ from typing import ClassVar, Literal
 from exporter.reports import Mailbox
 
 Evidence = Literal["sick", "key", "neutral"]
+Step = Literal["trust", "connect", "proxy", "tls", "answer"]
 
 
 class HelpScoutError(Exception):
@@ -106,11 +107,27 @@ class ServiceFailed(HelpScoutError):
 
 
 class Unreachable(HelpScoutError):
-    """No connection, one that broke, or no whole answer in time."""
+    """No connection, one that broke, or no whole answer in time.
+
+    `step` is how far the call got: reading the certificate authorities, resolving and connecting,
+    asking the proxy for a way, the TLS handshake, waiting for the answer. `host` is who was spoken
+    to then, `name:port`, empty before anybody was.
+    """
 
     reason = "unreachable"
     transient = True
     evidence = "sick"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        step: Step = "answer",
+        host: str = "",
+        reference: str | None = None,
+    ) -> None:
+        super().__init__(message, reference=reference)
+        self.step, self.host = step, host
 
 
 class BadResponse(HelpScoutError):

@@ -41,9 +41,10 @@ def load(
     `overrides` maps dotted keys (`web.listen`, `accounts.0.base_url`) to values; a flag wins over
     a variable, a variable over the file, the file over the default. Mappings merge key by key;
     lists merge by index where a variable names one, else the whole list is replaced. An empty
-    variable counts as not set. `null` in a variable unsets `state_file` and `web.config_file`.
-    A secret replaces its `*_file` twin of a lower source, and the other way round. Digits alone,
-    in a variable for one element of `include`, `exclude` or `tags`, are an id.
+    variable counts as not set, and white space around a value is dropped. `null` in a variable
+    unsets `state_file` and `web.config_file`. A secret replaces its `*_file` twin of a lower
+    source, and the other way round. Digits alone, in a variable for one element of `include`,
+    `exclude` or `tags`, are an id.
 
     A relative path in the file starts at the file's folder, as in Prometheus; one in a variable or
     flag at the working directory. `hostname` tells the host name for a shard index of `auto`.
@@ -130,6 +131,8 @@ def _account(given: schema.Account) -> Account:
         budget=given.budget,
         concurrency=given.concurrency,
         timeout=given.timeout,
+        ca_file=given.ca_file,
+        proxy_url=given.proxy_url or _in_file(given.proxy_url_file),
     )
 
 

@@ -56,9 +56,13 @@ class Overlay(PydanticBaseSettingsSource):
         return self.tree
 
     def add_environment(self, environ: Mapping[str, str]) -> None:
-        """Lay the variables over the file. An empty variable counts as one that is not set."""
+        """Lay the variables over the file. An empty variable counts as one that is not set.
+
+        White space around a value is no part of it: a Kubernetes Secret often has a line break.
+        """
         given: dict[KeyPath, tuple[str, str]] = {}
-        for name, value in sorted(environ.items()):
+        for name, padded in sorted(environ.items()):
+            value = padded.strip()
             if not name.startswith(PREFIX) or not value or name == f"{PREFIX}CONFIG":
                 continue
             path = _SHORT.get(name) or split(name.removeprefix(PREFIX).lower().split("__"))

@@ -30,7 +30,11 @@ from exporter.settings.values import Problems, one_of, shown, written
 from exporter.sla import EDGES
 
 CREDENTIALS: Final = ("client_id", "client_secret", "client_secret_file", "api_key", "api_key_file")
-TWINS: Final = {"client_secret": "client_secret_file", "api_key": "api_key_file"}
+TWINS: Final = {
+    "client_secret": "client_secret_file",
+    "api_key": "api_key_file",
+    "proxy_url": "proxy_url_file",
+}
 
 _MINUTE: Final = timedelta(minutes=1)
 _Some = Field(min_length=1)
@@ -49,7 +53,7 @@ class Account(_Section):
     api: Annotated[Literal["v1", "v2"], one_of("v1", "v2")] | None = None
     base_url: values.BaseUrl | None = None
     allow_http: values.Boolean = False
-    client_id: values.Name | None = None
+    client_id: values.Id | None = None
     client_secret: values.SecretText | None = None
     client_secret_file: values.File = None
     api_key: values.SecretText | None = None
@@ -63,6 +67,9 @@ class Account(_Section):
         le=10 * _MINUTE,
         description="a duration above 0 and at most 10m",
     )
+    ca_file: values.File = None
+    proxy_url: values.ProxyUrl | None = None
+    proxy_url_file: values.File = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -74,6 +81,9 @@ class Account(_Section):
         self.api = self.api or ("v1" if keyed and not self.client_id else "v2")
         self.base_url = self.base_url or f"https://api.helpscout.net/{self.api}"
         problems = [*_credential_problems(self.api, given)]
+        for key, twin in TWINS.items():
+            if getattr(self, key) is not None and getattr(self, twin) is not None:
+                problems.append(((twin,), f"{key} is set too: keep one of them"))
         url = urlsplit(self.base_url)
         if not (self.allow_http or url.scheme == "https" or is_loopback(url.hostname or "")):
             text = "http:// is for loopback only: use https://, or set allow_http"
@@ -86,9 +96,6 @@ class Account(_Section):
 def _credential_problems(api: str, given: list[str]) -> Iterator[Problem]:
     needed = ("api_key",) if api == "v1" else ("client_id", "client_secret")
     other = [key for key in given if not key.startswith(needed)]
-    for key, twin in TWINS.items():
-        if key in given and twin in given:
-            yield (twin,), f"{key} is set too: keep one of them"
     if other:
         yield (other[0],), f"is not for {api}, which takes {' and '.join(needed)}"
         return

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from exporter.durations import format_duration, parse_duration
-from exporter.helpscout.account import Secret, flaw
+from exporter.helpscout.account import Secret, flaw, proxy_flaw
 from exporter.settings.keys import Problem
 from exporter.settings.yaml_file import parse_yaml
 
@@ -86,6 +86,10 @@ def _text(value: object) -> str:
     return str(value)
 
 
+def _id(value: object) -> str:
+    return _text(value.strip() if isinstance(value, str) else value)
+
+
 def written(target: timedelta | int) -> str | int:
     """Return an objective's target as the file has it."""
     return target if isinstance(target, int) else format_duration(target)
@@ -131,9 +135,22 @@ def _secret(value: object) -> Secret:
     # Never the value in a message here, and never its length.
     if not isinstance(value, str):
         raise ValueError("is not text: put it in quotes")
-    if why_not := flaw(value):
+    if why_not := flaw(value.strip()):
         raise ValueError(why_not)
-    return Secret(text=str(value))
+    return Secret(text=str(value).strip())
+
+
+def _proxy_url(value: object) -> Secret:
+    # The value is not shown: it may hold a password.
+    if not isinstance(value, str):
+        raise ValueError("is not text: put it in quotes")
+    if why_not := proxy_flaw(value.strip()):
+        raise ValueError(why_not)
+    return Secret(text=str(value).strip())
+
+
+def _without_password(url: Secret) -> str:
+    return re.sub("//.*@", "//<secret>@", url.text or "")
 
 
 def _base_url(value: object) -> str:
@@ -183,12 +200,14 @@ Number = Annotated[
     PlainSerializer(lambda n: int(n) if n == int(n) else n),
 ]
 Name = Annotated[str, BeforeValidator(_text)]
+Id = Annotated[str, BeforeValidator(_id)]
 NameOrId = Annotated[str | int, PlainValidator(_name_or_id)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration)]
 Range = Annotated[str, PlainValidator(_range)]
 Target = Annotated[timedelta | int, PlainValidator(_target), PlainSerializer(written)]
 File = Annotated[Path | None, PlainValidator(_path)]
 SecretText = Annotated[Secret, PlainValidator(_secret), PlainSerializer(lambda _: "<secret>")]
+ProxyUrl = Annotated[Secret, PlainValidator(_proxy_url), PlainSerializer(_without_password)]
 BaseUrl = Annotated[str, PlainValidator(_base_url)]
 Listen = Annotated[str, PlainValidator(_listen)]
 TelemetryPath = Annotated[str, PlainValidator(_telemetry_path)]

@@ -29,7 +29,8 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("http", "https", "all", "no"):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"):
+    authorities = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    for name in (*authorities, "NETRC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
@@ -58,6 +59,11 @@ class Purse:
 
     def spend(self) -> None:
         self.spent += 1
+
+    def spend_within(self, seconds: float) -> bool:
+        assert seconds >= 0
+        self.spent += 1
+        return True
 
     def observe(self, asked_at: float, limit: float | None, remaining: float | None) -> None:
         assert asked_at > 0

@@ -75,6 +75,30 @@ def test_sigterm_does_not_wait_forever_for_calls_that_hang(start: Start) -> None
     assert '"in_flight_ended": false' in process.stderr
 
 
+def test_sigterm_does_not_wait_for_a_resolver_that_hangs(start: Start, tmp_path: Path) -> None:
+    looking = tmp_path / "looking"
+    (tmp_path / "sitecustomize").with_suffix(".py").write_text(
+        f"""
+import pathlib, socket, time
+def hang(*args, real=socket.getaddrinfo, **kwargs):
+    if args[0] != "helpscout.test":
+        return real(*args, **kwargs)
+    pathlib.Path({str(looking)!r}).touch()
+    time.sleep(600)
+socket.getaddrinfo = hang
+"""
+    )
+    environ = {
+        "PYTHONPATH": str(tmp_path),
+        "HELPSCOUT_API_KEY": "key-1",
+        "HELPSCOUT_BASE_URL": "https://helpscout.test/v1",
+        "HELPSCOUT_WEB__LISTEN": "127.0.0.1:0",
+    }
+    process = start("serve", environ=environ)
+    eventually(looking.exists, "a look-up of the name")
+    assert seconds_to_end(process) < GRACE_SECONDS + SLACK_SECONDS
+
+
 def _asks(desk_: Desk, endpoint: str) -> bool:
     """Whether the simulator has been asked this."""
     accounts = get(f"{desk_.url}/_stats").json()["accounts"]

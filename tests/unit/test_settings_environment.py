@@ -29,6 +29,9 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("accounts", 0, "budget"): ("0.25", "budget: 0.25"),
     ("accounts", 0, "concurrency"): ("8", "concurrency: 8"),
     ("accounts", 0, "timeout"): ("1m", "timeout: 1m"),
+    ("accounts", 0, "ca_file"): ("/ca.pem", "ca_file: /ca.pem"),
+    ("accounts", 0, "proxy_url"): ("http://u:p@h:1", "proxy_url: http://<secret>@h:1"),
+    ("accounts", 0, "proxy_url_file"): ("/p", "proxy_url_file: /p"),
     ("mailboxes", "include", 0): ("[ab]*", "- '[ab]*'"),
     ("mailboxes", "exclude", 0): ("1001", "- 1001"),
     ("mailboxes", "all"): ("false", "all: false"),
@@ -105,9 +108,13 @@ def test_every_key_has_a_sample_here() -> None:
     assert list(leaves()) == list(SAMPLES)
 
 
+@pytest.mark.parametrize("padding", ["", "\n", "\r\n", " \t"])
 @pytest.mark.parametrize("key", SAMPLES, ids=variable)
-def test_every_key_is_a_variable(key: tuple[str | int, ...]) -> None:
+def test_every_key_is_a_variable_whatever_white_space_is_around_its_value(
+    key: tuple[str | int, ...], padding: str
+) -> None:
     value, shown = SAMPLES[key]
+    value = f"{padding}{value}{padding}"
     environ = AROUND.get(str(key[0]), {}) | {variable(key): value}
     if key[-1] in ("client_secret", "client_secret_file"):
         environ["HELPSCOUT_CLIENT_ID"] = "abc"
@@ -239,7 +246,7 @@ def test_without_any_the_way_to_start_is_told() -> None:
             'HELPSCOUT_COMPARE: "1" is not true or false',
         ),
         (
-            ACCOUNT | {"HELPSCOUT_CLIENT_SECRET": "hunter2\n"},
+            ACCOUNT | {"HELPSCOUT_CLIENT_SECRET": "hunter\n2"},
             "HELPSCOUT_CLIENT_SECRET: holds a control character, perhaps a line break",
         ),
         (
@@ -467,3 +474,22 @@ def test_a_variable_with_a_fraction_of_a_reply_is_refused_as_one() -> None:
         'HELPSCOUT_SLA__0__TARGET: "2.5" is not a whole number of replies from 1 to 4: '
         "write it like 3"
     )
+
+
+def test_a_variable_of_white_space_counts_as_one_that_is_not_set() -> None:
+    environ = {"HELPSCOUT_CLIENT_ID": "abc", "HELPSCOUT_CLIENT_SECRET": " \n"}
+    assert refusals(environ) == [
+        "HELPSCOUT_CLIENT_SECRET: is missing: v2 needs it, or client_secret_file"
+    ]
+
+
+def test_white_space_around_a_secret_or_id_in_the_file_is_dropped(write: Write) -> None:
+    text = """accounts:
+  - {name: a, client_id: "abc ", client_secret: "hunter2\\n", proxy_url: " http://h:1\\n"}
+  - {name: b, api_key: "\\thunter2"}
+"""
+    first, second = load(write(text), {}).accounts
+    assert first.client_id == "abc"
+    assert first.client_secret == Secret("hunter2")
+    assert first.proxy_url == Secret("http://h:1")
+    assert second.api_key == Secret("hunter2")

@@ -118,10 +118,10 @@ def test_the_library_can_be_made_to_log_its_sources_but_finds_no_secret(
         (b"hunter2", "hunter2"),
         (b"hunter2\n", "hunter2"),
         (b"hunter2\r\n", "hunter2"),
-        (" hünter2 ".encode(), " hünter2 "),
+        (" hünter 2\t\n\n".encode(), "hünter 2"),
     ],
 )
-def test_a_secret_file_is_read_up_to_its_line_break(
+def test_a_secret_file_is_read_without_the_white_space_around_it(
     content: bytes, expected: str, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_bytes(content)
