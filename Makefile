@@ -51,8 +51,9 @@ unit: $(VENV)/.dev-ready
 system: $(VENV)/.dev-ready debian-packages
 	$(BIN)/pytest tests/system tests/faults tests/alarm tests/backfill tests/chart tests/page
 
-debian-packages:  # what the system tests start for real: see scripts/debian-packages
+debian-packages:  # what the system tests start for real, in an older and a newer generation
 	@scripts/debian-packages
+	@scripts/newer-programs
 
 docs: $(VENV)/.dev-ready  ## writes the generated pages anew
 	$(BIN)/python -m scripts.generate_docs
@@ -76,9 +77,8 @@ image-where-possible: $(VENV)/.dev-ready
 	then $(MAKE) --no-print-directory image; \
 	else echo "no image is built here: that needs root, apt-get and the right to mount" >&2; fi
 
-rules: debian-packages  ## checks and tests Prometheus's rules (as `make test` does, too)
-	promtool check rules prometheus/rules/*.yml
-	promtool test rules prometheus/tests/*.yml
+rules: $(VENV)/.dev-ready debian-packages  ## checks and tests Prometheus's rules (as `make test` does, too)
+	$(BIN)/pytest tests/alarm/test_rules.py
 
 bench: $(VENV)/.dev-ready  ## measures beside peers, writes benchmarks/RESULTS.md (a quarter of an hour)
 	@scripts/debian-packages prometheus-pushgateway:prometheus-pushgateway nginx:nginx-light

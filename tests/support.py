@@ -210,15 +210,23 @@ class Process:
         self._popen.wait()
 
 
-def need(program: str) -> str:
+VERSIONS: Final = ("installed", "newer")
+"""Of the programs beside which the exporter runs: Debian's, and those of scripts/newer-programs."""
+
+
+def need(program: str, version: str = "installed") -> str:
     """Return the path of a program that a test starts for real.
 
     Where it is missing that is a failure in CI and wherever apt-get could bring it
-    (scripts/debian-packages), elsewhere the test is skipped and says so.
+    (scripts/debian-packages, scripts/newer-programs), elsewhere the test is skipped and says so.
     """
-    path = shutil.which(program)
+    script, folder = "debian-packages", None
+    if version == "newer":
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        script, folder = "newer-programs", f"{cache}/helpscout-exporter/newer-programs/usr/bin"
+    path = shutil.which(program, path=folder)
     if path is not None:
         return path
     if os.environ.get("CI") or shutil.which("apt-get"):
-        pytest.fail(f"{program} is missing: run scripts/debian-packages", pytrace=False)
-    pytest.skip(f"{program} is not installed here")
+        pytest.fail(f"{program} ({version}) is missing: run scripts/{script}", pytrace=False)
+    pytest.skip(f"{program} ({version}) is not here: see scripts/{script}")

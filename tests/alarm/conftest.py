@@ -2,16 +2,13 @@
 
 import re
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
-import requests
 import yaml
 
+from tests.servers import LISTENING, Prometheus, prometheus
 from tests.support import ROOT, eventually, get, need
 from tests.system.conftest import Start, start_once  # noqa: F401 - a fixture
 
@@ -19,7 +16,6 @@ RULES: Final = ROOT / "prometheus" / "rules"
 PROMTOOL_TESTS: Final = ROOT / "prometheus" / "tests"
 GRAFANA: Final = ROOT / "grafana"
 
-_LISTENING: Final = r"msg=.?Listening on.? address=(127\.0\.0\.1:\d+)"
 _HASTE: Final = 1800
 _LEAST_RANGE_SECONDS: Final = 4
 """A range must see two scrapes, which are a second apart."""
@@ -50,24 +46,6 @@ def hastened(text: str) -> str:
         return f"{before}{max(short, _LEAST_RANGE_SECONDS if before == '[' else 1)}s"
 
     return re.sub(r"(\[|offset |\bfor: |keep_firing_for: )((?:\d+[smhd])+)\b", shorter, text)
-
-
-@dataclass(frozen=True, slots=True)
-class Prometheus:
-    """A running Prometheus."""
-
-    url: str
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        """Return the result of an instant query: `metric` and `value`."""
-        with requests.Session() as session:
-            session.trust_env = False
-            answer = session.post(
-                f"{self.url}/api/v1/query", data={"query": expression}, timeout=20
-            ).json()
-        assert answer["status"] == "success", f"{expression}: {answer['error']}"
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
 
 
 class Webhook:
@@ -107,15 +85,9 @@ class Webhook:
         self._thread.join()
 
 
-@pytest.fixture(scope="session")
-def webhook() -> Iterator[Webhook]:
-    """Where Alertmanager sends everything."""
-    receiver = Webhook()
-    yield receiver
-    receiver.close()
-
-
-def run_alertmanager(start: Start, folder: Path, receiver: Webhook) -> str:
+def run_alertmanager(
+    start: Start, folder: Path, receiver: Webhook, version: str = "installed"
+) -> str:
     """Start an Alertmanager that tells `receiver` at once; return its address."""
     (folder / "alertmanager.yml").write_text(
         "route: {receiver: test, group_by: [...], group_wait: 0s, group_interval: 1s}\n"
@@ -126,13 +98,19 @@ def run_alertmanager(start: Start, folder: Path, receiver: Webhook) -> str:
         f"--storage.path={folder / 'alertmanager-data'}",
         "--web.listen-address=127.0.0.1:0",
         "--cluster.listen-address=",
-        command=(need("prometheus-alertmanager"),),
+        command=(need("prometheus-alertmanager", version),),
     )
-    return process.says(_LISTENING)
+    address = process.says(LISTENING)
+    eventually(lambda: get(f"http://{address}/-/ready").ok, "Alertmanager is ready")
+    return address
 
 
 def run_prometheus(
-    start: Start, folder: Path, exporter: str, alertmanager: str | None = None
+    start: Start,
+    folder: Path,
+    exporter: str,
+    alertmanager: str | None = None,
+    version: str = "installed",
 ) -> Prometheus:
     """Start a Prometheus with the rules, hastened, that scrapes an exporter every second."""
     for path in RULES.iterdir():
@@ -150,14 +128,5 @@ def run_prometheus(
     if alertmanager:
         targets = [{"targets": [alertmanager]}]
         config["alerting"] = {"alertmanagers": [{"static_configs": targets}]}
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    process = start(
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'prometheus-data'}",
-        "--web.listen-address=127.0.0.1:0",
-        "--rules.alert.resend-delay=1s",
-        command=(need("prometheus"),),
-    )
-    url = "http://" + process.says(_LISTENING)
-    eventually(lambda: get(f"{url}/-/ready").ok, "Prometheus is ready")
-    return Prometheus(url)
+    text = yaml.safe_dump(config)
+    return prometheus(start, folder, text, "--rules.alert.resend-delay=1s", version=version)

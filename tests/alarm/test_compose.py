@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from exporter.settings import load
+from tests.servers import EACH_VERSION, promtool
 from tests.support import ROOT, need
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -81,7 +82,10 @@ def test_the_real_accounts_settings_are_accepted(tmp_path: Path) -> None:
     assert not configuration.warnings
 
 
-def test_prometheus_finds_rules_alertmanager_and_both_exporters(tmp_path: Path) -> None:
+@EACH_VERSION
+def test_prometheus_finds_rules_alertmanager_and_both_exporters(
+    version: str, tmp_path: Path
+) -> None:
     text = (ROOT / "prometheus/prometheus.yml").read_text()
     config = yaml.safe_load(text)
     jobs = {
@@ -92,19 +96,15 @@ def test_prometheus_finds_rules_alertmanager_and_both_exporters(tmp_path: Path) 
     assert {name for names in jobs.values() for name in names} <= set(SERVICES)
     local = text.replace("/etc/prometheus/rules", str(ROOT / "prometheus/rules"))
     (tmp_path / "prometheus.yml").write_text(local)
-    checked = subprocess.run(
-        [need("promtool"), "check", "config", str(tmp_path / "prometheus.yml")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr
-    assert "2 rule files found" in checked.stdout
+    code, said = promtool("check", "config", tmp_path / "prometheus.yml", version=version)
+    assert code == 0, said
+    assert "2 rule files found" in said
 
 
-def test_alertmanager_reads_its_configuration() -> None:
+@EACH_VERSION
+def test_alertmanager_reads_its_configuration(version: str) -> None:
     checked = subprocess.run(
-        [need("amtool"), "check-config", str(ROOT / "prometheus/alertmanager.yml")],
+        [need("amtool", version), "check-config", str(ROOT / "prometheus/alertmanager.yml")],
         capture_output=True,
         text=True,
         check=False,

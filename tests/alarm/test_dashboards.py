@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from scripts.dashboards.files import files
 from scripts.dashboards.parts import PROCESS
 from tests.alarm.conftest import ALERTS, GRAFANA
 from tests.alarm.promql import SAMPLES, names, problems, selectors
-from tests.support import need
+from tests.servers import EACH_VERSION, promtool
 
 BOARDS: list[dict[str, Any]] = [
     json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").iterdir())
@@ -258,8 +257,9 @@ EXPRESSIONS: dict[str, tuple[str, list[dict[str, str]], dict[str, float]]] = {
 }
 
 
+@EACH_VERSION
 @pytest.mark.parametrize("name", EXPRESSIONS)
-def test_panels_keep_apart_what_is_apart(name: str, tmp_path: Path) -> None:
+def test_panels_keep_apart_what_is_apart(name: str, version: str, tmp_path: Path) -> None:
     expression, series, wanted = EXPRESSIONS[name]
     test = {
         "interval": "1m",
@@ -276,10 +276,8 @@ def test_panels_keep_apart_what_is_apart(name: str, tmp_path: Path) -> None:
     }
     path = tmp_path / "expressions.test.yml"
     path.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
-    done = subprocess.run(
-        [need("promtool"), "test", "rules", str(path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, said = promtool("test", "rules", path, version=version)
+    assert code == 0, said
 
 
 @EVERY

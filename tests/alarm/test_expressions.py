@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.alarm.conftest import ALERTS, RECORDS, Prometheus, run_prometheus
+from tests.alarm.conftest import ALERTS, RECORDS, run_prometheus
 from tests.alarm.test_dashboards import BOARDS, RULES, panels, queries
-from tests.support import eventually, round_is_complete
+from tests.servers import Prometheus
+from tests.support import VERSIONS, eventually, round_is_complete
 from tests.system.conftest import Start, address, desk
 
 # Windows of whole weeks, since on a Sunday the last 24 hours have too few conversations to judge.
@@ -58,8 +59,8 @@ OTHERWISE = CHOSEN | {
 
 
 @pytest.fixture(scope="module")
-def prometheus(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
-    """A Prometheus that has recorded everything of an exporter with every kind of series."""
+def both(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Prometheus]:
+    """Two that have recorded everything of an exporter with every kind of series."""
     folder = tmp_path_factory.mktemp("expressions")
     (folder / "config.yml").write_text(CONFIG)
     (folder / "faults.yml").write_text(FAULTS)
@@ -73,27 +74,52 @@ def prometheus(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> P
     environ = standing.environ("v2")
     del environ["HELPSCOUT_WEB__LISTEN"]
     url = address(start_once("serve", "--config", str(folder / "config.yml"), environ=environ))
-    found = run_prometheus(start_once, folder, url)
+    found = {
+        version: run_prometheus(start_once, tmp_path_factory.mktemp(version), url, version=version)
+        for version in VERSIONS
+    }
     eventually(partial(round_is_complete, url, REPORTS), "a whole round")
-    eventually(lambda: found.query("helpscout:sla_forecast_ratio"), "a trend")
+    for server in found.values():
+        eventually(partial(server.query, "helpscout:sla_forecast_ratio"), "a trend")
     return found
 
 
+@pytest.fixture(scope="module", params=VERSIONS)
+def prometheus(both: dict[str, Prometheus], request: pytest.FixtureRequest) -> Prometheus:
+    """Either of them."""
+    return both[request.param]
+
+
 @pytest.fixture(scope="module")
-def demo(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Prometheus:
-    """A Prometheus that has scraped the demo's whole first round, and a call after it."""
+def both_of_the_demo(
+    start_once: Start, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Prometheus]:
+    """Two that have scraped the demo's whole first round, and a call after it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         listen = f"127.0.0.1:{free.getsockname()[1]}"
-    found = run_prometheus(start_once, tmp_path_factory.mktemp("demo"), f"http://{listen}")
+    found = {
+        version: run_prometheus(
+            start_once, tmp_path_factory.mktemp("demo"), f"http://{listen}", version=version
+        )
+        for version in VERSIONS
+    }
     process = start_once("demo", "--listen", listen)
     complete = f"sum(helpscout_report_success) == {DEMO_REPORTS}"
-    eventually(lambda: found.query(complete), "a scrape of the demo's whole round")
+    for server in found.values():
+        eventually(partial(server.query, complete), "a scrape of the demo's whole round")
     # The round may fall between two scrapes. Who reloads has the mailboxes listed anew, and that
     # call is one that Prometheus sees.
     process.signal(signal.SIGHUP)
     called = "sum(rate(helpscout_exporter_api_requests_total[10m])) > 0"
-    eventually(lambda: found.query(called), "a call seen by Prometheus")
+    for server in found.values():
+        eventually(partial(server.query, called), "a call seen by Prometheus")
     return found
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def demo(both_of_the_demo: dict[str, Prometheus], request: pytest.FixtureRequest) -> Prometheus:
+    """Either of them."""
+    return both_of_the_demo[request.param]
 
 
 def chosen(expression: str, values: dict[str, str]) -> str:
@@ -153,7 +179,7 @@ def test_every_variable_finds_what_is_chosen_at_first(
             assert len(set(values)) == len(values)
         else:
             values = [next(iter(row["metric"].values()), "") for row in rows]
-        first = variable["current"].get("value", values[0])
+        first = variable.get("current", {}).get("value", values[0])
         assert first == "$__all" or first in values
 
 

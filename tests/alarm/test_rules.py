@@ -1,7 +1,6 @@
 """The rules as such: promtool accepts them, every alert is tested, explained and about our data."""
 
 import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from tests.alarm.conftest import (
     seconds,
 )
 from tests.alarm.promql import problems
-from tests.support import ROOT, need
+from tests.servers import EACH_VERSION, promtool
+from tests.support import ROOT
 
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
 BASE = "https://github.com/helpscout-exporter/helpscout-exporter/blob/main/docs/runbooks.md#"
@@ -34,23 +34,20 @@ TESTS: list[dict[str, Any]] = [
 RULE_FILES = [*sorted(RULES.iterdir()), GRAFANA / "examples/alerting/rules.yml"]
 
 
-def promtool(*arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [need("promtool"), *arguments], capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_promtool_finds_nothing_wrong_with_the_rules() -> None:
-    code, said = promtool("check", "rules", *(str(path) for path in sorted(RULES.iterdir())))
+@EACH_VERSION
+def test_promtool_finds_nothing_wrong_with_the_rules(version: str) -> None:
+    code, said = promtool("check", "rules", *sorted(RULES.iterdir()), version=version)
     assert code == 0, said
     assert "FAILED" not in said
 
 
-def test_the_rules_pass_their_own_tests() -> None:
+@EACH_VERSION
+def test_the_rules_pass_their_own_tests(version: str) -> None:
     with ThreadPoolExecutor() as pool:
-        files = [str(path) for path in sorted(PROMTOOL_TESTS.iterdir())]
-        for code, said in pool.map(lambda file: promtool("test", "rules", file), files):
+        for code, said in pool.map(
+            lambda file: promtool("test", "rules", file, version=version),
+            sorted(PROMTOOL_TESTS.iterdir()),
+        ):
             assert code == 0, said
 
 

@@ -7,14 +7,17 @@ account's team slows down and recovers while Help Scout is down for another acco
 import json
 import re
 import signal
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 import requests
 
-from tests.alarm.conftest import Prometheus, Webhook, run_alertmanager, run_prometheus
-from tests.support import eventually
+from tests.alarm.conftest import Webhook, run_alertmanager, run_prometheus
+from tests.servers import Prometheus
+from tests.support import VERSIONS, eventually
 from tests.system.conftest import Start, address, desk
 
 CONFIG = """
@@ -66,12 +69,13 @@ class Story:
 
     webhook: Webhook
     prometheus: Prometheus
-    before: list[dict[str, Any]]
+    before: list[dict[str, Any]] = field(default_factory=list)
     """Alerts about service levels before the team slowed down."""
 
 
 @pytest.fixture(scope="module")
-def story(start_once: Start, webhook: Webhook, tmp_path_factory: pytest.TempPathFactory) -> Story:
+def both(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Story]]:
+    """The story as it is told by each version of Prometheus and Alertmanager."""
     folder = tmp_path_factory.mktemp("story")
     service = desk(start_once, "--accounts", "2", "--mailboxes", "2")
 
@@ -88,29 +92,48 @@ def story(start_once: Start, webhook: Webhook, tmp_path_factory: pytest.TempPath
     (folder / "config.yml").write_text(CONFIG.format(url=service.url))
     process = start_once("serve", "--config", str(folder / "config.yml"))
     exporter = address(process)
-    alertmanager = run_alertmanager(start_once, folder, webhook)
-    prometheus = run_prometheus(start_once, folder, exporter, alertmanager)
-    eventually(
-        lambda: len(prometheus.query("helpscout:sla_margin_ratio > 0")) == 4,
+    stories = {}
+    for version in VERSIONS:
+        own = tmp_path_factory.mktemp(version)
+        webhook = Webhook()
+        alertmanager = run_alertmanager(start_once, own, webhook, version)
+        prometheus = run_prometheus(start_once, own, exporter, alertmanager, version)
+        stories[version] = Story(webhook, prometheus)
+
+    def everywhere(told: Callable[[Story], object], what: str) -> None:
+        for story in stories.values():
+            eventually(partial(told, story), what)
+
+    everywhere(
+        lambda story: len(story.prometheus.query("helpscout:sla_margin_ratio > 0")) == 4,
         "both teams keep their promise in both horizons",
     )
-    before = prometheus.query('ALERTS{sla!=""}')
+    for story in stories.values():
+        story.before.extend(story.prometheus.query('ALERTS{sla!=""}'))
 
     happens(down, slow)
     # Who reloads has the mailboxes listed anew: that fails now, and no minute has to go by first.
     process.signal(signal.SIGHUP)
-    eventually(
-        lambda: webhook.told("firing", alertname="HelpscoutSlaMissed"), "the alert at the webhook"
-    )
+    missed = {"alertname": "HelpscoutSlaMissed"}
+    everywhere(lambda story: story.webhook.told("firing", **missed), "the alert at the webhook")
     happens(down, swift)
-    eventually(
-        lambda: webhook.told("resolved", alertname="HelpscoutSlaMissed"),
+    everywhere(
+        lambda story: story.webhook.told("resolved", **missed),
         "the alert is resolved at the webhook",
     )
-    eventually(
-        lambda: webhook.told("firing", alertname="HelpscoutAccountDown"), "the account's alert"
+    everywhere(
+        lambda story: story.webhook.told("firing", alertname="HelpscoutAccountDown"),
+        "the account's alert",
     )
-    return Story(webhook, prometheus, before)
+    yield stories
+    for story in stories.values():
+        story.webhook.close()
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def story(both: dict[str, Story], request: pytest.FixtureRequest) -> Story:
+    """Either of them."""
+    return both[request.param]
 
 
 def test_nothing_is_told_while_the_team_keeps_its_promise(story: Story) -> None:

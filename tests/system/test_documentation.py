@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from exporter.settings import load
+from tests.servers import EACH_VERSION, promtool
 from tests.support import ROOT, Process, environment, eventually, get, need, round_is_complete
 from tests.system.conftest import Desk, Start, address
 
@@ -106,7 +107,8 @@ def test_scalings_plan_runs_and_counts_what_the_page_counts(tmp_path: Path) -> N
     assert abs(float(together[2]) / (61 * 4) - 0.245) < 0.01
 
 
-def test_scalings_configurations_are_accepted(tmp_path: Path) -> None:
+@EACH_VERSION
+def test_scalings_configurations_are_accepted(version: str, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
     shard, prometheus = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "config.yml").write_text("accounts: [{api_key: key}]\n" + shard)
@@ -114,9 +116,5 @@ def test_scalings_configurations_are_accepted(tmp_path: Path) -> None:
     assert (loaded.selection.shard.index, loaded.selection.shard.total) == (3, 4)
     assert yaml.safe_load(prometheus)
     (tmp_path / "prometheus.yml").write_text(prometheus)
-    checked = subprocess.run(
-        [need("promtool"), "check", "config", tmp_path / "prometheus.yml"],
-        capture_output=True,
-        text=True,
-    )
-    assert checked.returncode == 0, checked.stdout + checked.stderr
+    code, said = promtool("check", "config", tmp_path / "prometheus.yml", version=version)
+    assert code == 0, said

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import EACH_VERSION, promtool
 from tests.support import ROOT, code_block, need
 
 
@@ -60,14 +61,13 @@ def test_ci_runs_the_readmes_test_command_and_no_more() -> None:
     assert commands == ["set -eu", 'cd "$(dirname "$0")/.."', "exec make test"]
 
 
-def test_prometheus_accepts_the_readmes_scrape_configuration(tmp_path: Path) -> None:
+@EACH_VERSION
+def test_prometheus_accepts_the_readmes_scrape_configuration(version: str, tmp_path: Path) -> None:
     config = tmp_path / "prometheus.yml"
     config.write_text(code_block("scrape-config"))
-    checked = subprocess.run(
-        [need("promtool"), "check", "config", config], capture_output=True, text=True, check=False
-    )
-    assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert "SUCCESS" in checked.stdout
+    code, said = promtool("check", "config", config, version=version)
+    assert code == 0, said
+    assert "SUCCESS" in said
 
 
 @pytest.mark.parametrize("command", ["make demo", "make test"])
@@ -89,17 +89,22 @@ def test_the_readme_names_every_command_that_there_is(tmp_path: Path) -> None:
     assert sorted(named) == sorted(commands)
 
 
+@pytest.mark.parametrize(
+    ("version", "script"), [("installed", "debian-packages"), ("newer", "newer-programs")]
+)
 def test_a_missing_program_is_a_failure_in_ci_and_a_skip_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str, script: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.fail.Exception, match="promtool is missing"):
-        need("promtool")
+    missing = rf"promtool \({version}\) is missing: run scripts/{script}"
+    with pytest.raises(pytest.fail.Exception, match=missing):
+        need("promtool", version)
     monkeypatch.delenv("CI")
-    with pytest.raises(pytest.skip.Exception, match="promtool is not installed here"):
-        need("promtool")
+    with pytest.raises(pytest.skip.Exception, match="is not here"):
+        need("promtool", version)
     (tmp_path / "apt-get").write_text("#!/bin/sh\n")
     (tmp_path / "apt-get").chmod(0o755)
-    with pytest.raises(pytest.fail.Exception, match="promtool is missing"):
-        need("promtool")
+    with pytest.raises(pytest.fail.Exception, match=missing):
+        need("promtool", version)

@@ -1,0 +1,86 @@
+"""Real Prometheus and VictoriaMetrics servers and their tools, in an older and a newer version."""
+
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.support import VERSIONS, eventually, get, need
+from tests.system.conftest import Start
+
+EACH_VERSION: Final = pytest.mark.parametrize("version", VERSIONS)
+LISTENING: Final = r"msg=.?Listening on.? .*?address=(127\.0\.0\.1:\d+)"
+"""What Prometheus and Alertmanager log once they listen: they are not ready then."""
+
+
+def promtool(
+    *arguments: str | Path, version: str = "installed", stdin: str | None = None
+) -> tuple[int, str]:
+    """Run promtool; return its exit code and what it said."""
+    done = subprocess.run(
+        [need("promtool", version), *arguments],
+        input=stdin, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A running server that answers Prometheus's queries."""
+
+    url: str
+
+    def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+        """Return the result of an instant query, now or `at` Unix seconds."""
+        return self._ask("query", query=expression, **({} if at is None else {"time": at}))
+
+    def range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """Return a range query's result."""
+        return self._ask("query_range", query=expression, start=start, end=end, step=step)
+
+    def _ask(self, endpoint: str, **parameters: object) -> list[dict[str, Any]]:
+        answer = get(f"{self.url}/api/v1/{endpoint}?{urlencode(parameters)}", timeout=20)
+        found = answer.json()
+        assert found["status"] == "success", f"{parameters}: {found['error']}"
+        result: list[dict[str, Any]] = found["data"]["result"]
+        return result
+
+
+def prometheus(
+    start: Start, folder: Path, config: str, *arguments: str, version: str = "installed"
+) -> Prometheus:
+    """Start a Prometheus whose data is in `folder`; return it once it is ready."""
+    folder.mkdir(exist_ok=True)
+    (folder / "prometheus.yml").write_text(config)
+    process = start(
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        "--web.listen-address=127.0.0.1:0",
+        *arguments,
+        command=(need("prometheus", version),),
+    )
+    url = "http://" + process.says(LISTENING)
+    eventually(lambda: get(f"{url}/-/ready").ok, "Prometheus is ready")
+    return Prometheus(url)
+
+
+def victoriametrics(
+    start: Start, folder: Path, *arguments: str, version: str = "installed"
+) -> Prometheus:
+    """Start a VictoriaMetrics whose data is in `folder`; return it once it is ready."""
+    with socket.create_server(("127.0.0.1", 0)) as free:  # it cannot say which port it took
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    process = start(
+        f"-storageDataPath={folder}",
+        f"-httpListenAddr={listen}",
+        "-retentionPeriod=10y",
+        *arguments,
+        command=(need("victoria-metrics", version),),
+    )
+    process.says(r"((?:started|starting) (?:http )?server)")
+    eventually(lambda: get(f"http://{listen}/health").ok, "VictoriaMetrics is ready")
+    return Prometheus(f"http://{listen}")
