@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import uvicorn
@@ -31,6 +31,14 @@ _HANDSHAKE_SECONDS: Final = 10.0
 _KEEP_ALIVE_SECONDS: Final = 75
 _STOP_SECONDS: Final = 5
 _ACCEPT_AGAIN_SECONDS: Final = 0.1
+# What an address fails with that this machine does not have.
+_ABSENT: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.ENOPROTOOPT)
+_KNOWN_ADDRESSES: Final = {
+    # One socket for both families, where there are both.
+    "": ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")),  # noqa: S104 - asked for
+    # Whatever the hosts file says: clients try either.
+    "localhost": ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")),
+}
 # How long a thread may keep the interpreter while another waits for it; Python's own is 5 ms.
 # Beside eight poll threads at full speed an answer waits for each of them several times over:
 # measured, the 99th percentile of a scrape of 100,000 series falls from 50 to 18 ms, and as much is
@@ -162,15 +170,15 @@ class Server:
         self._scheme = "https" if doors.tls else "http"
         self._server: _Accepting | None = None
         self._thread = threading.Thread(target=self._run, name="web", daemon=True)
-        self._socket: socket.socket | None = None
+        self._sockets: list[socket.socket] = []
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
     @property
     def url(self) -> str:
         """Where a person on this machine reaches it."""
         host, port = self._settings.host, self._settings.port
-        if self._socket is not None:
-            port = self._socket.getsockname()[1]
+        if self._sockets:
+            port = self._sockets[0].getsockname()[1]
         return url(self._scheme, host, port)
 
     @property
@@ -180,11 +188,12 @@ class Server:
 
     def start(self) -> None:
         """Listen. Raises CannotListen."""
-        self._socket = _listen(self._settings.host, self._settings.port)
-        listeners = [(self._socket, _config(self._app), lambda: self._doors.context)]
+        self._sockets = _listen(self._settings.host, self._settings.port)
+        config = _config(self._app)
+        listeners = [(each, config, lambda: self._doors.context) for each in self._sockets]
         tls = self._doors.tls
         if tls is not None and tls.client_auth_type == REQUIRED:
-            probes = listen_for_probes(self._settings.host, self._socket.getsockname()[1])
+            probes = listen_for_probes(self._settings.host, self._sockets[0].getsockname()[1])
             if probes is not None:
                 listeners.append((probes, _config(Probes(self._app)), lambda: None))
         self._server = _Accepting(listeners)
@@ -217,32 +226,62 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    failure: OSError | None = None
-    # UnicodeError: a label that is empty or too long for a host name.
-    with contextlib.suppress(socket.gaierror, UnicodeError):
-        for family, address in _addresses(host, port):
-            # With the protocol named, asyncio turns Nagle's algorithm off; else answers wait 40 ms.
-            listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Listen on every address of `host` that this machine has, all on one port.
+
+    An empty host is every interface, over IPv6 and IPv4 or whichever of them there is.
+    """
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    listeners: list[socket.socket] = []
+    absent: OSError | None = None
+    try:
+        for family, address, *more in _addresses(host):
+            own_port = listeners[0].getsockname()[1] if listeners else port
             try:
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6 and not host:
-                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-                listener.bind(address)
-                listener.listen(512)
+                listeners.append(_bound(family, (address, own_port, *more), everywhere=not host))
             except OSError as error:
-                listener.close()
-                failure = error
+                if error.errno not in _ABSENT:
+                    raise
+                absent = absent or error
             else:
-                return listener
-    why = failure.strerror if failure else "the name does not resolve"
-    raise CannotListen(f"web.listen: cannot listen on {host}:{port}: {why}")
+                if not host:
+                    break
+        if not listeners and absent:
+            raise absent
+    except (OSError, UnicodeError) as error:
+        for listener in listeners:
+            listener.close()
+        raise CannotListen(f"web.listen: cannot listen on {where}: {_why(error)}") from None
+    return listeners
 
 
-def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[str, int]]]:
-    if not host:
-        yield socket.AF_INET6, ("::", port)
-        yield socket.AF_INET, ("0.0.0.0", port)  # noqa: S104 - asked for by an empty host
-        return
-    for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        yield family, (str(address[0]), port)
+def _bound(family: int, address: Any, *, everywhere: bool) -> socket.socket:
+    # With the protocol named, asyncio turns Nagle's algorithm off; else answers wait 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and everywhere:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.bind(address)
+        listener.listen(512)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _addresses(host: str) -> list[tuple[Any, ...]]:
+    """Return family, address, and what else an address of IPv6 has."""
+    if known := _KNOWN_ADDRESSES.get(host.lower()):
+        return [*known]
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((family, at[0], *at[2:]) for family, _, _, _, at in found))
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    # UnicodeError: a label that is empty or too long for a host name.
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "the name does not resolve"
+    if error.errno == errno.EAFNOSUPPORT:
+        return "this machine has no IPv6"
+    return error.strerror or str(error)

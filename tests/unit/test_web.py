@@ -1,13 +1,15 @@
 """HTTP with the real server: routes, what is negotiated, what is sent, and how it stops."""
 
+import errno
 import gzip
 import http.client
 import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -483,6 +485,77 @@ def test_an_address_of_another_machine_is_said_in_one_line(site: Site) -> None:
     assert str(caught.value) == (
         "web.listen: cannot listen on 192.0.2.1:9877: Cannot assign requested address"
     )
+    site.server = None
+
+
+@pytest.fixture
+def without_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without IPv6."""
+    real = socket.socket
+
+    def ipv4_only(family: int = -1, *args: Any, **kwargs: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "socket", ipv4_only)
+
+
+def families_reached(port: int) -> list[str]:
+    reached = []
+    for address in ("127.0.0.1", "::1"):
+        with suppress(OSError), socket.create_connection((address, port), timeout=5):
+            reached.append(address)
+    return reached
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [
+        ("", ["127.0.0.1", "::1"]),
+        ("localhost", ["127.0.0.1", "::1"]),
+        ("LocalHost", ["127.0.0.1", "::1"]),
+        ("0.0.0.0", ["127.0.0.1"]),
+        ("127.0.0.1", ["127.0.0.1"]),
+        ("::1", ["::1"]),
+    ],
+)
+def test_every_family_of_a_host_is_listened_on(site: Site, host: str, reached: list[str]) -> None:
+    site.start(replace(SETTINGS, host=host))
+    assert families_reached(site.address[1]) == reached
+
+
+@pytest.mark.usefixtures("without_ipv6")
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_without_ipv6_it_is_ipv4_alone(site: Site, host: str) -> None:
+    site.start(replace(SETTINGS, host=host))
+    with socket.create_connection(("127.0.0.1", site.address[1]), timeout=5):
+        assert site.ask("/-/healthy").status == 200
+
+
+@pytest.mark.usefixtures("without_ipv6")
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_an_ipv6_address_without_ipv6_is_said_in_one_line(site: Site, host: str) -> None:
+    with pytest.raises(CannotListen) as caught:
+        site.start(replace(SETTINGS, host=host, port=1))
+    assert str(caught.value) == (
+        f"web.listen: cannot listen on [{host}]:1: this machine has no IPv6"
+    )
+    site.server = None
+
+
+@pytest.mark.parametrize("taken_by", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_a_port_that_is_in_use_in_one_family_is_in_use(
+    site: Site, host: str, taken_by: str
+) -> None:
+    family = socket.AF_INET6 if ":" in taken_by else socket.AF_INET
+    with socket.create_server((taken_by, 0), family=family) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotListen, match="Address already in use"):
+            site.start(replace(SETTINGS, host=host, port=port))
+        other = {"127.0.0.1": "::1", "::1": "127.0.0.1"}[taken_by]
+        assert other not in families_reached(port)
     site.server = None
 
 
