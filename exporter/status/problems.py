@@ -34,7 +34,7 @@ _ACCOUNT: Final = {
             "Check that the app or API key still exists and that its user is active; put new"
             " credentials where the configuration says. A secret's file is read anew by itself."
         ),
-        "HelpscoutCredentialsRefused",
+        "HelpscoutAccountRefused",
     ),
     "plan": _Case(
         "Help Scout refuses every report",
@@ -42,12 +42,12 @@ _ACCOUNT: Final = {
             "Reports are part of the Plus and Pro plans, and the user behind the credentials must"
             " be allowed to see them: check the plan and that user's role."
         ),
-        "HelpscoutPlanWithoutReports",
+        "HelpscoutAccountRefused",
     ),
     "suspended": _Case(
         "Help Scout has suspended the account's key",
         "Only the account's owner can help: look for an unpaid bill, else ask Help Scout.",
-        "HelpscoutAccountSuspended",
+        "HelpscoutAccountRefused",
     ),
     "throttled": _Case(
         "The account's limit of calls a minute is used up",

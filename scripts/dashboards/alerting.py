@@ -1,7 +1,7 @@
 """The SLA alerts as Grafana-managed rules, for those who run no Prometheus rules.
 
-They need no recording rules. Thresholds are the exporter's SLA metrics, as in prometheus/rules;
-the minimum of conversations, and how long each must last, are read from there.
+They need no recording rules: the expressions, and how long each must last, are those of
+prometheus/rules with what is recorded there written out.
 """
 
 import re
@@ -14,62 +14,67 @@ SOURCE_UID: Final = "helpscout-prometheus"
 """The data source's uid: grafana/provisioning/datasources sets it, docs/grafana.md names it."""
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
 
-_PROCESS: Final = "without (instance, pod, endpoint, container, service, node)"
-_OBJECTIVE: Final = "on (sla) group_left () max by (sla) (helpscout_sla_objective_ratio)"
+_LABELS: Final = "horizon, account, mailbox, mailbox_id, type, window, office_hours, segment"
 _NOTE: Final = (
-    "In mailbox {{ $labels.mailbox }} of account {{ $labels.account }} (type {{ $labels.type }}) "
-    "{{ humanizePercentage $values.A.Value }} of the conversations of the last "
+    "{{ humanizePercentage $values.B.Value }} of the conversations of the last "
     "{{ $labels.window }} were within the target of "
     "{{ if $values.S.Value }}{{ humanizeDuration $values.S.Value }}{{ end }}"
     "{{ if $values.R.Value }}{{ $values.R.Value }} replies{{ end }}; the objective is "
-    "{{ humanizePercentage $values.O.Value }}."
+    "{{ humanizePercentage $values.O.Value }}. Account {{ $labels.account }}, mailbox "
+    "#{{ $labels.mailbox_id }}, type {{ $labels.type }}."
 )
+_RECORDED: Final = {
+    "HelpscoutSlaMissed": "helpscout:sla_missed_ratio",
+    "HelpscoutSlaAtRisk": "helpscout:sla_at_risk_ratio",
+}
+_MARGIN: Final = "helpscout:sla_margin_ratio"
 
 
-def _horizon(horizon: str, minimum: int) -> str:
-    """Return the compliance of one horizon where there are enough conversations."""
-    chosen = f'{{horizon="{horizon}"}}'
-    return (
-        f"(max {_PROCESS} (helpscout_sla_compliance_ratio{chosen})"
-        f" and max {_PROCESS} (helpscout_sla_conversations{chosen}) >= {minimum})"
-    )
+def _inlined(expr: str, margin: str) -> str:
+    """Return a recorded expression with the recorded margins in it written out."""
+
+    def written(found: re.Match[str]) -> str:
+        horizon, offset = found.group("horizon"), found.group("offset") or ""
+        chosen = f'{{horizon="{horizon}"}}{offset}'
+        return re.sub(
+            r"helpscout_sla_(?:compliance_ratio|conversations)", rf"\g<0>{chosen}", margin
+        )
+
+    # Without a history of its own, the longer window is taken as it is now.
+    expr = re.sub(r"min_over_time\((.*)\[.*\]\)", r"\1", expr)
+    selector = _MARGIN + r'\{horizon="(?P<horizon>\w+)"\}(?P<offset> offset \w+)?'
+    return re.sub(selector, written, expr)
 
 
-def _rules(minimum: int) -> dict[str, tuple[str, str]]:
-    """Return expression and note of each rule; its value is the compliance, none if all is well."""
-    short, long = _horizon("short", minimum), _horizon("long", minimum)
-    missed, missed_long = (f"{horizon} < {_OBJECTIVE}" for horizon in (short, long))
-    both = f"{missed} and ignoring (horizon, window) {missed_long}"
-    only_one = 'on (sla) max by (sla) (helpscout_sla_compliance_ratio{horizon="long"})'
-    slope = f"deriv({short}[6h1s:5m])"
-    seen = f"last_over_time({short}[3h1s:5m] offset 3h)"
-    window = "max by (window) (helpscout_window_seconds)"
-    # A slope over 6 hours suits windows of about a day; the rules of Prometheus know others, too.
-    slow = f"({slope} and {seen} and on (window) ({window} > 43200 <= 345600))"
-    forecast = f"({short} + {slow} * on (window) group_left () ({window} / 4))"
+def _queries(missed: str, margin: str) -> dict[str, str]:
+    """Return the alert's expression, and the figures of its text with the labels of its series."""
+    found = re.match(r"min (without \([^)]*\))", margin)
+    assert found is not None
+    share = 'helpscout_sla_compliance_ratio{horizon="short"}'
+
+    def of_its_process(metric: str) -> str:
+        joined = f"0 * {share} + ignoring (statistic, {_LABELS}) group_left () {metric}"
+        return f"max {found[1]} ({joined}) and ({missed})"
+
     return {
-        "HelpscoutSlaMissed": (
-            f"{both}\nor\n{missed} unless {only_one}",
-            _NOTE + " The SLA's longer window misses it, too, if it has one.",
-        ),
-        "HelpscoutSlaAtRisk": (
-            f"{missed}\nor\n{short} and ({forecast} < {_OBJECTIVE})",
-            _NOTE + " It is missed over this window, or will be within a quarter of it.",
-        ),
+        "A": missed,
+        "B": f"min {found[1]} ({share}) and ({missed})",
+        "O": of_its_process("helpscout_sla_objective_ratio"),
+        "S": of_its_process("helpscout_sla_target_seconds"),
+        "R": of_its_process("helpscout_sla_target_replies"),
     }
 
 
 def rule_file() -> dict[str, Any]:
     """Return grafana/examples/alerting/rules.yml."""
-    recorded = yaml.safe_load((RULES / "helpscout.recording.yml").read_text())
-    expressions = {rule["record"]: rule["expr"] for g in recorded["groups"] for rule in g["rules"]}
-    found = re.fullmatch(r"vector\((\d+)\)", expressions["helpscout:minimum_conversations"])
-    assert found is not None
-    alerts = yaml.safe_load((RULES / "helpscout.alerts.yml").read_text())
-    written = {rule["alert"]: rule for group in alerts["groups"] for rule in group["rules"]}
+    text = (RULES / "helpscout.alerts.yml").read_text(encoding="utf-8")
+    found = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
+    recorded = {rule["record"]: rule["expr"].strip() for rule in found if "record" in rule}
+    margin = recorded[_MARGIN]
     rules = [
-        _rule(written[name], expr, note)
-        for name, (expr, note) in _rules(int(found.group(1))).items()
+        _rule(rule, _queries(_inlined(recorded[_RECORDED[rule["alert"]]], margin), margin))
+        for rule in found
+        if rule.get("alert") in _RECORDED
     ]
     group = {
         "orgId": 1,
@@ -81,16 +86,9 @@ def rule_file() -> dict[str, Any]:
     return {"apiVersion": 1, "groups": [group]}
 
 
-def _rule(written: dict[str, Any], expr: str, note: str) -> dict[str, Any]:
-    # The target and the objective get the labels of the alert's own series, so that Grafana
-    # finds them for its text. Where nothing is wrong A has no series: that is no trouble.
-    zero = f"0 * ({expr})"
-    queries = {
-        "A": expr,
-        "O": f"{zero} + {_OBJECTIVE}",
-        "S": f"{zero} + on (sla) group_left () max by (sla) (helpscout_sla_target_seconds)",
-        "R": f"{zero} + on (sla) group_left () max by (sla) (helpscout_sla_target_replies)",
-    }
+def _rule(written: dict[str, Any], queries: dict[str, str]) -> dict[str, Any]:
+    # Where nothing is wrong A has no series: that is no trouble.
+    state = "missed" if written["alert"] == "HelpscoutSlaMissed" else "at risk"
     return {
         "uid": re.sub(r"(?<!^)(?=[A-Z])", "-", written["alert"]).lower(),
         "title": written["alert"],
@@ -100,8 +98,9 @@ def _rule(written: dict[str, Any], expr: str, note: str) -> dict[str, Any]:
         "execErrState": "Error",
         "labels": dict(written["labels"]),
         "annotations": {
-            "summary": written["annotations"]["summary"],
-            "description": note,
+            "summary": f"SLA {{{{ $labels.sla }}}} is {state} in mailbox #"
+            "{{ $labels.mailbox_id }} of account {{ $labels.account }}",
+            "description": _NOTE,
             "runbook_url": written["annotations"]["runbook_url"],
         },
         "data": [

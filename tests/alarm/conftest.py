@@ -21,14 +21,13 @@ _LEAST_RANGE_SECONDS: Final = 4
 """A range must see two scrapes, which are a second apart."""
 
 
-def rules(file: str) -> list[dict[str, Any]]:
-    """Return the rules of a file in prometheus/rules."""
-    document = yaml.safe_load((RULES / file).read_text())
-    return [rule for group in document["groups"] for rule in group["rules"]]
-
-
-ALERTS: Final = rules("helpscout.alerts.yml")
-RECORDS: Final = rules("helpscout.recording.yml")
+GROUPS: Final[list[dict[str, Any]]] = [
+    group
+    for path in sorted(RULES.iterdir())
+    for group in yaml.safe_load(path.read_text())["groups"]
+]
+ALERTS: Final = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
+RECORDS: Final = [rule for group in GROUPS for rule in group["rules"] if "record" in rule]
 
 
 def seconds(duration: str) -> int:

@@ -18,7 +18,13 @@ _SUFFIXES: Final = {
 }
 _LE: Final = {"histogram": {"le"}, "gaugehistogram": {"le"}}
 
-SAMPLES: Final = {
+_COMING: Final = {
+    "helpscout_collector_up": ("account", "collector"),
+    "helpscout_segment_resolved": ("account", "segment"),
+}
+"""Families of the contract that the exporter does not export yet."""
+
+SAMPLES: Final = {name: (name, {*labels} | TARGET_LABELS) for name, labels in _COMING.items()} | {
     family.name + suffix: (
         family.name,
         {*family.labels, *_LE.get(family.kind, ())} | TARGET_LABELS,
@@ -28,7 +34,7 @@ SAMPLES: Final = {
 }
 """From a sample's name to its family's name and the labels that it may have."""
 
-LABELS: Final = set().union(*(labels for _, labels in SAMPLES.values())) | {"version", "revision"}
+LABELS: Final = set().union(*(labels for _, labels in SAMPLES.values())) | {"shard_number"}
 
 FOREIGN: Final = {
     "up",

@@ -155,6 +155,7 @@ def test_the_alerts_are_those_of_the_rules_with_their_severities() -> None:
         rule["alert"]: {"enabled": True, "severity": rule["labels"]["severity"]}
         for group in rules["groups"]
         for rule in group["rules"]
+        if "alert" in rule
     }
     assert VALUES["prometheusRule"]["alerts"] == alerts
     schema = SCHEMA["properties"]["prometheusRule"]["properties"]["alerts"]
