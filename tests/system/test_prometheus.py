@@ -4,21 +4,22 @@ import json
 import re
 import socket
 import struct
-import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from exporter.metrics import CATALOGUE
 from scripts.generate_docs import FAMILIES as DOCUMENTED
-from tests.support import MISSION, Metrics, Process, eventually, get, need, round_is_complete
+from tests.servers import EACH_VERSION, Prometheus, prometheus, promtool
+from tests.support import MISSION, VERSIONS, Metrics, Process, eventually, get, round_is_complete
 from tests.system.conftest import Start, address, desk
 
 CONFIG = """
@@ -32,6 +33,7 @@ sla:
   - {name: first-reply-1h, statistic: first_response_time, target: 1h, objective: 0.9}
   - {name: few replies, statistic: replies_to_resolve, target: 2, objective: 0.8}
 web: {listen: "127.0.0.1:0"}
+state_file: state.db
 """
 REPORTS = 7 * 2 * 2 * 2 * 2
 NAMES = {
@@ -46,21 +48,35 @@ TEXT, OPENMETRICS = "text/plain; version=0.0.4", "application/openmetrics-text; 
 JOBS = ("direct", "text", "openmetrics")
 """Straight from the exporter, through a proxy that asks for text, through one that looks on."""
 
+PREFERRED = {
+    ("installed", "openmetrics"): "application/openmetrics-text;version=1.0.0",
+    ("installed", "text"): "text/plain;version=0.0.4",
+    ("newer", "openmetrics"): (
+        "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6"
+    ),
+    ("newer", "text"): "text/plain;version=0.0.4;q=0.6",
+}
+"""What stands first in the Accept header."""
+
 # Counters that may have no sample before what they count has happened.
 NOT_YET = {"helpscout_exporter_api_retries", "helpscout_exporter_throttled"}
 
 
 class _Proxy(BaseHTTPRequestHandler):
-    """Passes a scrape on: under /text with another Accept, under /openmetrics as it came."""
+    """Passes a scrape on, /VERSION/JOB/metrics, and notes what was asked and answered."""
 
     exporter: str
-    spoken: dict[str, str]
+    asked: dict[tuple[str, str], str]
+    answered: dict[tuple[str, str], str]
 
     def do_GET(self) -> None:
-        _, job, path = self.path.split("/", 2)
-        accept = TEXT if job == "text" else self.headers["Accept"]
+        _, version, job, path = self.path.split("/", 3)
+        accept = self.headers["Accept"]
+        if version == "installed" and job == "text":
+            accept = "text/plain;version=0.0.4"  # Prometheus 2.42 cannot be told to ask for it
         answer = get(f"{self.exporter}/{path}", Accept=accept)
-        self.spoken[job] = answer.headers["Content-Type"]
+        self.asked[version, job] = accept
+        self.answered[version, job] = answer.headers["Content-Type"]
         self.send_response(answer.status_code)
         self.send_header("Content-Type", answer.headers["Content-Type"])
         self.end_headers()
@@ -72,19 +88,16 @@ class _Proxy(BaseHTTPRequestHandler):
 
 @dataclass(frozen=True, slots=True)
 class Scraped:
-    """A Prometheus that has scraped the exporter, and the exporter itself."""
+    """A Prometheus that has scraped the exporter, and what it agreed on with it."""
 
-    url: str
-    exporter: str
-    spoken: dict[str, str] = field(default_factory=dict)
-    """The content type that each proxied job was answered with."""
+    version: str
+    prometheus: Prometheus
+    asked: dict[tuple[str, str], str]
+    answered: dict[tuple[str, str], str]
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the result of an instant query: `metric` and `value`."""
-        answer = get(f"{self.url}/api/v1/query?{urlencode({'query': expression})}").json()
-        assert answer["status"] == "success", answer
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
+        return self.prometheus.query(expression)
 
     def series(self, job: str) -> dict[frozenset[tuple[str, str]], str]:
         """Return every report series of a job by its labels, with its value."""
@@ -120,39 +133,41 @@ def exporter(process: Process) -> str:
 
 
 @pytest.fixture(scope="module")
-def scraped(
+def both(
     exporter: str, start_once: Start, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Scraped]:
-    program = need("prometheus")
-    spoken: dict[str, str] = {}
-    handler = type("Handler", (_Proxy,), {"exporter": exporter, "spoken": spoken})
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+) -> Iterator[dict[str, Scraped]]:
+    asked: dict[tuple[str, str], str] = {}
+    answered: dict[tuple[str, str], str] = {}
+    spoken = {"exporter": exporter, "asked": asked, "answered": answered}
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Proxy,), spoken))
     thread = threading.Thread(target=proxy.serve_forever, daemon=True)
     thread.start()
-    folder = tmp_path_factory.mktemp("prometheus")
-    targets = {
-        "direct": (exporter.removeprefix("http://"), "/metrics"),
-        "text": (f"127.0.0.1:{proxy.server_port}", "/text/metrics"),
-        "openmetrics": (f"127.0.0.1:{proxy.server_port}", "/openmetrics/metrics"),
-    }
-    (folder / "prometheus.yml").write_text(
-        "global: {scrape_interval: 1s}\nscrape_configs:\n"
-        + "".join(
-            f"  - job_name: {job}\n    metrics_path: {path}\n"
-            f'    static_configs: [{{targets: ["{target}"]}}]\n'
-            for job, (target, path) in targets.items()
-        )
-    )
-    prometheus = start_once(
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        "--web.listen-address=127.0.0.1:0",
-        command=(program,),
-    )
-    url = "http://" + prometheus.says(r'msg="?Listening on"? address=(127[0-9.:]+)')
-    found = Scraped(url, exporter, spoken)
+
+    text = {"scrape_protocols": ["PrometheusText0.0.4"]}
+
+    def scrape_config(version: str, job: str) -> dict[str, Any]:
+        target, path = f"127.0.0.1:{proxy.server_port}", f"/{version}/{job}/metrics"
+        if job == "direct":
+            target, path = exporter.removeprefix("http://"), "/metrics"
+        return {
+            "job_name": job,
+            "metrics_path": path,
+            "static_configs": [{"targets": [target]}],
+            **(text if (version, job) == ("newer", "text") else {}),
+        }
+
+    found = {}
     try:
-        eventually(lambda: len(found.query("up")) == len(JOBS), "a scrape of every job")
+        for version in VERSIONS:
+            config = {
+                "global": {"scrape_interval": "2s"},
+                "scrape_configs": [scrape_config(version, job) for job in JOBS],
+            }
+            folder = tmp_path_factory.mktemp(version)
+            server = prometheus(start_once, folder, yaml.safe_dump(config), version=version)
+            found[version] = Scraped(version, server, asked, answered)
+        for one in found.values():
+            eventually(partial(one.query, f"count(up) == {len(JOBS)}"), "a scrape of every job")
         yield found
     finally:
         proxy.shutdown()
@@ -160,14 +175,25 @@ def scraped(
         thread.join()
 
 
+@pytest.fixture(scope="module", params=VERSIONS)
+def scraped(both: dict[str, Scraped], request: pytest.FixtureRequest) -> Scraped:
+    """Either of them."""
+    return both[request.param]
+
+
 def test_every_scrape_succeeds(scraped: Scraped) -> None:
     up = {row["metric"]["job"]: row["value"][1] for row in scraped.query("up")}
     assert up == dict.fromkeys(JOBS, "1")
 
 
-def test_prometheus_was_answered_once_in_openmetrics_and_once_in_text(scraped: Scraped) -> None:
-    assert scraped.spoken["text"].startswith(TEXT)
-    assert scraped.spoken["openmetrics"].startswith(OPENMETRICS)
+@pytest.mark.parametrize(("version", "job"), PREFERRED)
+def test_each_version_is_answered_in_the_format_that_it_prefers(
+    both: dict[str, Scraped], version: str, job: str
+) -> None:
+    scraped = both[version]
+    assert scraped.asked[version, job].split(",")[0] == PREFERRED[version, job]
+    format_ = TEXT if job == "text" else OPENMETRICS
+    assert scraped.answered[version, job] == f"{format_}; charset=utf-8"
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -197,6 +223,13 @@ def test_both_formats_bring_the_same_series_and_values(scraped: Scraped) -> None
     assert len(text) > 10 * REPORTS
 
 
+@pytest.mark.parametrize("job", JOBS)
+def test_both_versions_have_the_same_series_and_values(both: dict[str, Scraped], job: str) -> None:
+    older, newer = both["installed"], both["newer"]
+    # Between their scrapes a report may have been renewed.
+    eventually(lambda: older.series(job) == newer.series(job), "the same in both")
+
+
 def test_every_family_of_the_catalogue_is_in_prometheus(scraped: Scraped) -> None:
     names = {
         row["metric"]["__name__"] for row in scraped.query('group by (__name__) ({job="direct"})')
@@ -221,13 +254,13 @@ def test_every_documented_query_runs_and_finds_what_there_is(
     assert rows or name in NOT_YET or "rate(" in expression or looks_for_trouble
 
 
+@EACH_VERSION
 @pytest.mark.parametrize("query", ["", "?name[]=helpscout_response_time_seconds"])
-def test_promtool_has_nothing_to_say_about_the_exposition(exporter: str, query: str) -> None:
-    text = get(f"{exporter}/metrics{query}", Accept=TEXT).content
-    checked = subprocess.run(
-        [need("promtool"), "check", "metrics"], input=text, capture_output=True, check=False
-    )
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+def test_promtool_has_nothing_to_say_about_the_exposition(
+    exporter: str, query: str, version: str
+) -> None:
+    text = get(f"{exporter}/metrics{query}", Accept=TEXT).text
+    assert promtool("check", "metrics", version=version, stdin=text) == (0, "")
 
 
 def test_the_exposition_is_read_by_the_client_librarys_own_parsers(exporter: str) -> None:

@@ -5,13 +5,14 @@ import re
 import stat
 import subprocess
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 
 from exporter.web import connection, listener
-from tests.support import ROOT, code_block, environment, eventually, get, need
+from tests.servers import EACH_VERSION, prometheus
+from tests.support import ROOT, code_block, environment, eventually
 from tests.system.conftest import Desk, Start
 
 PAGE = "docs/security.md"
@@ -60,8 +61,9 @@ def test_every_block_of_the_page_is_tried_here() -> None:
     assert text.count("\n```") == 2 * len(TRIED)
 
 
+@EACH_VERSION
 def test_from_certificates_to_a_scrape_by_prometheus(
-    start: Start, running_desk: Desk, folder: Path
+    start: Start, running_desk: Desk, folder: Path, version: str
 ) -> None:
     for mark in ("certificate", "users", "clients"):
         shell(folder, mark)
@@ -79,21 +81,13 @@ def test_from_certificates_to_a_scrape_by_prometheus(
     assert "helpscout_up" in shell(folder, "look", port=port)
 
     config = code_block("security: prometheus", PAGE).replace(":9877", f":{port}")
-    (folder / "prometheus.yml").write_text(f"global: {{scrape_interval: 1s}}\n{config}")
-    prometheus = start(
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        "--web.listen-address=127.0.0.1:0",
-        command=(need("prometheus"),),
+    server = prometheus(
+        start, folder, f"global: {{scrape_interval: 1s}}\n{config}", version=version
     )
-    url = "http://" + prometheus.says(r'msg="?Listening on"? address=(127[0-9.:]+)')
-    query = urlencode({"query": 'up{job="helpscout"}'})
-
-    def up() -> bool:
-        rows = get(f"{url}/api/v1/query?{query}").json()["data"]["result"]
-        return [row["value"][1] for row in rows] == ["1"]
-
-    eventually(up, "a scrape over TLS with a password and a certificate")
+    eventually(
+        partial(server.query, 'up{job="helpscout"} == 1'),
+        "a scrape over TLS with a password and a certificate",
+    )
     assert served.end() == 0
 
 
