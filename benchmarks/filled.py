@@ -12,7 +12,6 @@ import sys
 import threading
 from datetime import timedelta
 
-from exporter import web
 from exporter.exposition import Exposition, Renderer
 from exporter.helpscout.account import Account, Secret
 from exporter.helpscout.budget import Budget
@@ -23,6 +22,9 @@ from exporter.reports import Mailbox, ReportKey, ReportRequest, Window
 from exporter.settings import WebSettings
 from exporter.store import Store
 from exporter.telemetry import Telemetry
+from exporter.web.application import Backend, application
+from exporter.web.doors import Doors
+from exporter.web.listener import Server
 
 SERIES_PER_REPORT = 48
 
@@ -98,10 +100,8 @@ def main() -> None:
     keys = fill(store, max(1, options.series // SERIES_PER_REPORT))
     exposition = Exposition(store, telemetry, Renderer((), ()))
     settings = WebSettings("127.0.0.1", 0, "/metrics", None, False)
-    backend = web.Backend(
-        exposition, lambda: "", lambda: True, lambda: True, tuple, lambda _: ("", "")
-    )
-    server = web.Server(settings, web.application(settings, backend), web.Doors(None))
+    backend = Backend(exposition, lambda: "", lambda: True, lambda: True, tuple, lambda _: ("", ""))
+    server = Server(settings, application(settings, backend), Doors(None))
     stopping = threading.Event()
     threading.Thread(target=exposition.run, args=(stopping,), daemon=True).start()
     server.start()

@@ -1,9 +1,8 @@
 """Prometheus exporter for Help Scout's productivity report."""
 
 import os
-from importlib.metadata import version
 
-__version__ = version("helpscout-exporter")
+__version__ = "0.1.0"
 
 
 def revision() -> str:

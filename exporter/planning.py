@@ -18,6 +18,7 @@ from exporter.reports import Mailbox, ReportRequest
 from exporter.schedule import demand_per_minute
 from exporter.selection import MailboxChoice, Selection, requests_for
 from exporter.settings import Configuration
+from exporter.state import mailbox_counts
 
 _DISCOVERIES_PER_MINUTE: Final = 0.1
 _MAILBOXES_PER_PAGE: Final = 50
@@ -248,3 +249,12 @@ def _slower_windows(
 
 def _rounded(duration: timedelta) -> str:
     return format_duration(timedelta(seconds=round(duration.total_seconds())))
+
+
+def known_mailboxes(configuration: Configuration) -> dict[str, int]:
+    """Return how many mailboxes each account had, as far as the state file knows."""
+    path = configuration.state_file
+    if path is None or not path.exists():
+        return {}
+    found = mailbox_counts(path, [account.identity for account in configuration.accounts])
+    return {a.name: found[a.identity] for a in configuration.accounts if a.identity in found}

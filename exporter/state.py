@@ -26,6 +26,7 @@ from typing import Any, Final
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from exporter.failure import Failure
 from exporter.reports import Mailbox, ProductivityReport, ReportKey, ReportRequest
 
 _APPLICATION_ID: Final = 0x48535845
@@ -66,7 +67,7 @@ class Remembered:
     reports: Mapping[ReportKey, tuple[str, ProductivityReport, float]]
 
 
-class StateFileInUse(Exception):
+class StateFileInUse(Failure):
     """Another process uses the state file; the message is one line that names both."""
 
 

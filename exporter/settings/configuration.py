@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import yaml
 
+from exporter.failure import Failure
 from exporter.helpscout.account import Account
 from exporter.selection import Selection
 from exporter.sla import Objective
@@ -15,11 +16,13 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json", "logfmt"]
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(Failure):
     """The configuration cannot be used. `messages` are all the problems found, one line each.
 
     `warnings` are those of Configuration: what is ignored may be why something is missing.
     """
+
+    exit_code = 2
 
     def __init__(self, messages: Iterable[str], warnings: Iterable[str] = ()) -> None:
         self.messages = tuple(one_line(message) for message in messages)

@@ -25,8 +25,8 @@ from exporter.settings.keys import Problem, at
 from exporter.settings.overlay import Overlay
 from exporter.settings.problems import in_our_words, repetitions
 from exporter.settings.values import shown
-from exporter.settings.yaml_file import read_file
 from exporter.sla import Objective
+from exporter.yaml_file import read_file
 
 
 def load(

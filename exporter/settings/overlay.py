@@ -16,7 +16,7 @@ from pydantic_settings import PydanticBaseSettingsSource
 from exporter.settings.keys import PREFIX, KeyPath, at, dotted, general, hint, split, variable
 from exporter.settings.schema import CREDENTIALS, FIELDS, TWINS, Settings
 from exporter.settings.values import Text
-from exporter.settings.yaml_file import is_unicode, parse_yaml
+from exporter.yaml_file import is_unicode, parse_yaml
 
 _SHORT: Final = {
     variable((key,)): ("accounts", 0, key) for key in ("api", "base_url", *CREDENTIALS)

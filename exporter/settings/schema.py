@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from exporter.durations import parse_duration
 from exporter.helpscout.account import is_loopback
+from exporter.probe import LISTEN
 from exporter.reports import ALL, TYPES
 from exporter.settings import values
 from exporter.settings.configuration import Format, Level
@@ -210,7 +211,7 @@ class Shard(_Section):
 
 
 class Web(_Section):
-    listen: values.Listen = "127.0.0.1:9877"
+    listen: values.Listen = LISTEN
     telemetry_path: values.TelemetryPath = "/metrics"
     config_file: values.File = None
     enable_lifecycle: values.Boolean = False

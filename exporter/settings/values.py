@@ -27,7 +27,7 @@ from pydantic import (
 from exporter.durations import format_duration, parse_duration
 from exporter.helpscout.account import Secret, flaw, proxy_flaw
 from exporter.settings.keys import Problem
-from exporter.settings.yaml_file import parse_yaml
+from exporter.yaml_file import parse_yaml
 
 _T = TypeVar("_T")
 

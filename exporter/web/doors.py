@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.settings import ConfigurationError
-from exporter.web.webconfig import Tls, WebConfig, read
+from exporter.web.webconfig import Tls, WebConfig, context, read
 
 OPEN_PATHS: Final = frozenset({"/-/healthy", "/-/ready"})
 """What probes ask, who have no password. Nothing there but one word."""
@@ -105,10 +105,7 @@ def _opened(path: Path, seen: Seen) -> tuple[WebConfig, ssl.SSLContext | None]:
     config = read(path)
     for file in config.tls.files if config.tls else ():
         seen[file] = _stamp(file)
-    try:
-        return config, config.tls.context() if config.tls else None
-    except ValueError as error:
-        raise ConfigurationError([f"{path}: {error}"]) from None
+    return config, context(path, config)
 
 
 def _opens(old: WebConfig, new: WebConfig) -> Iterator[str]:

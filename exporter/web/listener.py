@@ -20,11 +20,12 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from exporter.failure import Failure
+from exporter.probe import REQUIRED, base_url
 from exporter.settings import WebSettings
 from exporter.web.connection import ANSWER_SECONDS, Connection
 from exporter.web.doors import Doors
-from exporter.web.probes import Probes, listen_for_probes, url
-from exporter.web.webconfig import REQUIRED
+from exporter.web.probes import Probes, listen_for_probes
 
 MAX_CONNECTIONS: Final = 512
 _HANDSHAKE_SECONDS: Final = 10.0
@@ -46,7 +47,7 @@ _KNOWN_ADDRESSES: Final = {
 _SWITCH_SECONDS: Final = 0.0005
 
 
-class CannotListen(Exception):
+class CannotListen(Failure):
     """The address cannot be listened on; the message says which and why."""
 
 
@@ -179,7 +180,7 @@ class Server:
         host, port = self._settings.host, self._settings.port
         if self._sockets:
             port = self._sockets[0].getsockname()[1]
-        return url(self._scheme, host, port)
+        return base_url(self._scheme, host, port)
 
     @property
     def alive(self) -> bool:

@@ -12,12 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from exporter.probe import REQUIRED
 from exporter.settings import ConfigurationError
-from exporter.settings.yaml_file import read_file
+from exporter.yaml_file import read_file
 
 NO_CLIENT: Final = "NoClientCert"
 IF_GIVEN: Final = "VerifyClientCertIfGiven"
-REQUIRED: Final = "RequireAndVerifyClientCert"
 _CLIENT_AUTH: Final = {
     NO_CLIENT: ssl.CERT_NONE,
     IF_GIVEN: ssl.CERT_OPTIONAL,
@@ -143,6 +143,14 @@ def read(path: Path) -> WebConfig:
     if problems:
         raise ConfigurationError([f"{path}: {problem}" for problem in problems])
     return WebConfig(found, MappingProxyType(dict(users or {})))
+
+
+def context(path: Path, config: WebConfig) -> ssl.SSLContext | None:
+    """Return what the file's connections are encrypted with. Raises ConfigurationError."""
+    try:
+        return config.tls.context() if config.tls else None
+    except ValueError as error:
+        raise ConfigurationError([f"{path}: {error}"]) from None
 
 
 def _unknown(place: str, content: Mapping[str, Any], known: tuple[str, ...]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 from exporter.backfill.series import FAMILIES
-from exporter.daemon import one_round
+from exporter.core import one_round
 from tests.backfill.conftest import DAYS, KEYS, Point, Season
 from tests.support import Metrics, eventually, get, need
 from tests.system.conftest import Start

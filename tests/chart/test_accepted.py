@@ -15,9 +15,9 @@ import pytest
 import trustme
 import yaml
 
+from exporter.probe import REQUIRED
 from exporter.settings import load
-from exporter.web import Doors
-from exporter.web.webconfig import REQUIRED
+from exporter.web.doors import Doors
 from scripts.chart import CHART
 from tests.chart.rendering import ACCEPTED, HERE, NAMESPACE, Rendered, rendered, values_of
 from tests.servers import promtool

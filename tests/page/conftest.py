@@ -21,7 +21,9 @@ from exporter.health import AccountStatus, Failure
 from exporter.settings import WebSettings
 from exporter.status import render, view
 from exporter.telemetry import Telemetry
-from exporter.web import Backend, Doors, Server, application
+from exporter.web.application import Backend, application
+from exporter.web.doors import Doors
+from exporter.web.listener import Server
 from tests.support import eventually, get, need, round_is_complete
 from tests.system.conftest import Start, address, desk, start_once  # noqa: F401 - a fixture
 from tests.unit.exposed import published_like

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from exporter.daemon import one_round
+from exporter.core import one_round
 from exporter.poller.journal import Journal
 from exporter.reports import Mailbox
 from exporter.settings import load

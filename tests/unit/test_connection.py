@@ -16,8 +16,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
 from structlog.testing import capture_logs
 
-from exporter.web import Doors, Server, connection, listener
+from exporter.web import connection, listener
 from exporter.web.connection import MAX_BODY_BYTES, MAX_HEADER_BYTES, MAX_PIPELINED, Connection
+from exporter.web.doors import Doors
+from exporter.web.listener import Server
 from tests.support import eventually
 from tests.unit.test_web import SETTINGS
 

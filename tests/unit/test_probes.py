@@ -12,8 +12,10 @@ import trustme
 from starlette.responses import PlainTextResponse
 from structlog.testing import capture_logs
 
+from exporter.probe import Listener, ask_listener, health_url
 from exporter.settings import WebSettings
-from exporter.web import Doors, Guarded, Server, ask_health, health_url
+from exporter.web.doors import Doors, Guarded
+from exporter.web.listener import Server
 from exporter.web.probes import listen_for_probes
 from tests.unit.test_web import SETTINGS
 
@@ -23,6 +25,10 @@ USERS = "basic_auth_users: {alice: $2b$04$U3LF9m1fkgYsrRXBarodnOI9dUh40UY61U.VES
 REQUIRED = TLS + CLIENTS.format("RequireAndVerifyClientCert")
 
 Serve = Callable[[str], WebSettings]
+
+
+def listener(settings: WebSettings) -> Listener:
+    return Listener(settings.host, settings.port, settings.config_file)
 
 
 @pytest.fixture
@@ -67,8 +73,8 @@ def serve(folder: Path) -> Iterator[Serve]:
 )
 def test_the_listener_is_asked_as_it_is_configured(text: str, scheme: str, serve: Serve) -> None:
     settings = serve(text)
-    assert health_url(settings) == f"{scheme}://127.0.0.1:{settings.port}/-/healthy"
-    assert ask_health(settings) == (200, "healthy")
+    assert health_url(listener(settings)) == f"{scheme}://127.0.0.1:{settings.port}/-/healthy"
+    assert ask_listener(listener(settings)) == (200, "healthy")
 
 
 @pytest.mark.parametrize(
@@ -82,7 +88,7 @@ def test_the_listener_is_asked_as_it_is_configured(text: str, scheme: str, serve
     ],
 )
 def test_the_url_names_an_address_that_can_be_asked(host: str, port: int, expected: str) -> None:
-    assert health_url(replace(SETTINGS, host=host, port=port)) == expected
+    assert health_url(Listener(host, port)) == expected
 
 
 @pytest.mark.parametrize("text", ["", TLS, REQUIRED])
@@ -92,7 +98,7 @@ def test_where_nobody_listens_there_is_no_answer(text: str, folder: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(OSError):
-        ask_health(replace(SETTINGS, port=port, config_file=config))
+        ask_listener(Listener(SETTINGS.host, port, config))
 
 
 @pytest.mark.parametrize("text", ["", USERS, TLS, REQUIRED])
@@ -102,7 +108,7 @@ def test_a_file_that_went_bad_since_does_not_make_a_healthy_exporter_ill(
     settings = serve(text)
     assert settings.config_file is not None
     settings.config_file.write_text("tls_server_config: {cert_")
-    assert ask_health(settings) == (200, "healthy")
+    assert ask_listener(listener(settings)) == (200, "healthy")
 
 
 def test_the_probes_own_socket_has_no_place_in_the_file_system_and_ends_with_the_server(

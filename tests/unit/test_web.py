@@ -19,8 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from exporter.exposition import OPENMETRICS, TEXT, Exposition, Renderer
 from exporter.settings import WebSettings
 from exporter.telemetry import Telemetry
-from exporter.web import Backend, CannotListen, Doors, Server, application
-from exporter.web.application import accepts_gzip, negotiate
+from exporter.web.application import Backend, accepts_gzip, application, negotiate
+from exporter.web.doors import Doors
+from exporter.web.listener import CannotListen, Server
 from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
 
 SETTINGS = WebSettings(

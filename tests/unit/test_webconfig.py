@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from exporter.probe import REQUIRED
 from exporter.settings import ConfigurationError
 from exporter.web.doors import Doors
-from exporter.web.webconfig import IF_GIVEN, NO_CLIENT, REQUIRED, Tls, WebConfig, read
+from exporter.web.webconfig import IF_GIVEN, NO_CLIENT, Tls, WebConfig, read
 from tests.support import TESTDATA
 
 WEB = TESTDATA / "web"

@@ -1,0 +1,43 @@
+"""Does an account work? Asked once, without poller or store."""
+
+import threading
+from datetime import UTC, datetime
+
+from exporter.helpscout.account import Account
+from exporter.helpscout.budget import Budget
+from exporter.helpscout.client import Client
+from exporter.helpscout.errors import NotThere
+from exporter.schedule import demand_per_minute
+from exporter.selection import requests_for
+from exporter.settings import Configuration
+from exporter.telemetry import Telemetry
+
+
+def check_account(configuration: Configuration, account: Account) -> str:
+    """Log in, list the mailboxes, ask one report; return a line that says what was found.
+
+    Raises HelpScoutError.
+    """
+    telemetry = Telemetry(process_metrics=False)
+    budget = Budget(
+        account.name, account.requests_per_minute, 1.0, telemetry, wait=threading.Event().wait
+    )
+    client = Client(account, budget, telemetry)
+    try:
+        mailboxes = client.mailboxes()
+        requests = requests_for(account.name, configuration.selection, mailboxes, {})
+        found = f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes"
+        if not requests:
+            raise NotThere(
+                f"login good, {len(mailboxes)} mailboxes, but none of them is selected: look at"
+                " mailboxes.include and mailboxes.exclude"
+            )
+        request = requests[0]
+        client.report(request, request.window.ending(datetime.now(UTC)), tags=False)
+    finally:
+        client.close()
+    per_minute = demand_per_minute(requests)
+    return (
+        f"{found}, report good; {len(requests)} reports, {per_minute:.1f} calls a minute"
+        f" of {budget.per_minute * account.budget:.0f} in the budget"
+    )

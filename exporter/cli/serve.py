@@ -1,0 +1,22 @@
+"""`serve`: the daemon."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from exporter import logs
+from exporter.daemon import Daemon
+from exporter.settings import Configuration, load
+
+
+def serve(config: Path | None, listen: str | None) -> None:
+    """Run the daemon until it is told to end."""
+    overrides = {"web.listen": listen} if listen else {}
+    run(lambda: load(config, os.environ, overrides))
+
+
+def run(load_: Callable[[], Configuration], announce: Callable[[str], None] | None = None) -> None:
+    """Run the daemon on a configuration; `announce` is called with its URL."""
+    configuration = load_()
+    logs.configure(configuration.log.level, configuration.log.format)
+    Daemon(configuration, load_).run(announce)
