@@ -33,10 +33,11 @@ LABEL org.opencontainers.image.title="helpscout-exporter" \
 COPY --from=build /opt/exporter /opt/exporter
 # For a state file on a volume: a new volume takes over the folder's owner.
 RUN install -d -o 65532 -g 65532 /var/lib/helpscout-exporter
+# EXPORTER_LISTEN is the default of `web.listen`: file, variable and --listen go before it.
 ENV PATH=/opt/exporter/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    HELPSCOUT_WEB__LISTEN=:9877 \
+    EXPORTER_LISTEN=:9877 \
     EXPORTER_REVISION=${REVISION}
 # By number, so that Kubernetes can see that it is not root; nothing is written but the state file.
 USER 65532:65532

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LISTEN: Final = "127.0.0.1:9877"
 """The default of `web.listen`."""
+LISTEN_VARIABLE: Final = "EXPORTER_LISTEN"
+"""The variable by which the image brings a default of its own."""
 REQUIRED: Final = "RequireAndVerifyClientCert"
 """The `client_auth_type` that lets no client in without a certificate; probes have none."""
 _PATH: Final = "/-/healthy"
@@ -79,8 +81,9 @@ def configured(config: "str | Path | None", environ: Mapping[str, str]) -> Liste
             return None
     if environ.get("HELPSCOUT_WEB") or not isinstance(web, dict):
         return None
-    listen = environ.get("HELPSCOUT_WEB__LISTEN") or web.get("listen", LISTEN)
-    file = environ.get("HELPSCOUT_WEB__CONFIG_FILE") or web.get("config_file")
+    usual = environ.get(LISTEN_VARIABLE, "").strip() or LISTEN
+    listen = environ.get("HELPSCOUT_WEB__LISTEN", "").strip() or web.get("listen", usual)
+    file = environ.get("HELPSCOUT_WEB__CONFIG_FILE", "").strip() or web.get("config_file")
     if not isinstance(listen, str) or not isinstance(file, str | None):
         return None
     host, _, port = listen.rpartition(":")

@@ -124,9 +124,8 @@ def requests_for(
             segment.folders,
             selection.compare,
         )
-        # Each mailbox's plain question first: where it is refused, the others are not asked.
-        for window, type_, office_hours, (segment, tag_ids), (mailbox_id, ids) in product(
-            selection.windows, selection.types, selection.office_hours, cuts, mine
+        for window, (mailbox_id, ids), type_, office_hours, (segment, tag_ids) in product(
+            selection.windows, mine, selection.types, selection.office_hours, cuts
         )
     ]
 

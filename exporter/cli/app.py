@@ -26,6 +26,7 @@ Config = Annotated[
         "--config",
         metavar="FILE",
         envvar="HELPSCOUT_CONFIG",
+        parser=lambda text: Path(text.strip()),
         help="The configuration file; without one the environment and defaults are all there is.",
     ),
 ]

@@ -6,6 +6,7 @@ from typing import Final
 from exporter.cli.serve import run
 from exporter.cli.simulate import simulator
 from exporter.cli.words import note
+from exporter.probe import LISTEN_VARIABLE
 from exporter.settings import load
 from exporter.simulator import SimulatorOptions
 
@@ -32,7 +33,7 @@ def demo(listen: str | None) -> None:
             "HELPSCOUT_COMPARE": "true",
             "HELPSCOUT_SLA": _DEMO_SLA,
         }
-        kept = ("HELPSCOUT_WEB__", "HELPSCOUT_LOG__")
+        kept = ("HELPSCOUT_WEB__", "HELPSCOUT_LOG__", LISTEN_VARIABLE)
         environ |= {k: v for k, v in os.environ.items() if k.startswith(kept)}
         overrides = {"web.listen": listen} if listen else {}
         run(lambda: load(None, environ, overrides), _say_where_to_look)

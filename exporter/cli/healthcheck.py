@@ -1,7 +1,7 @@
 """`healthcheck`: asks a running exporter whether it is healthy."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from http.client import HTTPException
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from exporter.cli.words import say
 from exporter.failure import Failure
 from exporter.probe import Listener, ask_listener, ask_url, configured, health_url
+from exporter.started import Started, main_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,22 +32,36 @@ def plain_options(words: Sequence[str]) -> tuple[str | None, str | None] | None:
         if name not in ("--url", "--config") or not value or value.startswith("-"):
             return None
         given[name] = value
-    return given.get("--url"), given.get("--config") or os.environ.get("HELPSCOUT_CONFIG")
+    return given.get("--url"), given.get("--config")
 
 
 def healthcheck(url: str | None, config: "str | Path | None") -> None:
-    """Ask the URL or else the configured listener. Raises Failure unless it is healthy."""
+    """Ask the URL or else the configured listener. Raises Failure unless it is healthy.
+
+    In a container it is the listener of the main process, whose arguments say more than ours.
+    """
+    config, environ = _of_main_process(config)
     if url:
         why_not = _asked(url, partial(ask_url, url))
-    elif (listener := configured(config, os.environ)) is None:
-        why_not = _listener_asked(_loaded(config))
+    elif (listener := configured(config, environ)) is None:
+        why_not = _listener_asked(_loaded(config, environ))
     elif why_not := _listener_asked(listener):
         # What is wrong with the configuration may be why.
-        loaded = _loaded(config)
+        loaded = _loaded(config, environ)
         if loaded != listener:
             why_not = _listener_asked(loaded)
     if why_not:
         raise Failure(why_not)
+
+
+def _of_main_process(config: "str | Path | None") -> tuple["str | Path | None", dict[str, str]]:
+    environ = dict(os.environ)
+    started = main_process() or Started("serve")
+    if started.listen:
+        environ["HELPSCOUT_WEB__LISTEN"] = started.listen
+    if started.command == "demo":
+        return None, environ  # it reads no file
+    return config or started.config or environ.get("HELPSCOUT_CONFIG", "").strip() or None, environ
 
 
 def _listener_asked(listener: Listener) -> str | None:
@@ -67,7 +82,7 @@ def _asked(url: str, ask: Callable[[], tuple[int, str]]) -> str | None:
     return None
 
 
-def _loaded(config: "str | Path | None") -> Listener:
+def _loaded(config: "str | Path | None", environ: Mapping[str, str]) -> Listener:
     """Return the listener of the whole configuration, of `demo`, too, which has no account.
 
     Raises ConfigurationError, without warnings: a probe's output is no place for them.
@@ -76,7 +91,7 @@ def _loaded(config: "str | Path | None") -> Listener:
 
     from exporter.settings import load
 
-    some = config is not None or any(name.startswith(_OF_ACCOUNTS) for name in os.environ)
-    environ = os.environ if some else os.environ | {"HELPSCOUT_API_KEY": "none"}
-    web = load(Path(config) if config else None, environ).web
+    some = config is not None or any(name.startswith(_OF_ACCOUNTS) for name in environ)
+    account = {} if some else {"HELPSCOUT_API_KEY": "none"}
+    web = load(Path(config) if config else None, {**environ, **account}).web
     return Listener(web.host, web.port, web.config_file)

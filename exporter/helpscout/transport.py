@@ -246,44 +246,37 @@ class Transport:
         auth: AuthBase | None,
         data: dict[str, str] | None = None,
         again: Callable[[float], bool] = lambda _seconds: True,
-        timeout_seconds: float | None = None,
     ) -> Answer:
-        """Return the whole answer, whatever its status, in `timeout_seconds` if that is less.
+        """Return the whole answer, whatever its status.
 
         A GET that dies on a used connection is sent once more if `again` says so, which is told
         how many seconds are left. Raises Unreachable where no answer came in time, BadResponse
         where it is too large or does not decompress. Neither message holds the URL's query, a
         header or a proxy's password.
         """
-        seconds = min(self._timeout, timeout_seconds or self._timeout)
-        call = _calls.current = _Call(time.monotonic() + seconds)
+        call = _calls.current = _Call(time.monotonic() + self._timeout)
         try:
-            return self._send(method, url, auth, data, seconds)
+            return self._send(method, url, auth, data)
         except Unreachable:
             left = call.remaining
             on_used = call.step == "answer" and not call.opened and not call.answering
             if method != "GET" or not on_used or left <= 0 or not again(left):
                 raise
         _calls.current = _Call(call.deadline, anew=True)
-        return self._send(method, url, auth, data, seconds)
+        return self._send(method, url, auth, data)
 
     def _send(
-        self,
-        method: str,
-        url: str,
-        auth: AuthBase | None,
-        data: dict[str, str] | None,
-        seconds: float,
+        self, method: str, url: str, auth: AuthBase | None, data: dict[str, str] | None
     ) -> Answer:
         session, proxy = self._opened(), self._proxy_url()
-        with _named_failures(seconds):
+        with _named_failures(self._timeout):
             response = session.request(
                 method,
                 url,
                 data=data,
                 auth=auth,
                 proxies={"http": proxy, "https": proxy} if proxy else None,
-                timeout=seconds,
+                timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
             )

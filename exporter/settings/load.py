@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from exporter.durations import parse_duration
 from exporter.helpscout.account import Account, Secret
+from exporter.probe import LISTEN_VARIABLE
 from exporter.reports import Window
 from exporter.selection import MailboxChoice, Segment, Selection, Shard
 from exporter.settings import schema
@@ -39,9 +40,10 @@ def load(
     """Return the configuration of a file (or none), `HELPSCOUT_*` variables and flags.
 
     `overrides` maps dotted keys (`web.listen`, `accounts.0.base_url`) to values; a flag wins over
-    a variable, a variable over the file, the file over the default. Mappings merge key by key;
-    lists merge by index where a variable names one, else the whole list is replaced. An empty
-    variable counts as not set, and white space around a value is dropped. `null` in a variable
+    a variable, a variable over the file, the file over the default, which for `web.listen` is the
+    image's (`EXPORTER_LISTEN`) if there is one. Mappings merge key by key; lists merge by index
+    where a variable names one, else the whole list is replaced. An empty variable counts as not
+    set, and white space around a value is dropped. `null` in a variable
     unsets `state_file` and `web.config_file`. A secret replaces its `*_file` twin of a lower
     source, and the other way round. Digits alone, in a variable for one element of `include`,
     `exclude` or `tags`, are an id.
@@ -55,7 +57,7 @@ def load(
         content = read_file(path) if path else {}
     except ValueError as error:
         raise ConfigurationError([f"{path}: {error}"]) from None
-    overlay = Overlay(path, content)
+    overlay = Overlay(path, content, environ.get(LISTEN_VARIABLE, "").strip())
     overlay.add_environment(environ)
     overlay.add_flags(overrides)
     problems = [*_index_by_host_name(overlay.tree, hostname), *repetitions(overlay.tree)]

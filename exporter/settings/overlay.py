@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
+from exporter.probe import LISTEN_VARIABLE
 from exporter.settings.keys import PREFIX, KeyPath, at, dotted, general, hint, split, variable
 from exporter.settings.schema import CREDENTIALS, FIELDS, TWINS, Settings
 from exporter.settings.values import Text
@@ -25,7 +26,7 @@ _KNOWN: Final = (*map(variable, FIELDS), *map(variable, zip(Settings.model_field
 _TWIN: Final = TWINS | {file: key for key, file in TWINS.items()}
 
 _Origin = tuple[int, str]
-"""The layer of who set a key (0 the file, 1 a variable, 2 a flag), and the name."""
+"""The layer of who set a key (-1 the image, 0 the file, 1 a variable, 2 a flag), and the name."""
 
 
 class Tree(dict[str, Any]):
@@ -38,7 +39,8 @@ class Tree(dict[str, Any]):
 class Overlay(PydanticBaseSettingsSource):
     """The tree under construction. `problems` and `warnings` are whole lines, ready to be shown."""
 
-    def __init__(self, file: Path | None, content: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path | None, content: Mapping[str, Any], listen: str = "") -> None:
+        """`listen` is the default of `web.listen` that the image brings, if not empty."""
         super().__init__(Settings)
         self.tree = Tree()
         self.problems: list[str] = []
@@ -46,6 +48,8 @@ class Overlay(PydanticBaseSettingsSource):
         self._file = file
         self._origins: dict[KeyPath, _Origin] = {}
         self._refused: set[str | int] = set()
+        if listen:
+            self._assign(("web", "listen"), Text(listen), (-1, LISTEN_VARIABLE))
         for key, value in content.items():
             self._assign((key,), value, (0, str(file)))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -56,7 +56,6 @@ class Purse:
         self.spent = 0
         self.observed: list[tuple[float | None, float | None]] = []
         self.closed: list[float | None] = []
-        self.paused: list[float] = []
 
     def spend(self) -> None:
         self.spent += 1
@@ -72,9 +71,6 @@ class Purse:
 
     def close(self, seconds: float | None) -> None:
         self.closed.append(seconds)
-
-    def pause(self, seconds: float) -> None:
-        self.paused.append(seconds)
 
 
 @dataclass
@@ -100,7 +96,9 @@ class Desk:
         self._clients: list[Client] = []
         self._tokens = 0
 
-    def client(self, api: Api = "v2", timeout: float = 5.0, base_url: str | None = None) -> Client:
+    def client(
+        self, api: Api = "v2", timeout: float = 5.0, base_url: str | None = None, **more: Any
+    ) -> Client:
         """A client of the service, or of another one at `base_url`."""
         account = Account(
             name="acme",
@@ -113,6 +111,7 @@ class Desk:
             budget=0.5,
             concurrency=8,
             timeout=timedelta(seconds=timeout),
+            **more,
         )
         client = Client(
             account,

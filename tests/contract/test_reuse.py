@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 
@@ -14,7 +15,7 @@ from exporter.helpscout.account import Api
 from exporter.helpscout.errors import Unreachable
 from exporter.helpscout.transport import Transport
 from tests.contract.conftest import Desk, Serve
-from tests.contract.scripted import Asked, Reply, as_json, head, reply, reset
+from tests.contract.scripted import Asked, Reply, as_json, head, reply, reset, stall
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -74,6 +75,26 @@ def test_a_connection_that_was_idle_for_long_is_not_used_again(serve: Serve) -> 
         for _ in range(3):
             transport.send("GET", service.url, auth=None)
     assert len({asked.port for asked in service.asked}) == 3
+
+
+def test_a_firewall_that_forgets_idle_connections_costs_no_time(
+    serve: Serve, payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_IDLE_SECONDS", 0.2)
+    last: dict[int, float] = {}
+
+    def forgetful(asked: Asked) -> Reply:
+        before, last[asked.port] = last.get(asked.port), time.monotonic()
+        return stall(5.0) if before and last[asked.port] - before > 0.4 else reply(b"{}")
+
+    service = serve(forgetful)
+    with closing(Transport(service.url, 2, 5)) as transport:
+        for rest in (0.0, 0.05, 0.6, 0.05, 0.6):
+            time.sleep(rest)
+            began = time.monotonic()
+            transport.send("GET", service.url, auth=None, again=payer)
+            assert time.monotonic() - began < 0.5
+    assert payer.left == []
 
 
 @pytest.mark.parametrize("failing", [reset, hang_up])

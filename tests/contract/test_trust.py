@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from exporter.helpscout import trust
-from exporter.helpscout.account import Secret
+from exporter.helpscout.account import Api, Secret
 from exporter.helpscout.errors import Unreachable
 from exporter.helpscout.transport import Transport
-from tests.contract.conftest import Certificate, Serve
-from tests.contract.scripted import Asked, Reply, Service, reply
+from tests.contract.conftest import Certificate, Desk, Serve
+from tests.contract.scripted import Asked, Reply, Service, as_json, reply
 
 HOST = "helpscout.test"
 
@@ -214,3 +214,38 @@ def test_a_proxy_of_the_environment_may_lack_its_scheme(
     monkeypatch.setenv("http_proxy", f"127.0.0.1:{proxy.port}")
     assert asked(f"http://{HOST}") == 200
     assert len(proxy.asked) == 1
+
+
+# --- both generations, login included -----------------------------------------------------------
+
+
+def listed(api: Api) -> Reply:
+    if api == "v1":
+        return as_json({"items": [], "page": 1, "pages": 1})
+    return as_json({"_embedded": {"mailboxes": []}, "page": {"number": 1, "totalPages": 1}})
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_every_call_of_an_account_trusts_its_authorities(
+    desk: Desk, serve: Serve, certificate: Certificate, other: Path, api: Api
+) -> None:
+    desk.answer = lambda _asked: listed(api)
+    service = serve(desk.service.script, certificate.context)
+    base_url = f"{service.url}/{api}"
+    assert desk.client(api, base_url=base_url, ca_file=certificate.path).mailboxes() == []
+    assert len(service.asked) == (1 if api == "v1" else 2)
+    with pytest.raises(Unreachable, match="not trusted"):
+        desk.client(api, base_url=base_url, ca_file=other).mailboxes()
+    with pytest.raises(Unreachable, match=r"^ca_file: /no/such\.pem: No such"):
+        desk.client(api, base_url=base_url, ca_file=Path("/no/such.pem")).mailboxes()
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+def test_every_call_of_an_account_goes_through_its_proxy(desk: Desk, api: Api) -> None:
+    desk.answer = lambda _asked: listed(api)
+    base_url = f"http://{HOST}/{api}"
+    proxy = Secret(desk.service.url.replace("://", "://user:pw@"))
+    assert desk.client(api, base_url=base_url, proxy_url=proxy).mailboxes() == []
+    assert len(desk.service.asked) == (1 if api == "v1" else 2)
+    assert all(each.target.startswith(base_url) for each in desk.service.asked)
+    assert all(each.header("Proxy-Authorization") for each in desk.service.asked)

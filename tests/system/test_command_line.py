@@ -447,6 +447,43 @@ def test_healthcheck_asks_the_configured_listener_and_succeeds(
     assert process.stderr == ""
 
 
+@pytest.mark.parametrize("by", ["flag", "file", "image"])
+def test_healthcheck_asks_where_the_containers_main_process_was_told_to_listen(
+    start: Start, frozen_desk: Desk, nobody: str, tmp_path: Path, by: str
+) -> None:
+    environ = frozen_desk.environ("v2", HELPSCOUT_WEB__LISTEN=nobody)
+    file = tmp_path / "config.yml"
+    file.write_text(f"web: {{listen: '{nobody}'}}\n")
+    arguments = ["serve", "--config", str(file)]
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    if by == "flag":
+        arguments.append(f"--listen={listen}")
+    else:
+        del environ["HELPSCOUT_WEB__LISTEN"]
+        file.write_text(f"web: {{listen: '{listen}'}}\n" if by == "file" else "")
+        environ["EXPORTER_LISTEN"] = nobody if by == "file" else listen
+    url = address(start(*arguments, environ=environ))
+    assert url == f"http://{listen}"
+    eventually(lambda: get(f"{url}/-/healthy").ok, "a healthy exporter")
+
+    cmdline = tmp_path / "cmdline"
+    cmdline.write_text(
+        "\0".join(["python3", "/opt/exporter/bin/helpscout-exporter", *arguments, ""])
+    )
+    (tmp_path / "sitecustomize").with_suffix(".py").write_text(
+        f"""
+import builtins
+def in_container(file, *args, real=open, **kwargs):
+    return real({str(cmdline)!r} if file == "/proc/1/cmdline" else file, *args, **kwargs)
+builtins.open = in_container
+"""
+    )
+    process = start("healthcheck", environ=environ | {"PYTHONPATH": str(tmp_path)})
+    assert process.wait() == 0, process.stderr
+    assert process.stdout == "healthy\n"
+
+
 # --- help ---------------------------------------------------------------------------------------
 
 

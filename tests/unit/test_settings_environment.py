@@ -493,3 +493,32 @@ def test_white_space_around_a_secret_or_id_in_the_file_is_dropped(write: Write) 
     assert first.client_secret == Secret("hunter2")
     assert first.proxy_url == Secret("http://h:1")
     assert second.api_key == Secret("hunter2")
+
+
+@pytest.mark.parametrize(
+    ("file", "environ", "flags", "listen"),
+    [
+        ("", {}, {}, ("", 9877)),
+        ("web: {telemetry_path: /m}", {}, {}, ("", 9877)),
+        ("web: {listen: '127.0.0.1:1'}", {}, {}, ("127.0.0.1", 1)),
+        ("", {"HELPSCOUT_WEB__LISTEN": ":2"}, {}, ("", 2)),
+        ("", {"HELPSCOUT_WEB": "{listen: ':3'}"}, {}, ("", 3)),
+        ("web: {listen: ':1'}", {"HELPSCOUT_WEB__LISTEN": ":2"}, {"web.listen": ":4"}, ("", 4)),
+    ],
+)
+def test_the_images_default_of_listen_gives_way_to_everything_else(
+    write: Write,
+    file: str,
+    environ: dict[str, str],
+    flags: dict[str, str],
+    listen: tuple[str, int],
+) -> None:
+    environ = ACCOUNT | {"EXPORTER_LISTEN": ":9877\n"} | environ
+    web = load(write(f"{file}\n"), environ, flags).web
+    assert (web.host, web.port) == listen
+
+
+def test_a_wrong_default_of_listen_is_named() -> None:
+    assert refusals(ACCOUNT | {"EXPORTER_LISTEN": "9877"}) == [
+        'EXPORTER_LISTEN: "9877" is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877'
+    ]
