@@ -1,11 +1,15 @@
-"""Is an account working, and if not, why: from the outcomes of its calls. Pure, time is passed in.
+"""Does an account answer, and if not, why: from every attempt to call it. Pure, time is passed in.
 
-`up` and the reasons are those of docs/behaviour.md#health. One ill mailbox is not an ill account.
+The definition, and the sequences it was made for, are docs/health.md. In short: only a success
+clears a failure, silence clears nothing, and the mailbox list is a cheap probe that confirms an
+outage or disproves it. What one question says of itself is kept apart (`Refusals`).
 """
 
-from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
+
+from exporter.reports import ALL, PRODUCTIVITY, ReportKey
 
 REASONS: Final = (
     "credentials",
@@ -30,34 +34,43 @@ _PROBLEM: Final = {
 }
 """From an error's reason to the account's problem. A service that answers 5xx is out of reach."""
 
-_NEVER_ONE_MAILBOX: Final = frozenset({"credentials", "suspended", "throttled"})
-
-ACCOUNT_WIDE: Final = _NEVER_ONE_MAILBOX | {"unreachable", "server_error"}
-"""Reasons of errors that befall the account as a whole, as a rule.
-
-A time-out or a 5xx may be one mailbox's all the same: one that the service cannot compute.
-"""
-
-_ALL: Final = "all"
-"""The report over every mailbox together: it is ill where one of them is."""
+ACCOUNT_WIDE: Final = frozenset(
+    {"credentials", "suspended", "throttled", "unreachable", "server_error"}
+)
+"""Reasons of errors that befall the account as a whole, as a rule: one line in the log."""
 
 LOCKED_OUT: Final = frozenset({"credentials", "suspended"})
-"""Reasons of errors that say there is no way in at all."""
+"""Reasons of errors that say there is no way in at all, where login or list are refused."""
 
-_MEMORY_SECONDS: Final = 60.0
+REFUSED: Final = frozenset({"plan", "not_found"})
+"""Reasons (403, 404) by which Help Scout refuses one question."""
+
+PASSING: Final = frozenset({"unreachable", "server_error", "throttled", "bad_response"})
+"""Reasons of failures that may be over once the account answers again."""
+
+PROBE_SECONDS: Final = 10.0
+"""How long a probe may take."""
+
+SILENCE_SECONDS: Final = 60.0
+_CONFIRM_SECONDS: Final = 5.0
+_PROBE_EVERY_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """What is exported of an account: whether it works and what is the matter now."""
+    """What is exported of an account: whether it answers and what is the matter now.
+
+    `collectors` says for each collector that was tried whether any of its plain reports arrives.
+    """
 
     up: bool = False
     problems: frozenset[str] = frozenset()
+    collectors: tuple[tuple[str, bool], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What came instead of a usable answer: the error's reason, and its message in one line.
+    """What arrived instead of a usable answer: the error's reason, and its message in one line.
 
     `reference` is what Help Scout's support asks for, None if it gave none. No secret is in it.
     """
@@ -82,65 +95,189 @@ class Trouble:
 
 
 class AccountHealth:
-    """Collects outcomes of one account and judges them. Times are monotonic seconds."""
+    """Collects the attempts of one account, judges it, and says when to probe it.
+
+    Times are monotonic seconds; `now` is when the account began to be watched.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.up = False
+        self._answered_at = now
+        self._sick_reason: str | None = None
+        """Of the last sick attempt, None where something was ok since."""
+        self._confirm_at = float("inf")
+        self._probed_at = float("-inf")
+        self._confirmed_at = float("-inf")
+        """When a probe that was to confirm a sick attempt last began."""
+        self._list_failures: list[str] = []
+
+    def ok(self, now: float) -> None:
+        """A usable answer, to whatever question."""
+        self.up = True
+        self._answered_at = now
+        self._sick_reason = None
+        self._confirm_at = float("inf")
+
+    def failed(
+        self, now: float, started_at: float, reason: str, evidence: str, *, answered: bool
+    ) -> None:
+        """Note a report's attempt that failed; `answered`: with an answer, if a bad one."""
+        if answered:
+            self._answered_at = now
+        if evidence == "sick":
+            self._sick(now, started_at, reason)
+
+    def probe_failed(
+        self, now: float, started_at: float, reason: str, evidence: str, *, answered: bool
+    ) -> None:
+        """Note that the mailbox list, or its first page, failed.
+
+        One sick attempt is no outage; a second one with nothing ok between is, and so is a login
+        that was refused after the token was renewed.
+        """
+        if evidence == "sick" and (self._sick_reason is not None or reason == "credentials"):
+            self.up = False
+        self.failed(now, started_at, reason, evidence, answered=answered)
+
+    def probing(self, now: float) -> None:
+        """Note that a probe, or the whole list, is being asked."""
+        if now >= self._confirm_at:
+            self._confirmed_at = now
+        self._confirm_at = float("inf")
+        self._probed_at = now
+
+    def listed(self, reason: str | None) -> None:
+        """Note how the whole list went: None, or the error's reason."""
+        self._list_failures = [] if reason is None else [*self._list_failures[-1:], reason]
+
+    def hasten(self, now: float) -> None:
+        """Have what was just refused confirmed at once, before anything else is asked."""
+        if now - self._confirmed_at >= _PROBE_EVERY_SECONDS:
+            self._confirm_at = now
+
+    def probe_due(self) -> float:
+        """Return when the mailbox list is to be asked as a probe."""
+        if not self.up:
+            return min(self._confirm_at, self._probed_at + _PROBE_EVERY_SECONDS)
+        silent = max(self._answered_at, self._probed_at) + SILENCE_SECONDS
+        return min(silent, self._confirm_at)
+
+    def status(self, refusals: "Refusals", *, gate_closed: bool) -> AccountStatus:
+        """Judge. `gate_closed`: the service said 429 and its time is not over."""
+        problems = {"throttled"} if gate_closed else set()
+        if not self.up and self._sick_reason is not None:
+            problems.add(_PROBLEM[self._sick_reason])
+        # Once may be a hiccup, unless there has never been anything else.
+        if len(self._list_failures) > 1 or (self._list_failures and not self.up):
+            problems.add(_PROBLEM[self._list_failures[-1]])
+        if refusals.problem is not None:
+            problems.add(_PROBLEM[refusals.problem])
+        works = refusals.works
+        collectors = () if works is None else ((PRODUCTIVITY, works),)
+        return AccountStatus(self.up, frozenset(problems), collectors)
+
+    def _sick(self, now: float, started_at: float, reason: str) -> None:
+        self._sick_reason = reason
+        # What took its time to fail needs no more of it.
+        due = max(now, started_at + _CONFIRM_SECONDS)
+        self._confirm_at = min(
+            self._confirm_at, max(due, self._confirmed_at + _PROBE_EVERY_SECONDS)
+        )
+
+
+class Refusals:
+    """What each key's last attempt says of the key, its mailbox and its collector.
+
+    A key's plain question is the one for type `all` in calendar time without a segment. Where none
+    is configured so, every key without a segment is plain.
+    """
 
     def __init__(self) -> None:
-        self._discovered = False
-        self._discovery_failure: str | None = None
-        self._list_doubted = False
-        self._calls: deque[tuple[float, str, str | None]] = deque()
-        self._scopes: dict[str, str | None] = {}
+        self._plain: frozenset[ReportKey] = frozenset()
+        self._last: dict[str, dict[ReportKey, str | None]] = {}
+        """By mailbox: the reason of each key's last attempt, None for a success."""
+        self._tried: set[ReportKey] = set()
+        self._failing: set[ReportKey] = set()
+        self._failed_twice: set[ReportKey] = set()
+        self._resting: set[str] = set()
 
-    def discovery(self, failure: str | None) -> None:
-        """Note how login and listing the mailboxes went: None, or the error's reason."""
-        if failure is None:
-            self._discovered = True
-            # Who is let in again is not held to have been refused before.
-            self._calls = deque(call for call in self._calls if call[2] not in LOCKED_OUT)
-        self._discovery_failure = failure
-        self._list_doubted = False
+    def keep(self, keys: Collection[ReportKey]) -> None:
+        """Judge exactly these keys from now on."""
+        whole = [key for key in keys if not key.segment]
+        plain = [key for key in whole if key.type == ALL and not key.office_hours]
+        self._plain = frozenset(plain or whole)
+        self._last = {
+            mailbox_id: {key: reason for key, reason in of_it.items() if key in keys}
+            for mailbox_id, of_it in self._last.items()
+        }
+        for found in (self._tried, self._failing, self._failed_twice):
+            found &= self._plain
+        self._resting &= {key.mailbox_id for key in keys}
 
-    def doubt_list(self, *, lasting: bool) -> None:
-        """Note that the mailbox list arrived, and not whole: a problem if it goes on."""
-        self._list_doubted = lasting
+    def forget(self) -> None:
+        """Leave nothing alone until it is refused again: something may have been allowed."""
+        self._resting.clear()
 
-    def report(self, now: float, mailbox_id: str, failure: str | None) -> None:
-        """Note how one report call went: None, or the error's reason."""
-        self._calls.append((now, mailbox_id, failure))
-        self._scopes[mailbox_id] = failure
+    def note(self, key: ReportKey, reason: str | None) -> None:
+        """Note an attempt: None for a success, else the error's reason."""
+        self._last.setdefault(key.mailbox_id, {})[key] = reason
+        if key in self._plain:
+            self._tried.add(key)
+            if reason is None:
+                self._failing.discard(key)
+                self._failed_twice.discard(key)
+            elif key in self._failing:
+                self._failed_twice.add(key)
+            else:
+                self._failing.add(key)
+        if self._is_refused(key.mailbox_id):
+            self._resting.add(key.mailbox_id)
+        else:
+            self._resting.discard(key.mailbox_id)
 
-    def keep(self, mailbox_ids: set[str]) -> None:
-        """Forget what concerns any other mailbox."""
-        self._scopes = {key: value for key, value in self._scopes.items() if key in mailbox_ids}
-        self._calls = deque(call for call in self._calls if call[1] in mailbox_ids)
+    def is_plain(self, key: ReportKey) -> bool:
+        """Return whether this is a plain question."""
+        return key in self._plain
 
-    def status(self, now: float, *, gate_closed: bool) -> AccountStatus:
-        """Judge. `gate_closed`: the service said 429 and its time is not over."""
-        while len(self._calls) > 1 and self._calls[0][0] < now - _MEMORY_SECONDS:
-            self._calls.popleft()
-        problems = {"throttled"} if gate_closed else set()
-        if self._list_doubted:
-            problems.add("bad_response")
-        failing = self._failing()
-        for reason in (self._discovery_failure, failing):
-            if reason is not None:
-                problems.add(_PROBLEM[reason])
-        up = self._discovered and self._discovery_failure is None and failing is None
-        return AccountStatus(up, frozenset(problems))
+    @property
+    def works(self) -> bool | None:
+        """Whether a plain key's last attempt succeeded or is still to come; None before any.
 
-    def _failing(self) -> str | None:
-        """The last reason, if every report call of the last minute failed and not by one mailbox.
-
-        Where there was no call in the last minute, the last one counts.
+        A single key is given a second attempt. What is not asked, since all is refused, has failed.
         """
-        if not self._calls or any(failure is None for _, _, failure in self._calls):
+        if not self._tried:
             return None
-        reasons = {failure for _, _, failure in self._calls}
-        several = len({mailbox_id for _, mailbox_id, _ in self._calls} - {_ALL}) > 1
-        if (
-            reasons & _NEVER_ONE_MAILBOX
-            or (several and reasons & ACCOUNT_WIDE)
-            or all(self._scopes.values())
-        ):
-            return self._calls[-1][2]
-        return None
+        if len(self._plain) == 1:
+            return not self._failed_twice
+        return len(self._failing) < len(self._plain) and not self.collector_rests
+
+    @property
+    def problem(self) -> str | None:
+        """The reason that every plain key fails for, if it is one of the questions themselves."""
+        if self.works is not False and not self.collector_rests:
+            return None
+        reasons = [self._last[key.mailbox_id].get(key) for key in self._tried & self._failing]
+        if all(reason == "plan" for reason in reasons):
+            return "plan"
+        return next((r for r in reasons if r in ("bad_response", "bad_request", "not_found")), None)
+
+    def mailbox_rests(self, mailbox_id: str) -> bool:
+        """Return whether a mailbox is left alone.
+
+        It is when each plain key of it that was asked is refused, and nothing else of it arrives.
+        """
+        return mailbox_id in self._resting
+
+    @property
+    def collector_rests(self) -> bool:
+        """Whether every mailbox is left alone, and so the collector."""
+        return bool(self._plain) and self._resting >= {key.mailbox_id for key in self._plain}
+
+    def _is_refused(self, mailbox_id: str) -> bool:
+        of_it = self._last.get(mailbox_id, {})
+        plain = [reason for key, reason in of_it.items() if key in self._plain]
+        return (
+            bool(plain)
+            and all(reason in REFUSED for reason in plain)
+            and None not in of_it.values()
+        )

@@ -208,8 +208,14 @@ MAILBOX_INFO: Final = Family(
 UP: Final = Family(
     "helpscout_up",
     "gauge",
-    "Whether the account works: login, mailbox list, and any report in the last minute",
+    "Whether Help Scout answers for the account; the mailbox list is asked where reports fail",
     ("account",),
+)
+COLLECTOR_UP: Final = Family(
+    "helpscout_collector_up",
+    "gauge",
+    "Whether any plain report of the collector arrives; 0 where all of them failed last",
+    ("account", "collector"),
 )
 PROBLEM: Final = Family(
     "helpscout_account_problem",
@@ -234,6 +240,7 @@ CATALOGUE: Final = (
     WINDOW,
     MAILBOX_INFO,
     UP,
+    COLLECTOR_UP,
     PROBLEM,
     *EXPORTER_FAMILIES,
 )

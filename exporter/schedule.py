@@ -58,6 +58,7 @@ class _Task:
     running: bool = False
     asked: bool = False
     turn: int = 0
+    paused: bool = False
 
 
 class Schedule:
@@ -92,12 +93,12 @@ class Schedule:
             positions[window.text] += 1
             task = self._tasks.get(request.key)
             if task is not None:
-                latest = now + self.interval(window)
-                if replace(request, window=task.request.window) != task.request:
-                    latest = now  # what is known answers another question
+                # Where the question changed, what is known answers another one.
+                changed = replace(request, window=task.request.window) != task.request
+                latest = now if changed else now + self.interval(window)
                 task.request, task.place = request, place
-                if task.due > latest and not task.running:
-                    task.due = latest
+                if task.due > latest and not task.running and (changed or not task.paused):
+                    task.due, task.paused = latest, False
                     self._push(request.key)
                 continue
             age = ages.get(request.key)
@@ -139,6 +140,10 @@ class Schedule:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else float("inf")
 
+    def peek(self) -> ReportKey:
+        """Return the key that is due next. There must be one: see `next_due`."""
+        return self._heap[0][3]
+
     def take(self, now: float) -> ReportRequest | None:
         """Return the most urgent report that is due, which then counts as being asked."""
         if self.next_due() > now:
@@ -146,6 +151,7 @@ class Schedule:
         key = heapq.heappop(self._heap)[3]
         task = self._tasks[key]
         task.running = task.asked = True
+        task.paused = False
         return task.request
 
     def done(self, key: ReportKey, asked_at: float) -> None:
@@ -171,18 +177,19 @@ class Schedule:
             task.due, task.running = at, False
             self._push(key)
 
+    def pause(self, key: ReportKey, until: float) -> None:
+        """Ask the key again at `until`: what was refused is left alone, whatever its interval."""
+        self.again(key, until)
+        if key in self._tasks:
+            self._tasks[key].paused = True
+
     def hurry(self, keys: Iterable[ReportKey], now: float) -> None:
         """Make these due now, unless they are being asked: the account works again."""
         for key in keys:
             task = self._tasks.get(key)
             if task is not None and not task.running:
-                task.due = now
+                task.due, task.paused = now, False
                 self._push(key)
-
-    def drop(self, mailbox_id: str) -> None:
-        """Ask nothing of this mailbox until the next plan."""
-        for key in [key for key in self._tasks if key.mailbox_id == mailbox_id]:
-            del self._tasks[key]
 
     def outlook(self, now: float, discovery_due: float) -> Outlook:
         """Return what is going to happen, in one pass over the reports."""

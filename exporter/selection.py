@@ -124,8 +124,9 @@ def requests_for(
             segment.folders,
             selection.compare,
         )
-        for window, (mailbox_id, ids), type_, office_hours, (segment, tag_ids) in product(
-            selection.windows, mine, selection.types, selection.office_hours, cuts
+        # Each mailbox's plain question first: where it is refused, the others are not asked.
+        for window, type_, office_hours, (segment, tag_ids), (mailbox_id, ids) in product(
+            selection.windows, selection.types, selection.office_hours, cuts, mine
         )
     ]
 

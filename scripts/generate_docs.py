@@ -134,6 +134,10 @@ FAMILIES: Final[Mapping[str, Note]] = {
         "  * on(job, instance, account, mailbox_id) group_left(email) helpscout_mailbox_info",
     ),
     "helpscout_up": Note(_NEVER, "helpscout_up == 0"),
+    "helpscout_collector_up": Note(
+        "before a plain report (type `all`, no segment, calendar time) was asked",
+        "helpscout_collector_up == 0 and on (account) helpscout_up == 1",
+    ),
     "helpscout_account_problem": Note(_NEVER, "helpscout_account_problem == 1"),
     f"{_EXPORTER}build_info": Note(_NEVER, f"{_EXPORTER}build_info"),
     f"{_EXPORTER}config_last_reload_successful": Note(

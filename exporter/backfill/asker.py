@@ -1,19 +1,23 @@
 """Asks an account for one step after the other, the newest first, within its budget.
 
-The newest first, because a 400 then says where the service's history ends: nothing older of that
-key is asked. A step that fails is left for the end and asked again there. An account that fails
-as a whole is waited for, and given up when it stays away.
+A step that fails is left for the end and asked again there, and so is a key that the service
+refuses: its history may end, see `history`, or the key may be refused altogether. Neither is
+believed of one answer. An account that fails as a whole is waited for, and given up when it stays
+away.
 """
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import structlog
 
 from exporter.backfill.grid import Grid, moment, newest_first, written
+from exporter.backfill.history import History
 from exporter.backfill.journal import Journal
 from exporter.backfill.series import Book
 from exporter.helpscout.account import Account
@@ -27,7 +31,8 @@ from exporter.helpscout.errors import (
     Refused,
     Suspended,
 )
-from exporter.reports import ReportKey, ReportRequest
+from exporter.helpscout.persistence import persistently
+from exporter.reports import ALL, ReportKey, ReportRequest
 
 PATIENCE_SECONDS: Final = 600.0
 _PAUSES_BEFORE_RETRIES: Final = (0.5, 2.0, 8.0)
@@ -65,16 +70,21 @@ class Asker:
         self._wait = wait or stopping.wait
         self._log: Any = structlog.get_logger().bind(account=account.name)
         self._of_window: dict[str, list[ReportRequest]] = {text: [] for text in grids}
+        requests = list(requests)
         for request in requests:
             self._of_window[request.key.window].append(request)
+        self._requests = {each.key: each for each in requests}
+        ends = journal.ends()
+        self._histories = {
+            key: History(grids[key.window], journal.first(key, -1), ends.get(key))
+            for key in self._requests
+        }
         self._lock = threading.Lock()
-        self._ends = journal.ends()
         self._in_a_row, self._good_at, self._again = 0, clock(), False
+        self._put_off = self._handed_out = False
         self.passed = self.answered = 0
         """Steps that were come to in this run, and those that were answered."""
         self.failures: dict[Step, HelpScoutError] = {}
-        self.shut: dict[str, HelpScoutError] = {}
-        """Mailboxes, by id, that the service refuses altogether."""
         self.given_up: HelpScoutError | None = None
         """Why the account was given up, if it was."""
         self.broken: Exception | None = None
@@ -102,29 +112,155 @@ class Asker:
         finally:
             self._ended.set()
 
+    @property
+    def holes(self) -> dict[Step, HelpScoutError]:
+        """The steps that failed, without those of `unjudged` and `left_alone`."""
+        return {step: e for step, e in self.failures.items() if not self._is_covered(step)}
+
+    @property
+    def unjudged(self) -> dict[ReportKey, tuple[Step, HelpScoutError]]:
+        """The keys that were refused at a step and at all that is older, and no end was found."""
+        return {
+            key: (Step(self._requests[key], candidate), history.refused[candidate])
+            for key, history in self._histories.items()
+            if history.end is None
+            and (candidate := history.candidate) is not None
+            and not self._left_alone(key)
+        }
+
+    @property
+    def left_alone(self) -> dict[ReportKey, int]:
+        """The plain keys that are refused, with how many other keys are not asked because of it."""
+        return Counter(_plain(key) for key in self._requests if self._left_alone(key))
+
+    def is_shut(self, key: ReportKey) -> bool:
+        """Return whether not a single report of the key was ever answered."""
+        return self._histories[key].oldest is None
+
     def _ask_everything(self) -> None:
-        self._ask_all(self._steps())
-        for pause in _PAUSES_BEFORE_RETRIES:
-            if not self.failures or self._over or self._wait(pause):
-                return
-            self._log.info("asking again what failed", reports=len(self.failures))
+        self._walk(first=True)
+        pauses = iter(_PAUSES_BEFORE_RETRIES)
+        while self.failures or self._pending():
+            pause = next(pauses, None)
+            if self._over or pause is None or self._wait(pause):
+                break
+            if self.failures:
+                self._log.info("asking again what failed", reports=len(self.failures))
             self._again = True
-            self._ask_all(iter(list(self.failures)))
+            resumed = self._judge_ends()
+            self._ask_all(iter([step for step in self.failures if not self._is_covered(step)]))
+            self._again = False
+            if (self._put_off and self._walk()) or resumed:
+                pauses = iter(_PAUSES_BEFORE_RETRIES)
+        for key, history in self._histories.items():
+            if history.end is not None and not history.confirmed:
+                self._log.warning(
+                    "the end of a history that an earlier run found could not be confirmed",
+                    report=describe(key),
+                    end=written(history.end),
+                )
+
+    def _pending(self) -> list[tuple[ReportKey, int]]:
+        """Return the keys of which it is not known whether their history ends, and where."""
+        return [
+            (key, candidate)
+            for key, history in self._histories.items()
+            if not history.confirmed
+            and (candidate := history.candidate) is not None
+            and not self._left_alone(key)
+        ]
+
+    def _is_covered(self, step: Step) -> bool:
+        """Whether a failed step is asked again with its key, if at all, and not for itself."""
+        key = step.request.key
+        return step.at in self._histories[key].trailing or self._left_alone(key)
 
     @property
     def _over(self) -> bool:
         return self._stopping.is_set() or bool(self.given_up or self.broken)
 
-    def _steps(self) -> Iterator[Step]:
+    def _walk(self, *, first: bool = False) -> bool:
+        """Ask everything that need not wait; return whether there was anything to ask.
+
+        Again, if some of it waited only for a moment: answers under way may have changed that.
+        """
+        anything = False
+        while True:
+            self._put_off, self._handed_out = False, False
+            self._ask_all(self._steps(first=first))
+            anything |= self._handed_out
+            if not (self._put_off and self._handed_out) or self._over:
+                return anything
+            first = False
+
+    def _steps(self, *, first: bool) -> Iterator[Step]:
+        """Yield what has not been asked and need not wait."""
         for at, window in newest_first(self._grids):
             for request in self._of_window[window]:
-                self.passed += 1
-                if not self._journal.has(request.key, at):
-                    yield Step(request, at)
+                self.passed += first
+                step = Step(request, at)
+                if step in self.failures or self._journal.has(request.key, at):
+                    continue
+                if self._waits(step) or self._left_alone(request.key):
+                    self._put_off = True
+                    continue
+                self._handed_out = True
+                yield step
 
-    def _ask_all(self, steps: Iterator[Step]) -> None:
+    def _waits(self, step: Step) -> bool:
+        history = self._histories[step.request.key]
+        return history.waits and step.at <= (history.candidate or 0)
+
+    def _left_alone(self, key: ReportKey) -> bool:
+        """Whether the plain report of the same mailbox and window is refused altogether."""
+        plain = _plain(key)
+        return plain != key and plain in self._histories and self._histories[plain].shut
+
+    def _judge_ends(self) -> bool:
+        """Ask again where histories seem to end; return whether one of them goes on."""
+        outcomes: dict[Step, HelpScoutError | None] = {}
+
+        def probe(step: Step) -> None:
+            outcomes[step] = self._ask(step)
+
+        pending = [(key, Step(self._requests[key], at)) for key, at in self._pending()]
+        self._ask_all(iter([candidate for _, candidate in pending]), probe)
+        others = {
+            key: [Step(self._requests[key], at) for at in (newer, self._histories[key].beyond)]
+            for key, candidate in pending
+            if _refused(outcomes.get(candidate))
+            and (newer := self._journal.first(key, candidate.at)) is not None
+        }
+        self._ask_all(chain.from_iterable(others.values()), probe)
+        resumed = False
+        for key, candidate in pending:
+            newer_answered = beyond_refused = False
+            if key in others:
+                control, beyond = others[key]
+                newer_answered = control in outcomes and outcomes[control] is None
+                beyond_refused = _refused(outcomes.get(beyond))
+            verdict = self._histories[key].judged(
+                candidate.at, newer_answered=newer_answered, beyond_refused=beyond_refused
+            )
+            resumed |= verdict == "resume"
+            if verdict == "end":
+                self._end(key, candidate.at, outcomes[candidate])
+        return resumed
+
+    def _end(self, key: ReportKey, at: int, error: HelpScoutError | None) -> None:
+        for step in [s for s in self.failures if s.request.key == key and s.at <= at]:
+            self.failures.pop(step)
+        if self._journal.keep_end(key, at):
+            self._log.warning(
+                "history ends here: the service refuses this range and what is older",
+                report=describe(key),
+                end=written(at),
+                error=str(error),
+            )
+
+    def _ask_all(self, steps: Iterator[Step], ask: Callable[[Step], object] | None = None) -> None:
         threads = [
-            threading.Thread(target=self._work, args=(steps,), daemon=True)
+            threading.Thread(target=self._work, args=(steps, ask or self._ask), daemon=True)
             for _ in range(self.account.concurrency)
         ]
         for thread in threads:
@@ -132,10 +268,10 @@ class Asker:
         for thread in threads:
             thread.join()
 
-    def _work(self, steps: Iterator[Step]) -> None:
+    def _work(self, steps: Iterator[Step], ask: Callable[[Step], object]) -> None:
         try:
             while (step := self._next(steps)) is not None:
-                self._ask(step)
+                ask(step)
         except Stopping:
             pass
         except Exception as error:  # kept for the main thread, which says or raises it
@@ -146,55 +282,68 @@ class Asker:
             doublings = min(self._in_a_row - _ISOLATED, 10)
             self._wait(min(2.0**doublings, _LONGEST_PAUSE_SECONDS))
         with self._lock:
-            while not self._over and (step := next(steps, None)) is not None:
-                key = step.request.key
-                if key.mailbox_id not in self.shut and self._ends.get(key, step.at - 1) < step.at:
-                    return step
-                self.failures.pop(step, None)
-        return None
+            return None if self._over else next(steps, None)
 
-    def _ask(self, step: Step) -> None:
+    def _ask(self, step: Step) -> HelpScoutError | None:
+        """Ask for a step and keep the answer; return what came instead of one."""
         key = step.request.key
         range_ = step.request.window.ending(moment(step.at))
+        in_range = step.at >= self._grids[key.window].first
         try:
             answer = self._client.report(step.request, range_, tags=False)
         except HelpScoutError as error:
+            lets_in = not isinstance(error, BadCredentials | Suspended) or self._lets_in()
             with self._lock:
-                self._failed(step, error)
-            return
-        self._journal.keep(key, step.at, self._book.figures(key, answer.report))
+                if not lets_in:
+                    self.given_up = error
+                if in_range:
+                    self._failed(step, error)
+            return error
+        if in_range:
+            self._journal.keep(key, step.at, self._book.figures(key, answer.report))
         with self._lock:
-            self.answered += 1
+            if self._histories[key].was_answered(step.at):
+                self._journal.forget_end(key)
+            self.answered += in_range
             self.failures.pop(step, None)
             self._in_a_row, self._good_at = 0, self._clock()
+        return None
+
+    def _lets_in(self) -> bool:
+        """Return whether the account answers its mailbox list: a 401 may be one report's."""
+        try:
+            persistently(self.account.name, self._client.mailboxes, self._wait)
+        except (BadCredentials, Suspended):
+            return False
+        except HelpScoutError:
+            pass
+        return True
 
     def _failed(self, step: Step, error: HelpScoutError) -> None:
-        key = step.request.key
-        self.failures.pop(step, None)
-        if isinstance(error, Refused) and error.status == 400:
+        history = self._histories[step.request.key]
+        if history.end is None or step.at > history.end:
+            self.failures[step] = error
+        if _refused(error):
             self._in_a_row = 0
-            self._ends[key] = max(step.at, self._ends.get(key, step.at))
-            if self._journal.keep_end(key, step.at):
-                self._log.warning(
-                    "history ends here: the service refuses this range and what is older",
-                    report=describe(key),
-                    end=written(step.at),
-                    error=str(error),
-                )
+            history.refused[step.at] = error
             return
-        if isinstance(error, NotAllowed | NotThere):
-            self._in_a_row = 0
-            self.shut[key.mailbox_id] = error
-            return
-        self.failures[step] = error
         self._in_a_row += not self._again  # what failed before says nothing of the account
         silent = self._clock() - self._good_at
-        if isinstance(error, BadCredentials | Suspended) or (
-            self._in_a_row >= _ISOLATED and silent >= PATIENCE_SECONDS
-        ):
+        if self._in_a_row >= _ISOLATED and silent >= PATIENCE_SECONDS:
             self.given_up = error
         elif self._in_a_row == _ISOLATED:
             self._log.warning("the account fails, waiting for it", error=str(error))
+
+
+def _plain(key: ReportKey) -> ReportKey:
+    return key._replace(type=ALL, office_hours=False, segment="")
+
+
+def _refused(error: HelpScoutError | None) -> bool:
+    """Return whether the service answered that it does not answer this question."""
+    if isinstance(error, Refused):
+        return error.status == 400
+    return isinstance(error, NotAllowed | NotThere | BadCredentials | Suspended)
 
 
 def describe(key: ReportKey) -> str:

@@ -14,18 +14,18 @@ _AFTER_VALUE: Final = len(" 1767225600\n")
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One account's part: reports to ask in all, those still missing, and at what pace."""
+    """One account's part: reports to ask in all, those still missing, and at what pace.
+
+    `budget` is the share of the limit that may be used; `calls_per_minute` is what that leaves
+    after what is kept free for others.
+    """
 
     account: str
     reports: int
     missing: int
     limit_per_minute: float
     budget: float
-
-    @property
-    def calls_per_minute(self) -> float:
-        """Calls a minute that are ours."""
-        return self.limit_per_minute * self.budget
+    calls_per_minute: float
 
     @property
     def duration(self) -> timedelta:
@@ -35,10 +35,12 @@ class Share:
     def __str__(self) -> str:
         there = self.reports - self.missing
         here = f", {there} of them here already" if there else ""
+        free = self.limit_per_minute * self.budget - self.calls_per_minute
+        less = f", {free:g} of them kept free for others" if free > 0.05 else ""
         return (
             f"account {self.account}: {self.reports} reports{here}; {self.missing} requests take"
             f" {format_duration(self.duration)} at {self.calls_per_minute:g} calls/min"
-            f" ({self.budget:g} of {self.limit_per_minute:g})"
+            f" ({self.budget:g} of {self.limit_per_minute:g}{less})"
         )
 
 

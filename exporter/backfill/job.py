@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -25,6 +26,7 @@ from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError
+from exporter.helpscout.persistence import persistently
 from exporter.reports import ALL, Mailbox, ReportKey, ReportRequest
 from exporter.selection import Selection, requests_for
 from exporter.settings import Configuration
@@ -32,6 +34,8 @@ from exporter.telemetry import Family, Telemetry
 
 _LOOK_SECONDS: Final = 0.2
 _IN_FLIGHT_SECONDS: Final = 10.0
+_TAG_QUESTIONS: Final = 10
+_TAG_ANSWERS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,12 @@ class _Job:
         pause: Callable[[float], bool] | None,
     ) -> None:
         self._configuration, self._task, self._say = configuration, task, say
-        self._journal, self._stopping, self._pause = journal, stopping, pause
+        self._journal, self._stopping = journal, stopping
+        self._wait = pause or stopping.wait
         self._log: Any = structlog.get_logger()
         self._names: dict[tuple[str, str], str] = {}
+        self._unknown: list[str] = []
+        """What is configured and cannot be asked, in words."""
         selection = configuration.selection
         self._grids = task.grids(selection.windows, moment(journal.end))
         self._finest: Grid = min(self._grids.values(), key=lambda grid: grid.step)
@@ -110,6 +117,8 @@ class _Job:
         parts = [self._part(a) for a in self._configuration.accounts if shard.may_own(a.name)]
         try:
             self._announce(parts)
+            if self._unknown and not any(part.requests for part in parts):
+                raise BackfillError("; ".join(self._unknown))
             if self._task.dry_run:
                 return
             askers = [self._asker(part) for part in parts]
@@ -131,43 +140,69 @@ class _Job:
             mailboxes = known[0]
         else:
             with _of_account(account):
-                mailboxes = client.mailboxes()
-            limit = budget.planned_per_minute / share
-            self._journal.keep_mailboxes(account.identity, mailboxes, limit)
+                mailboxes = persistently(account.name, client.mailboxes, self._wait)
+        tags = self._journal.tags(account.identity) or {}
+        if not requests_for(account.name, selection, mailboxes, tags):
+            return self._without_reports(account, client, budget, mailboxes)
+        if known is None:
+            self._journal.keep_mailboxes(account.identity, mailboxes, budget.usage().limit)
         self._names |= {(account.name, str(each.id)): each.name for each in mailboxes}
-        tags = self._journal.tags(account.identity)
-        if tags is None and selection.needs_tags and not self._task.dry_run:
-            tags = self._ask_tags(account, client, selection, mailboxes)
-        if tags is None:  # for the reckoning every name of a tag is taken for a known one
+        if self._task.dry_run:  # for the reckoning every name of a tag is taken for a known one
             tags = {name: 0 for s in selection.segments for name in s.tags if isinstance(name, str)}
+        elif _unknown(selection, tags):
+            tags = self._ask_tags(account, client, mailboxes, tags)
         requests = requests_for(account.name, selection, mailboxes, tags)
+        for request in requests:
+            self._journal.forget_malformed(request.key, len(list(self._book.series(request.key))))
         return _Part(account, client, budget, mailboxes, requests)
 
-    def _ask_tags(
-        self, account: Account, client: Client, selection: Selection, mailboxes: list[Mailbox]
-    ) -> dict[str, int]:
-        """Look the tags up in the newest steps, which are then kept, too.
+    def _without_reports(
+        self, account: Account, client: Client, budget: Budget, mailboxes: list[Mailbox]
+    ) -> _Part:
+        """Nothing is kept of a list that may be wrong. A shard may own no mailbox of an account."""
+        if not self._configuration.selection.mailboxes.chosen(mailboxes):
+            self._unknown.append(
+                f"account {account.name}: none of its {len(mailboxes)} mailboxes is selected"
+            )
+        return _Part(account, client, budget, mailboxes, [])
 
-        An answer over a range without conversations may name no tag: tags are a union over as
-        many of the plain reports as it takes to know every segment's, or until one names none that
-        is new.
+    def _ask_tags(
+        self,
+        account: Account,
+        client: Client,
+        mailboxes: list[Mailbox],
+        known: Mapping[str, int],
+    ) -> dict[str, int]:
+        """Look tags up in the newest step of a few reports, which are then kept, too.
+
+        One answer may lack them: what is not said is not gone.
         """
-        tags: dict[str, int] = {}
-        for request in requests_for(account.name, selection, mailboxes, {}):
-            if all(segment.tag_ids(tags) is not None for segment in selection.segments):
-                break
+        selection, tags = self._configuration.selection, dict(known)
+        asked = requests_for(account.name, selection, mailboxes, {})
+        one_a_mailbox = {request.key.mailbox_id: request for request in reversed(asked)}
+        failure: HelpScoutError | None = None
+        answers = 0
+        for request in list(reversed(one_a_mailbox.values()))[:_TAG_QUESTIONS]:
             at = self._grids[request.key.window].last
-            with _of_account(account):
-                answer = client.report(request, request.window.ending(moment(at)), tags=True)
+            ask = partial(client.report, request, request.window.ending(moment(at)), tags=True)
+            try:
+                answer = persistently(account.name, ask, self._wait)
+            except HelpScoutError as error:
+                failure = error
+                continue
             self._journal.keep(request.key, at, self._book.figures(request.key, answer.report))
-            if answer.tags and answer.tags.items() <= tags.items():
-                break
             tags |= answer.tags or {}
-        if tags:
-            self._journal.keep_tags(account.identity, tags)
-        for segment in selection.segments:
-            if segment.tag_ids(tags) is None:
-                self._log.warning("a tag is not known, left out", segment=segment.name)
+            answers += 1
+            if answers == _TAG_ANSWERS or not _unknown(selection, tags):
+                break
+        if failure is not None and not answers:
+            raise BackfillError(f"{account.name}: {failure}")
+        self._journal.keep_tags(account.identity, tags)
+        for segment, names in _unknown(selection, tags).items():
+            self._unknown.append(
+                f"account {account.name}, segment {segment}: not asked, for no report names"
+                f" the tag {', '.join(names)}"
+            )
         return tags
 
     def _asker(self, part: _Part) -> Asker:
@@ -179,7 +214,7 @@ class _Job:
             self._book,
             self._journal,
             self._stopping,
-            wait=self._pause,
+            wait=self._wait,
         )
 
     def _mailbox(self, key: ReportKey) -> str:
@@ -198,8 +233,9 @@ class _Job:
                 size = size.plus(
                     (len(s.text) + s.typical for s in self._book.series(key)), len(grid)
                 )
-            planned, share = part.budget.planned_per_minute, self._task.budget
-            self._say(str(Share(part.account.name, reports, missing, planned / share, share)))
+            limit, planned = part.budget.usage().limit, part.budget.planned_per_minute
+            budget = self._task.budget * self._configuration.selection.shard.budget_share
+            self._say(str(Share(part.account.name, reports, missing, limit, budget, planned)))
         for _, lines in self._standing(parts):
             lengths = (len(self._book.labelled(t)) + len(value) for t, value in samples(lines))
             size = size.plus(lengths, len(self._finest))
@@ -257,27 +293,45 @@ class _Job:
 
     def _account_for_failures(self, parts: list[_Part], askers: list[Asker]) -> None:
         """List what is missing. Raises BackfillError if anything is."""
+        for words in self._unknown:
+            self._say(f"failed: {words}")
         for asker in askers:
-            name = asker.account.name
-            for step, failure in sorted(asker.failures.items(), key=lambda item: -item[0].at):
+            unjudged = asker.unjudged
+            for key, (step, failure) in unjudged.items():
+                which = (
+                    "every report" if asker.is_shut(key) else f"end {written(step.at)} and older"
+                )
+                self._say(f"failed: {describe(key)}, {which}: {failure}")
+            for step, failure in sorted(asker.holes.items(), key=lambda item: -item[0].at):
                 self._say(
                     f"failed: {describe(step.request.key)}, end {written(step.at)}: {failure}"
                 )
-            for mailbox_id, failure in asker.shut.items():
-                self._say(f"failed: account {name}, mailbox {mailbox_id}, every report: {failure}")
+            for key, count in asker.left_alone.items():
+                self._say(
+                    f"failed: {describe(key)}, its types, segments and office_hours ({count}): not"
+                    " asked, for this one is refused"
+                )
             if asker.given_up is not None:
-                self._say(f"account {name} was given up: {asker.given_up}")
+                self._say(f"account {asker.account.name} was given up: {asker.given_up}")
         ends = self._journal.ends()
         keys = [request.key for part in parts for request in part.requests]
-        empty = [key for key in keys if ends.get(key, 0) >= self._grids[key.window].last]
-        for key in empty:
-            self._say(f"failed: {describe(key)}: the service refuses even the newest report")
-        missing = sum(self._missing(key, ends) for key in keys) + len(empty)
+        missing = sum(self._missing(key, ends) for key in keys)
         if missing:
             raise BackfillError(
                 f"{missing} reports are missing in {self._task.output}: the same command asks for"
                 " them again"
             )
+        if self._unknown:
+            raise BackfillError(f"not all that is configured is in {self._task.output}, see above")
+
+
+def _unknown(selection: Selection, tags: Mapping[str, int]) -> dict[str, list[str]]:
+    """Return the names of tags that are not known, by segment."""
+    return {
+        segment.name: [tag for tag in segment.tags if isinstance(tag, str) and tag not in tags]
+        for segment in selection.segments
+        if segment.tag_ids(tags) is None
+    }
 
 
 @contextmanager

@@ -91,6 +91,21 @@ class Journal:
         found = self._row("SELECT 1 FROM answers WHERE key = ? AND at = ?", _text(key), at)
         return found is not None
 
+    def first(self, key: ReportKey, after: int) -> int | None:
+        """Return the oldest report of a key that is there and ends after `after`."""
+        query = "SELECT min(at) FROM answers WHERE key = ? AND at > ?"
+        found: int | None = self._row(query, _text(key), after)[0]
+        return found
+
+    def forget_malformed(self, key: ReportKey, figures: int) -> None:
+        """Forget the reports of a key that do not have so many figures, so that they are asked."""
+        self._write(
+            "DELETE FROM answers WHERE key = ? AND ? <> 1 +"
+            " length(CAST(figures AS TEXT)) - length(replace(CAST(figures AS TEXT), ' ', ''))",
+            _text(key),
+            figures,
+        )
+
     def count(self, key: ReportKey, after: int) -> int:
         """Return how many reports of a key are there that end after `after`."""
         query = "SELECT count(*) FROM answers WHERE key = ? AND at > ?"
@@ -100,14 +115,17 @@ class Journal:
         """Return where the history of keys ends: the latest step that the service refused."""
         with self._lock, self._one_line():
             rows = self._database.execute("SELECT key, at FROM ends").fetchall()
-        return {ReportKey(*json.loads(key)): at for key, at in rows}
+            return {ReportKey(*json.loads(key)): at for key, at in rows}
 
     def keep_end(self, key: ReportKey, at: int) -> bool:
-        """Keep that the service refuses the step `at`; tell whether that is the key's first one."""
+        """Keep that a key's history ends at `at`; return whether that is new."""
         known = self._row("SELECT at FROM ends WHERE key = ?", _text(key))
-        if known is None or known[0] < at:
-            self._write("INSERT OR REPLACE INTO ends VALUES (?, ?)", _text(key), at)
+        self._write("INSERT OR REPLACE INTO ends VALUES (?, ?)", _text(key), at)
         return known is None
+
+    def forget_end(self, key: ReportKey) -> None:
+        """Forget that a key's history ends: it does not."""
+        self._write("DELETE FROM ends WHERE key = ?", _text(key))
 
     def history(self, key: ReportKey) -> Iterator[tuple[int, bytes]]:
         """Yield the instants and figures of a key, the oldest first, as a stream."""

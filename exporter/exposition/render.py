@@ -178,6 +178,14 @@ def accounts(
         ),
         _family(metrics.UP, (({"account": name}, status.up) for name, status in statuses.items())),
         _family(
+            metrics.COLLECTOR_UP,
+            (
+                ({"account": name, "collector": collector}, up)
+                for name, status in statuses.items()
+                for collector, up in status.collectors
+            ),
+        ),
+        _family(
             metrics.PROBLEM,
             (
                 ({"account": name, "reason": reason}, reason in status.problems)

@@ -15,6 +15,7 @@ from exporter.helpscout.account import Secret
 from exporter.helpscout.errors import HelpScoutError
 
 _MARGIN_SECONDS: Final = 60.0
+_NEW_SECONDS: Final = 5.0
 
 
 class Authentication(Protocol):
@@ -25,7 +26,11 @@ class Authentication(Protocol):
         ...
 
     def renew(self, refused: AuthBase) -> bool:
-        """Take note that `refused` brought 401; tell whether another try makes sense."""
+        """Take note that `refused` brought 401; return whether another try makes sense."""
+        ...
+
+    def is_new(self, auth: AuthBase) -> bool:
+        """Return whether this was issued a moment ago, and may not be accepted yet."""
         ...
 
 
@@ -42,6 +47,10 @@ class KeyAuthentication:
     def renew(self, refused: AuthBase) -> bool:
         """A rotated key file is worth another try; the same key is not."""
         return self.authorize() != refused
+
+    def is_new(self, auth: AuthBase) -> bool:  # noqa: ARG002 - of the protocol
+        """A key is not issued by a call: it never is."""
+        return False
 
 
 class BearerAuth(AuthBase):
@@ -65,6 +74,7 @@ class TokenAuthentication:
         self._lock = threading.Lock()
         self._current: BearerAuth | None = None
         self._renew_at = 0.0
+        self._fetched_at = float("-inf")
         self._fetches = 0
         self._failure: HelpScoutError | None = None
 
@@ -90,6 +100,11 @@ class TokenAuthentication:
                 self._current = None
         return True
 
+    def is_new(self, auth: AuthBase) -> bool:
+        """Return whether this token is the current one, and was issued a moment ago."""
+        with self._lock:
+            return self._current is auth and self._clock() - self._fetched_at < _NEW_SECONDS
+
     def _renew(self) -> None:
         self._failure = None
         try:
@@ -99,6 +114,6 @@ class TokenAuthentication:
             raise
         finally:
             self._fetches += 1
-        self._current = BearerAuth(token)
+        self._current, self._fetched_at = BearerAuth(token), self._clock()
         # A life shorter than the margin is used for half of it, not fetched anew each call.
         self._renew_at = self._clock() + max(seconds - _MARGIN_SECONDS, seconds / 2)

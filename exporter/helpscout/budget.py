@@ -210,6 +210,11 @@ class Budget:
                 raise Stopping
         return True
 
+    def pause(self, seconds: float) -> None:
+        """Wait without paying. Raises Stopping on shutdown."""
+        if self._wait(seconds):
+            raise Stopping
+
     def observe(self, asked_at: float, limit: float | None, remaining: float | None) -> None:
         """Take in what an answer says of the account's limit a minute and of what is left.
 

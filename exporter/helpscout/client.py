@@ -53,6 +53,9 @@ from exporter.telemetry import Telemetry
 _MAX_PAGES: Final = 400
 _READINGS: Final = 3
 _MAX_WAIT_SECONDS: Final = 3600.0
+_NEW_TOKEN_SECONDS: Final = 1.0
+"""How long a token that was just issued may take to be accepted."""
+_USELESS_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class Client:
         self._odd = Oddities(account.name)
         self.skew_seconds = 0.0
         """By how much our clock was ahead of the service's when the mailboxes were last listed."""
+        self._useless_renewal_at = float("-inf")
         self._dialect = v1 if account.api == "v1" else v2
         self._transport = Transport(
             account.base_url,
@@ -165,6 +169,14 @@ class Client:
                 raise BadResponse(f"the list does not end: page {number} brought nothing new")
         raise BadResponse(f"the list has more than {_MAX_PAGES} pages")
 
+    def probe(self, seconds: float) -> None:
+        """Ask the first page of the mailbox list, in so many seconds at most. It is paid for.
+
+        Raises HelpScoutError, Stopping.
+        """
+        path = self._dialect.mailboxes_path(1)
+        self._dialect.mailboxes(self._get("mailboxes", path, paid=True, timeout_seconds=seconds))
+
     def report(
         self, request: ReportRequest, range_: TimeRange, *, tags: bool, paid: bool = False
     ) -> ReportAnswer:
@@ -200,15 +212,43 @@ class Client:
         query["officeHours"] = self._dialect.boolean(request.key.office_hours)
         return urlencode(query, safe=":,")
 
-    def _get(self, operation: str, path: str, paid: bool) -> bytes:
-        auth = self._authentication.authorize()
-        try:
-            return self._call(operation, "GET", path, auth=auth, paid=paid)
-        except BadCredentials as error:
-            if not self._authentication.renew(auth):
-                raise
-            self._telemetry.api_retries.labels(self._account.name, error.reason).inc()
-            return self._call(operation, "GET", path, auth=self._authentication.authorize())
+    def _get(
+        self, operation: str, path: str, paid: bool, timeout_seconds: float | None = None
+    ) -> bytes:
+        """Call; where the token is refused, once more with a new one.
+
+        A new token may take a moment to become valid, so where it is refused it is tried again.
+        """
+        auth, renewed, waited = self._authentication.authorize(), False, False
+        while True:
+            try:
+                return self._call(
+                    operation, "GET", path, auth=auth, paid=paid, timeout_seconds=timeout_seconds
+                )
+            except BadCredentials as error:
+                new, paid = self._authentication.is_new(auth), False
+                if new and not waited:
+                    self._budget.pause(_NEW_TOKEN_SECONDS)
+                    waited = True
+                elif not new and not renewed and self._may_renew(operation, auth):
+                    auth = self._authentication.authorize()
+                    renewed = True
+                else:
+                    if renewed:
+                        self._useless_renewal_at = self._clock()
+                    raise
+                self._telemetry.api_retries.labels(self._account.name, error.reason).inc()
+
+    def _may_renew(self, operation: str, refused: AuthBase) -> bool:
+        """Drop a refused token and return whether to fetch another one.
+
+        Where the last one was of no use, one question is refused and not the account: then only the
+        mailbox list may have it renewed again for a while.
+        """
+        useless = self._clock() - self._useless_renewal_at < _USELESS_SECONDS
+        if useless and operation != "mailboxes":
+            return False
+        return self._authentication.renew(refused)
 
     def _fetch_token(self) -> tuple[str, float]:
         secret = self._account.client_secret or Secret()
@@ -234,6 +274,7 @@ class Client:
         auth: AuthBase | None = None,
         data: dict[str, str] | None = None,
         paid: bool = False,
+        timeout_seconds: float | None = None,
     ) -> bytes:
         if not paid:
             self._budget.spend()
@@ -241,7 +282,12 @@ class Client:
         started = self._clock()
         try:
             answer = self._transport.send(
-                method, self._account.base_url + path, auth=auth, data=data, again=self._again
+                method,
+                self._account.base_url + path,
+                auth=auth,
+                data=data,
+                timeout_seconds=timeout_seconds,
+                again=self._again,
             )
             code = str(answer.status)
         except HelpScoutError as error:

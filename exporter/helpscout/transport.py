@@ -246,37 +246,44 @@ class Transport:
         auth: AuthBase | None,
         data: dict[str, str] | None = None,
         again: Callable[[float], bool] = lambda _seconds: True,
+        timeout_seconds: float | None = None,
     ) -> Answer:
-        """Return the whole answer, whatever its status.
+        """Return the whole answer, whatever its status, in `timeout_seconds` if that is less.
 
         A GET that dies on a used connection is sent once more if `again` says so, which is told
         how many seconds are left. Raises Unreachable where no answer came in time, BadResponse
         where it is too large or does not decompress. Neither message holds the URL's query, a
         header or a proxy's password.
         """
-        call = _calls.current = _Call(time.monotonic() + self._timeout)
+        seconds = min(self._timeout, timeout_seconds or self._timeout)
+        call = _calls.current = _Call(time.monotonic() + seconds)
         try:
-            return self._send(method, url, auth, data)
+            return self._send(method, url, auth, data, seconds)
         except Unreachable:
             left = call.remaining
             on_used = call.step == "answer" and not call.opened and not call.answering
             if method != "GET" or not on_used or left <= 0 or not again(left):
                 raise
         _calls.current = _Call(call.deadline, anew=True)
-        return self._send(method, url, auth, data)
+        return self._send(method, url, auth, data, seconds)
 
     def _send(
-        self, method: str, url: str, auth: AuthBase | None, data: dict[str, str] | None
+        self,
+        method: str,
+        url: str,
+        auth: AuthBase | None,
+        data: dict[str, str] | None,
+        seconds: float,
     ) -> Answer:
         session, proxy = self._opened(), self._proxy_url()
-        with _named_failures(self._timeout):
+        with _named_failures(seconds):
             response = session.request(
                 method,
                 url,
                 data=data,
                 auth=auth,
                 proxies={"http": proxy, "https": proxy} if proxy else None,
-                timeout=self._timeout,
+                timeout=seconds,
                 allow_redirects=False,
                 stream=True,
             )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.health import AccountHealth, AccountStatus, Failure
+from exporter.health import LOCKED_OUT, PASSING, AccountHealth, AccountStatus, Failure, Refusals
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget, Usage
 from exporter.helpscout.client import Client, ReportAnswer
@@ -19,6 +19,7 @@ from exporter.helpscout.errors import (
     HelpScoutError,
     NotAllowed,
     NotThere,
+    Refused,
     ShortList,
     Suspended,
 )
@@ -35,17 +36,27 @@ MIN_LIFETIME_SECONDS: Final = 600.0
 _DISCOVERY_RETRY_SECONDS: Final = 15.0
 _EMPTY_LISTS: Final = 3
 """So many lists in a row have to be empty before an account that had mailboxes has none."""
+_PAUSE_SECONDS: Final = 900.0
+"""How long a question that is refused is left alone, at least."""
 _RETRIES: Final = 3
 _FIRST_RETRY_SECONDS: Final = 0.5
 _TICK_SECONDS: Final = 1.0
 
 
+_REFUSALS: Final = (NotAllowed, NotThere, Refused, BadCredentials, Suspended)
+"""Errors after which the same question is left alone for a while."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One paid attempt: a report asked at `asked_at` (monotonic), or (None) the mailbox list."""
+    """One paid attempt: a report asked at `asked_at` (monotonic), or (None) the mailbox list.
+
+    Of the list, a `probe` asks the first page only.
+    """
 
     request: ReportRequest | None
     asked_at: float
+    probe: bool = False
 
 
 class AccountPoller:
@@ -72,18 +83,22 @@ class AccountPoller:
         self._clock, self._jitter = clock, jitter
         self._journal = Journal(account.name, clock)
         self._schedule = Schedule()
-        self._health = AccountHealth()
+        self._health = AccountHealth(clock())
+        self._refusals = Refusals()
         self._status = AccountStatus()
         self._outlook = Outlook(discovery_due=clock())
         self._mailboxes: list[Mailbox] | None = None
         self._tags: dict[str, int] = {}
         self._discovery_due = clock()
         self._discovery_failures = self._empty_lists = 0
-        self._discovering = self._list_again = False
+        self._listing = self._list_again = False
+        self._listing_since = clock()
+        self._trial_at = clock()
         self._running = 0
         self._planned: dict[ReportKey, None] = {}
         self._attempts: dict[ReportKey, int] = {}
         self._locked_out: HelpScoutError | None = None
+        self._last_error: HelpScoutError | None = None
         self.attempted = False
         """Whether login and discovery have been tried once, whatever came of it."""
 
@@ -111,13 +126,16 @@ class AccountPoller:
     def configure(self, selection: Selection, stale_after: float) -> None:
         """Poll another selection from now on, keeping what is known and when it is due.
 
-        The mailboxes are listed anew at once: who reloads wants to see what is there.
+        The mailboxes are listed again at once, and what is refused is asked again: an operator
+        who reloads wants to see what is there.
         """
         self.selection, self._stale_after = selection, stale_after
         self._discovery_due = self._clock()
-        self._list_again = self._discovering
+        self._list_again = self._listing
+        self._refusals.forget()
         if self._mailboxes is not None:
             self._plan(self._clock())
+            self._schedule.hurry(self._journal.failing, self._clock())
 
     def recall(self) -> None:
         """Take over what an earlier process left in the state file, before anything is asked."""
@@ -137,21 +155,49 @@ class AccountPoller:
         """Return a job that is paid for, or None and the time when to look again."""
         if self._running >= self.account.concurrency:
             return None, now + _TICK_SECONDS
-        discover = now >= self._discovery_due and not self._discovering
-        if not discover:
-            if self._locked_out is not None:
-                self._fail_without_asking(now, self._locked_out)
-            due = self._schedule.next_due()
+        probe_due = self._health.probe_due()
+        listing = not self._listing and now >= min(self._discovery_due, probe_due)
+        if not listing:
+            due = self._due(now)
             if due > now:
-                return None, due if self._discovering else min(due, self._discovery_due)
+                lists = float("inf") if self._listing else min(self._discovery_due, probe_due)
+                return None, min(due, lists)
         delay = self._budget.try_spend()
         if delay:
             return None, now + delay
         self._running += 1
-        if discover:
-            self._discovering = True
-            return Job(None, now), now
+        if listing:
+            self._listing, self._listing_since = True, now
+            self._health.probing(now)
+            return Job(None, now, probe=now < self._discovery_due), now
+        if self._refusals.collector_rests:
+            self._trial_at = now + _PAUSE_SECONDS
         return Job(self._schedule.take(now), now), now
+
+    def _due(self, now: float) -> float:
+        """Return when the next report is to be asked; what is left alone loses its turn."""
+        if self._held:
+            return now + _TICK_SECONDS
+        if self._locked_out is not None:
+            self._fail_without_asking(now, self._locked_out)
+        while (due := self._schedule.next_due()) <= now:
+            key = self._schedule.peek()
+            if not self._rests(key, now):
+                break
+            self._schedule.take(now)
+            self._schedule.done(key, now)
+        return due
+
+    @property
+    def _held(self) -> bool:
+        """Whether the probe is out that tells if a report's 401 is the account's."""
+        return self._listing and isinstance(self._last_error, BadCredentials | Suspended)
+
+    def _rests(self, key: ReportKey, now: float) -> bool:
+        plain = self._refusals.is_plain(key)
+        if self._refusals.collector_rests:
+            return not plain or now < self._trial_at
+        return not plain and self._refusals.mailbox_rests(key.mailbox_id)
 
     def tick(self, now: float) -> None:
         """Bring status and self-metrics up to date; about once a second."""
@@ -177,20 +223,20 @@ class AccountPoller:
             return
         self._empty_lists = 0
         now = self._clock()
-        self._end_discovery(now + DISCOVERY_SECONDS)
-        if self._discovery_failures or self._locked_out is not None:
-            self._schedule.hurry(self._journal.failing, now)
+        self._end_listing()
+        # A list under way when the configuration changed is not the one that was wanted then.
+        self._discovery_due = now if self._list_again else now + DISCOVERY_SECONDS
+        self._list_again = False
         self._discovery_failures = 0
-        self._health.discovery(None)
+        self._health.listed(None)
         self._store.set_login(self.account.name, None)
-        self._locked_out = None
         self._journal.mailboxes(self._mailboxes, mailboxes)
         self._journal.clock_skew(self.client.skew_seconds)
         self._journal.round_ended(self._schedule.lag(now), self._budget.per_minute)
         self._mailboxes = mailboxes
         self._remember()
         self._plan(now)
-        self._judge(now)
+        self._ok(now)
 
     def discovery_failed(self, error: HelpScoutError) -> None:
         """Keep the last list and try again soon, then less and less often.
@@ -200,18 +246,20 @@ class AccountPoller:
         now = self._clock()
         backoff = min(_DISCOVERY_RETRY_SECONDS * 2**self._discovery_failures, DISCOVERY_SECONDS)
         wait = max(backoff, error.retry_after or 0.0)
-        self._end_discovery(now + wait)
+        self._discovery_due = now if self._list_again else now + wait
+        self._list_again = False
         self._discovery_failures += 1
-        self._health.discovery(None if isinstance(error, ShortList) else error.reason)
-        self._store.set_login(self.account.name, _failure(error))
-        if isinstance(error, BadCredentials | Suspended):
-            self._locked_out = error
+        self._health.listed(error.reason)
         self._journal.discovery_failed(error, wait)
-        if isinstance(error, ShortList):
-            self._locked_out = None
-            self._health.doubt_list(lasting=self._discovery_failures > 1)
-            self._add(error.found)
-        self._judge(now)
+        if not isinstance(error, ShortList):
+            self.probe_failed(error)
+            return
+        self._end_listing()
+        self._store.set_login(self.account.name, _failure(error))
+        self._add(error.found)
+        due = self._discovery_due
+        self._ok(now)
+        self._discovery_due = due  # it has just been listed
 
     def _add(self, mailboxes: Iterable[Mailbox]) -> None:
         known = {mailbox.id: mailbox for mailbox in self._mailboxes or ()}
@@ -221,34 +269,72 @@ class AccountPoller:
             self._remember()
             self._plan(self._clock())
 
+    def probed(self) -> None:
+        """The list's first page arrived: the account answers."""
+        self._end_listing()
+        now = self._clock()
+        if self._discovery_failures:
+            self._discovery_due = now
+        else:
+            self._store.set_login(self.account.name, None)
+        self._ok(now)
+
+    def probe_failed(self, error: HelpScoutError) -> None:
+        """Nor does the list's first page arrive: if that is an outage, it is judged now."""
+        now = self._clock()
+        self._end_listing()
+        self._last_error = error
+        self._health.probe_failed(
+            now,
+            self._listing_since,
+            error.reason,
+            error.evidence,
+            answered=error.status is not None,
+        )
+        self._store.set_login(self.account.name, _failure(error))
+        if isinstance(error, BadCredentials | Suspended):
+            self._locked_out = error
+        self._judge(now)
+
     def reported(self, job: Job, answer: ReportAnswer) -> None:
-        """A report came: into the store, and its key back to its place."""
+        """A report arrived: into the store, and its key back to its place."""
         assert job.request is not None
         now, key = self._clock(), job.request.key
         self._running -= 1
         if key not in self._planned:
+            self._ok(now)
             return  # what was asked is not wanted any more
         self._attempts.pop(key, None)
         at = self._store.succeeded(key, answer.report)
         self._state.remember_report(self.account.identity, job.request, answer.report, at)
         self._schedule.done(key, job.asked_at)
-        self._health.report(now, key.mailbox_id, None)
+        all_rested = self._refusals.collector_rests
+        rested = self._refusals.mailbox_rests(key.mailbox_id)
+        self._refusals.note(key, None)
+        if rested:
+            again = [k for k in self._planned if all_rested or k.mailbox_id == key.mailbox_id]
+            self._schedule.hurry([each for each in again if each != key], now)
         self._journal.report_succeeded(key)
         tags = self._tags | dict(answer.tags or {})
         if self.needs_tags and tags != self._tags:
             self._tags = tags  # a union: an answer that leaves a tag out does not take it away
             self._remember()
             self._plan(now)
-        self._judge(now)
+        self._ok(now)
 
     def report_failed(self, job: Job, error: HelpScoutError) -> None:
-        """A report did not come: try again soon if that can help, else at its next turn."""
+        """A report failed: try again soon if that can help, else at its next turn."""
         assert job.request is not None
         now, key = self._clock(), job.request.key
         self._running -= 1
+        self._last_error = error
+        self._health.failed(
+            now, job.asked_at, error.reason, error.evidence, answered=error.status is not None
+        )
         if key not in self._planned:
             return  # what was asked is not wanted any more: its mailbox may be gone
-        self._health.report(now, key.mailbox_id, error.reason)
+        if error.evidence != "neutral":
+            self._refusals.note(key, error.reason)
         attempt = self._attempts.get(key, 0)
         backoff = _FIRST_RETRY_SECONDS * 2**attempt * self._jitter()
         wait = max(backoff, error.retry_after or 0.0)
@@ -259,16 +345,14 @@ class AccountPoller:
             self._schedule.again(key, now + wait)
         else:
             self._give_up(job.request, error, job.asked_at)
-            if isinstance(error, NotAllowed | NotThere):
-                self._schedule.drop(key.mailbox_id)
-            elif isinstance(error, BadCredentials | Suspended):
-                self._lock_out(now, error)
+        if isinstance(error, BadCredentials | Suspended):
+            self._health.hasten(now)
         self._judge(now)
 
     def abandoned(self, job: Job) -> None:
         """A job was not done: the exporter stops."""
         self._running -= 1
-        self._discovering = self._discovering and job.request is not None
+        self._listing = self._listing and job.request is not None
 
     def _remember(self) -> None:
         mailboxes = self._mailboxes or []
@@ -287,7 +371,7 @@ class AccountPoller:
         self._store.set_mailboxes(name, self.selection.mailboxes.chosen(mailboxes))
         self._store.schedule(name, list(keys))
         self._journal.keep(keys)
-        self._health.keep({key.mailbox_id for key in keys})
+        self._refusals.keep(keys)
         self._attempts = {key: tried for key, tried in self._attempts.items() if key in keys}
         self._refit(always=True)
         return requests
@@ -311,40 +395,45 @@ class AccountPoller:
         key = request.key
         self._attempts.pop(key, None)
         self._store.failed(key, _failure(error))
-        self._schedule.done(key, asked_at)
         next_try = self._schedule.interval(request.window)
-        if isinstance(error, NotAllowed | NotThere):
-            next_try = self._discovery_due - self._clock()  # see `report_failed`
+        if isinstance(error, _REFUSALS):
+            next_try = max(next_try, _PAUSE_SECONDS)
+            self._schedule.pause(key, self._clock() + next_try)
+        else:
+            self._schedule.done(key, asked_at)
         self._journal.report_failed(key, self._store.mailbox_name(key), error, next_try)
-
-    def _lock_out(self, now: float, error: HelpScoutError) -> None:
-        """Who is refused at the door does not knock once per report: the mailbox list tries."""
-        self._locked_out = error
-        self._health.discovery(error.reason)
-        self._store.set_login(self.account.name, _failure(error))
-        self._discovery_due = min(self._discovery_due, now + _DISCOVERY_RETRY_SECONDS)
 
     def _fail_without_asking(self, now: float, error: HelpScoutError) -> None:
         while (request := self._schedule.take(now)) is not None:
             self._give_up(request, error, now)
 
-    def _end_discovery(self, due: float) -> None:
+    def _end_listing(self) -> None:
         self._running -= 1
-        self._discovering = False
-        # A list under way when the configuration changed is not the one that was wanted then.
-        self._discovery_due = self._clock() if self._list_again else due
-        self._list_again = False
+        self._listing = False
         self.attempted = True
 
+    def _ok(self, now: float) -> None:
+        """Something usable arrived: the account answers, and what failed with it is asked again."""
+        self._health.ok(now)
+        self._last_error = None
+        locked_out, self._locked_out = self._locked_out, None
+        if locked_out is not None:
+            self._schedule.hurry(self._journal.failing_for(LOCKED_OUT), now)
+        self._judge(now)
+
     def _judge(self, now: float) -> None:
-        status = self._health.status(now, gate_closed=self._budget.closed)
+        if not self._refusals.collector_rests:
+            self._trial_at = now + _PAUSE_SECONDS
+        status = self._health.status(self._refusals, gate_closed=self._budget.closed)
         if status == self._status:
             return
         before, self._status = self._status, status
         self._store.set_status(self.account.name, status)
-        self._journal.status(before, status)
+        self._journal.status(before, status, self._last_error)
         if status.up and not before.up:
-            self._schedule.hurry(self._journal.failing, now)
+            if self._discovery_failures:
+                self._discovery_due = now
+            self._schedule.hurry(self._journal.failing_for(PASSING), now)
 
 
 def _failure(error: HelpScoutError) -> Failure:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import structlog
 
+from exporter.health import PROBE_SECONDS
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget, Stopping, Usage
 from exporter.helpscout.client import Client
@@ -243,6 +244,9 @@ class Poller:
     def _attempt(self, poller: AccountPoller, job: Job) -> Outcome:
         """Do a job; return what follows from how it went. Never raises."""
         try:
+            if job.probe:
+                poller.client.probe(PROBE_SECONDS)
+                return poller.probed
             if job.request is None:
                 return partial(poller.discovered, poller.client.mailboxes(paid=True))
             answer = poller.client.report(
@@ -260,6 +264,8 @@ class Poller:
             # A mistake of ours must cost this one report, not the worker and all that follow.
             self._log.exception("a report failed by a defect of the exporter", job=str(job))
             failure = BadResponse("a defect of the exporter, see the log")
+        if job.probe:
+            return partial(poller.probe_failed, failure)
         if job.request is None:
             return partial(poller.discovery_failed, failure)
         return partial(poller.report_failed, job, failure)

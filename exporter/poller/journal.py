@@ -1,12 +1,12 @@
 """What the log says of an account: one line when something changes, none while it only goes on.
 
-Failures that befall the account as a whole are one matter; others are one matter a mailbox, up to a
-handful of mailboxes with the same reason: beyond that they are many, and one line says so.
+Failures that befall the account as a whole are one matter; others are one matter for each mailbox
+and cause, up to a handful of the same reason: beyond that they are many, and one line says so.
 """
 
 import time
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -19,8 +19,16 @@ _STRETCHED: Final = 1.02
 """A factor that is worth a line; below it a limit that wavers a little would make one each time."""
 _A_HANDFUL: Final = 5
 
-Matter = tuple[str, str]
-"""A reason, and the id of the mailbox it concerns, empty for the account as a whole."""
+
+class Matter(NamedTuple):
+    """What fails: the error's reason, and what it says of which mailbox.
+
+    `mailbox_id` and `message` are empty for what befalls the account as a whole.
+    """
+
+    reason: str
+    mailbox_id: str = ""
+    message: str = ""
 
 
 class Journal:
@@ -41,16 +49,20 @@ class Journal:
         """The keys whose last attempt failed."""
         return list(self._matters)
 
+    def failing_for(self, reasons: Collection[str]) -> list[ReportKey]:
+        """The keys whose last attempt failed for one of these reasons."""
+        return [key for key, matter in self._matters.items() if matter.reason in reasons]
+
     def report_succeeded(self, key: ReportKey) -> None:
         """A report came; the last one of a matter to do so ends it."""
         self._asked += 1
         matter = self._matters.pop(key, None)
         if matter is None or matter in self._matters.values():
             return
-        reason = matter[0]
+        reason = matter.reason
         if reason not in self._many:
             self._log.info("reports work again", reason=reason, **_mailbox(matter))
-        elif not self._mailboxes_with(reason):
+        elif not self._matters_with(reason):
             self._many.discard(reason)
             self._log.info("reports work again", reason=reason)
 
@@ -60,30 +72,34 @@ class Journal:
         """A report did not come, after its retries; the first one of a matter is told."""
         self._asked += 1
         self._failed += 1
-        matter = (error.reason, "" if error.reason in ACCOUNT_WIDE else key.mailbox_id)
+        matter = Matter(error.reason)
+        if error.reason not in ACCOUNT_WIDE:
+            matter = Matter(error.reason, key.mailbox_id, str(error))
         before, self._matters[key] = self._matters.get(key), matter
         new = before != matter and list(self._matters.values()).count(matter) == 1
         if new and error.reason not in self._many:
-            many = self._mailboxes_with(error.reason) > _A_HANDFUL
+            many = self._matters_with(error.reason) > _A_HANDFUL
             if many:
                 self._many.add(error.reason)
             self._log.warning(
-                "reports of many mailboxes fail" if many else "reports fail",
+                "reports fail in many ways" if many else "reports fail",
                 **_words(error),
                 mailbox=mailbox,
                 mailbox_id=key.mailbox_id,
-                window=key.window,
                 type=key.type,
+                window=key.window,
+                office_hours=key.office_hours,
+                segment=key.segment,
                 next_try_seconds=round(next_try),
             )
 
-    def _mailboxes_with(self, reason: str) -> int:
-        return len({matter for matter in self._matters.values() if matter[0] == reason})
+    def _matters_with(self, reason: str) -> int:
+        return len({matter for matter in self._matters.values() if matter.reason == reason})
 
     def keep(self, keys: Collection[ReportKey]) -> None:
         """Forget what concerns any other key."""
         self._matters = {key: matter for key, matter in self._matters.items() if key in keys}
-        self._many = {reason for reason in self._many if self._mailboxes_with(reason)}
+        self._many = {reason for reason in self._many if self._matters_with(reason)}
 
     def mailboxes(self, before: Iterable[Mailbox] | None, now: Iterable[Mailbox]) -> None:
         """The mailbox list came: tell what is new, renamed, gone."""
@@ -130,15 +146,17 @@ class Journal:
                 "login or mailbox list failed", **_words(error), next_try_seconds=round(next_try)
             )
 
-    def status(self, before: AccountStatus, now: AccountStatus) -> None:
-        """The account's state changed."""
-        problems = sorted(now.problems)
+    def status(
+        self, before: AccountStatus, now: AccountStatus, error: HelpScoutError | None
+    ) -> None:
+        """The account's state changed; `error` is its last failure with no success since."""
+        why = {"problems": sorted(now.problems)} | (_words(error) if error else {})
         if now.up and not before.up:
-            self._log.info("account works", problems=problems)
+            self._log.info("account works", problems=sorted(now.problems))
         elif before.up and not now.up:
-            self._log.error("account does not work", problems=problems)
+            self._log.error("account does not answer", **why, next_try_seconds=30)
         elif now.problems - before.problems:
-            self._log.warning("account has a problem", problems=problems)
+            self._log.warning("account has a problem", **why)
         elif now.up and before.problems and not now.problems:
             self._log.info("account has no problem any more")
 
@@ -178,4 +196,4 @@ def _words(error: HelpScoutError) -> dict[str, Any]:
 
 
 def _mailbox(matter: Matter) -> dict[str, str]:
-    return {"mailbox_id": matter[1]} if matter[1] else {}
+    return {"mailbox_id": matter.mailbox_id} if matter.mailbox_id else {}

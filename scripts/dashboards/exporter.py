@@ -54,7 +54,14 @@ def _health(board: Board) -> None:
         "Whether Help Scout answers for each account. Where several processes ask for one, the "
         "worst of them.",
         Query(once("min", f"helpscout_up{_ACCOUNT}"), "{{account}}"),
-        {"0": ("no data", "red"), "1": ("works", "green")},
+        {"0": ("no answer", "red"), "1": ("answers", "green")},
+    )
+    board.states(
+        "Collectors",
+        "Whether any plain report of a collector arrives. It may be 0 while the account answers: "
+        "where the plan has no reports, for one.",
+        Query(once("min", f"helpscout_collector_up{_ACCOUNT}"), "{{account}} {{collector}}"),
+        {"0": ("all reports fail", "red"), "1": ("reports arrive", "green")},
     )
     board.states(
         "Problems",

@@ -48,6 +48,23 @@ def test_a_dry_run_says_what_it_would_cost_and_asks_no_report(filling: Filling) 
     assert [path.name for path in filling.folder.iterdir()] == ["config.yml"]
 
 
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        ("1", "at 392 calls/min (1 of 400, 8 of them kept free for others)"),
+        ("0.5", "at 200 calls/min (0.5 of 400)"),
+    ],
+)
+def test_what_is_kept_free_of_the_limit_is_said_and_changes_no_limit(
+    filling: Filling, budget: str, words: str
+) -> None:
+    filling.simulator.set_faults(Faults(rate_limit=400))
+    for _ in range(2):
+        outcome = run(filling, *RANGE, "--to", "2026-03-01", "--budget", budget)
+        assert outcome.returncode == 0, outcome.stderr
+        assert outcome.stderr.splitlines()[0].endswith(words)
+
+
 def test_the_command_writes_the_file_says_what_it_cost_and_asks_nothing_twice(
     filling: Filling,
 ) -> None:

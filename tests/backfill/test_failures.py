@@ -1,5 +1,7 @@
 """What does not come: where history ends, failed steps, ill mailboxes, no network, a full disk."""
 
+import contextlib
+import itertools
 import sqlite3
 import subprocess
 import threading
@@ -17,8 +19,23 @@ from exporter.backfill.series import Book
 from exporter.exposition import Renderer
 from exporter.helpscout.account import Account
 from exporter.helpscout.client import ReportAnswer
-from exporter.helpscout.errors import HelpScoutError, Refused, ServiceFailed, Unreachable
-from exporter.reports import ProductivityReport, ReportKey, ReportRequest, Statistics, Window
+from exporter.helpscout.errors import (
+    BadCredentials,
+    HelpScoutError,
+    NotAllowed,
+    NotThere,
+    Refused,
+    ServiceFailed,
+    Unreachable,
+)
+from exporter.reports import (
+    Mailbox,
+    ProductivityReport,
+    ReportKey,
+    ReportRequest,
+    Statistics,
+    Window,
+)
 from exporter.simulator import Faults, Simulator, parse_faults
 from tests.backfill.conftest import Filling, environ
 from tests.support import EXPORTER, environment
@@ -66,17 +83,69 @@ def test_what_fails_for_good_is_listed_and_missing_and_later_asked_alone(
     assert filling.reports_asked() == REPORTS
 
 
-def test_a_mailbox_that_is_refused_altogether_is_asked_once_and_told_once(
+def test_a_mailbox_that_is_refused_altogether_is_told_once_a_window_and_its_cuts_are_not_asked(
     filling: Filling,
 ) -> None:
     filling.simulator.set_faults(
         parse_faults("faults: [{endpoint: report, mailbox: 1001, status: 403}]")
     )
+    filling.config = filling.config.replace("[all]", "[all, email, chat]")
     error = filling.run(START, END)
-    assert "20 reports are missing" in str(error)
+    assert "60 reports are missing" in str(error)
     failed = [line for line in filling.said if line.startswith("failed: ")]
-    assert failed == ["failed: account default, mailbox 1001, every report: HTTP 403: Forbidden"]
-    assert filling.reports_asked(403) <= 4  # as many as are asked at a time
+    plain = "failed: account default, mailbox 1001, type all, window {}, office_hours false, "
+    assert failed == [
+        *(f"{plain.format(w)}every report: HTTP 403: Forbidden" for w in ("24h", "7d")),
+        *(
+            f"{plain.format(w)}its types, segments and office_hours (2): not asked, for this one is"
+            " refused"
+            for w in ("24h", "7d")
+        ),
+    ]
+    # Each window's plain report and what was on its way with it; then the plain ones three times.
+    assert filling.reports_asked(403) <= 2 + 4 + 2 * 3
+    assert len(filling.points("helpscout_replies_sent", mailbox_id="1002")) == 2 * 3 * 10
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_report_that_is_refused_for_good_costs_that_report_alone(
+    filling: Filling, status: int
+) -> None:
+    rule = f"{{endpoint: report, mailbox: 1001, min_range: 7d, status: {status}}}"
+    filling.simulator.set_faults(parse_faults(f"faults: [{rule}]"))
+    error = filling.run(START, END)
+    assert "10 reports are missing" in str(error)
+    (failed,) = [line for line in filling.said if line.startswith("failed: ")]
+    assert "mailbox 1001, type all, window 7d, office_hours false, every report: HTTP" in failed
+    assert len(filling.points("helpscout_replies_sent")) == REPORTS - 10
+    assert filling.reports_asked(status) <= 4 + 3
+    filling.simulator.set_faults(Faults())
+    assert filling.run(START, END) is None
+    assert filling.reports_asked() == REPORTS
+
+
+def test_one_400_or_403_leaves_nothing_out(filling: Filling) -> None:
+    for status in (400, 403):
+        filling.simulator.set_faults(
+            parse_faults(f"faults: [{{endpoint: report, times: 1, status: {status}}}]")
+        )
+        filling.output.with_name("helpscout.om.journal").unlink(missing_ok=True)
+        assert filling.run(START, END) is None
+        assert len(filling.points("helpscout_replies_sent")) == REPORTS
+
+
+def test_a_400_that_stays_is_a_hole_that_the_next_run_asks_again(filling: Filling) -> None:
+    filling.config = filling.config.replace("[24h, 7d]", "[24h]")
+    filling.simulator.set_faults(
+        parse_faults(f"faults: [{{endpoint: report, times: {2 * 10}, status: 400}}]")
+    )
+    error = filling.run(START, END)
+    assert error is not None
+    assert error.exit_code == 1
+    assert [line for line in filling.said if line.startswith("failed: ")]
+    filling.simulator.set_faults(Faults())
+    assert filling.run(START, END) is None
+    assert len(filling.points("helpscout_replies_sent")) == 2 * 10
 
 
 def test_credentials_that_are_refused_end_it_with_one_line(filling: Filling) -> None:
@@ -158,28 +227,46 @@ GRID = Grid(86_400, 20 * 86_400, 86_400)
 
 
 class Service:
-    """Answers reports as a function of mailbox and end in days since 1970 says."""
+    """Answers reports as a function of mailbox (and type) and end in days since 1970 says."""
 
-    def __init__(self, answer: Callable[[str, int], HelpScoutError | None]) -> None:
-        self.answer = answer
+    def __init__(
+        self,
+        answer: Callable[[str, int], HelpScoutError | None],
+        listing: HelpScoutError | None = None,
+    ) -> None:
+        self.answer, self.listing = answer, listing
         self.asked: list[tuple[str, int]] = []
+
+    def mailboxes(self) -> list[Mailbox]:
+        if self.listing is not None:
+            raise self.listing
+        return []
 
     def report(self, request: ReportRequest, range_: object, *, tags: bool) -> ReportAnswer:
         day = int(range_.end.timestamp()) // 86_400  # type: ignore[attr-defined]
-        self.asked.append((request.key.mailbox_id, day))
-        error = self.answer(request.key.mailbox_id, day)
+        key = request.key
+        name = key.mailbox_id if key.type == "all" else f"{key.mailbox_id} {key.type}"
+        self.asked.append((name, day))
+        error = self.answer(name, day)
         if error is not None:
             raise error
         return ReportAnswer(ProductivityReport(Statistics(day)), {})
 
+    def days(self, box: str) -> list[int]:
+        """Return what was asked of a mailbox, in order."""
+        return [day for asked, day in self.asked if asked == box]
+
 
 def ask(
-    service: Service, journal: Journal, filling_clock: Callable[[], float] = lambda: 0.0
+    service: Service,
+    journal: Journal,
+    filling_clock: Callable[[], float] = lambda: 0.0,
+    keys: tuple[ReportKey, ...] = KEYS,
 ) -> Asker:
-    """Ask everything of KEYS, with one worker, so that the order is certain."""
+    """Ask everything of `keys`, with one worker, so that the order is certain."""
     account = _account()
     book = Book(Renderer((), (WINDOW,)), lambda key: key.mailbox_id, (), compare=False)
-    requests = [ReportRequest(key, WINDOW, (int(key.mailbox_id),), (), (), False) for key in KEYS]
+    requests = [ReportRequest(key, WINDOW, (int(key.mailbox_id),), (), (), False) for key in keys]
     asker = Asker(
         account,
         service,  # type: ignore[arg-type]
@@ -213,29 +300,181 @@ def test_steps_are_asked_from_the_newest_to_the_oldest(journal: Journal) -> None
     assert service.asked == [(box, day) for day in range(20, 0, -1) for box in ("1", "2")]
 
 
-def test_a_400_ends_the_history_of_its_key_and_is_told_in_one_line(journal: Journal) -> None:
-    def answer(box: str, day: int) -> HelpScoutError | None:
-        return Refused("HTTP 400: too early", status=400) if box == "1" and day <= 12 else None
+EARLY = Refused("HTTP 400: too early", status=400)
 
-    service = Service(answer)
+
+def too_early(last: int) -> Callable[[str, int], HelpScoutError | None]:
+    """Return what refuses the days of mailbox 1 up to `last`, the ones before 1970 included."""
+    return lambda box, day: EARLY if box == "1" and day <= last else None
+
+
+def kept(journal: Journal, box: str) -> list[int]:
+    """Return the days of a mailbox whose answers are there."""
+    key = next(key for key in KEYS if key.mailbox_id == box)
+    return [at // 86_400 for at, _ in journal.history(key)]
+
+
+def test_a_history_ends_where_newer_is_answered_and_all_that_is_older_refused(
+    journal: Journal,
+) -> None:
+    service = Service(too_early(12))
     with capture_logs() as lines:
         asker = ask(service, journal)
-    assert asker.failures == {}
-    assert [day for box, day in service.asked if box == "1"] == list(range(20, 11, -1))
-    assert [day for box, day in service.asked if box == "2"] == list(range(20, 0, -1))
-    assert [line["event"] for line in lines] == [
+    assert (asker.failures, asker.unjudged) == ({}, {})
+    # Three in a row; then the first of them again, the newer one, and one beyond the range.
+    assert service.days("1") == [*range(20, 9, -1), 12, 13, 0]
+    assert service.days("2") == list(range(20, 0, -1))
+    assert journal.ends() == {KEYS[0]: 12 * 86_400}
+    told = [line for line in lines if line["log_level"] == "warning"]
+    assert [line["event"] for line in told] == [
         "history ends here: the service refuses this range and what is older"
     ]
-    assert lines[0]["end"] == "1970-01-13T00:00:00Z"
-    assert "mailbox 1," in lines[0]["report"]
+    assert told[0]["end"] == "1970-01-13T00:00:00Z"
+    assert "mailbox 1," in told[0]["report"]
 
 
-def test_the_end_of_a_history_is_remembered(journal: Journal) -> None:
-    early = Refused("HTTP 400", status=400)
-    ask(Service(lambda box, day: early if day <= 12 else None), journal)
-    again = Service(lambda box, day: None)
-    ask(again, journal)
-    assert again.asked == []
+@pytest.mark.parametrize("last", [1, 2])
+def test_a_history_may_end_at_the_very_beginning_of_the_range(journal: Journal, last: int) -> None:
+    asker = ask(Service(too_early(last)), journal)
+    assert (asker.failures, asker.unjudged) == ({}, {})
+    assert journal.ends() == {KEYS[0]: last * 86_400}
+
+
+def test_an_end_is_asked_for_again_by_the_next_run_and_told_no_more(journal: Journal) -> None:
+    ask(Service(too_early(12)), journal)
+    again = Service(too_early(12))
+    with capture_logs() as lines:
+        ask(again, journal)
+    assert again.asked == [("1", 12), ("1", 13), ("1", 0)]
+    assert lines == []
+    assert journal.ends() == {KEYS[0]: 12 * 86_400}
+
+
+def test_an_end_that_is_none_is_forgotten_and_all_that_is_older_asked(journal: Journal) -> None:
+    ask(Service(too_early(12)), journal)
+    asker = ask(Service(lambda box, day: None), journal)
+    assert (asker.failures, asker.unjudged) == ({}, {})
+    assert journal.ends() == {}
+    assert kept(journal, "1") == list(range(1, 21))
+
+
+def test_an_end_that_cannot_be_asked_for_stays_and_is_told(journal: Journal) -> None:
+    ask(Service(too_early(12)), journal)
+    with capture_logs() as lines:
+        ask(Service(lambda box, day: ServiceFailed("HTTP 503")), journal)
+    assert journal.ends() == {KEYS[0]: 12 * 86_400}
+    assert lines[-1]["event"].endswith("could not be confirmed")
+
+
+@pytest.mark.parametrize("bad", [1, 2, 3, 4], ids=lambda n: f"{n} calls")
+@pytest.mark.parametrize(
+    "error", [EARLY, NotAllowed("HTTP 403", status=403), NotThere("HTTP 404", status=404)], ids=str
+)
+def test_a_refusal_that_passes_costs_no_report(
+    journal: Journal, error: HelpScoutError, bad: int
+) -> None:
+    calls = itertools.count()
+
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        return error if box == "1" and day <= 15 and next(calls) < bad else None
+
+    asker = ask(Service(answer), journal)
+    assert (asker.failures, asker.unjudged, journal.ends()) == ({}, {}, {})
+    assert kept(journal, "1") == list(range(1, 21))
+
+
+@pytest.mark.parametrize("bad", [1, 3, 5, 12, 30], ids=lambda n: f"{n} calls")
+def test_a_storm_of_refusals_is_no_end_of_history(journal: Journal, bad: int) -> None:
+    calls = itertools.count()
+    asker = ask(Service(lambda box, day: EARLY if 8 <= next(calls) < 8 + bad else None), journal)
+    assert journal.ends() == {}
+    missing = 40 - len(kept(journal, "1")) - len(kept(journal, "2"))
+    assert bool(missing) == bool(asker.failures)
+    assert (missing > 0) == (bad > 12)
+
+
+CUTS = tuple(KEYS[0]._replace(type=type_) for type_ in ("all", "chat", "email"))
+
+
+@pytest.mark.parametrize("error", [NotAllowed("HTTP 403"), NotThere("HTTP 404")], ids=str)
+def test_a_refused_cut_leaves_the_others_of_its_mailbox_alone(
+    journal: Journal, error: HelpScoutError
+) -> None:
+    service = Service(lambda name, day: error if name == "1 chat" else None)
+    asker = ask(service, journal, keys=CUTS)
+    assert asker.unjudged.keys() == {CUTS[1]}
+    assert asker.holes == {}
+    assert service.days("1 chat") == [20] * 4
+    assert service.days("1") == service.days("1 email") == list(range(20, 0, -1))
+
+
+def test_a_mailbox_whose_plain_report_is_refused_is_left_alone_until_it_is_answered(
+    journal: Journal,
+) -> None:
+    error = NotAllowed("HTTP 403")
+    service = Service(lambda name, day: error)
+    asker = ask(service, journal, keys=CUTS)
+    assert service.asked == [("1", 20)] * 4
+    assert asker.left_alone == {CUTS[0]: 2}
+    calls = itertools.count()
+    service = Service(lambda name, day: error if next(calls) < 2 else None)
+    asker = ask(service, journal, keys=CUTS)
+    assert (asker.failures, asker.unjudged, asker.left_alone) == ({}, {}, {})
+    assert service.days("1 chat") == list(range(20, 0, -1))
+
+
+@pytest.mark.parametrize("days", [{12}, {10, 11, 12}, {1}, {7, 8, 9, 10, 11, 12}], ids=str)
+def test_steps_that_are_refused_for_good_between_answered_ones_are_holes(
+    journal: Journal, days: set[int]
+) -> None:
+    asker = ask(Service(lambda box, day: EARLY if box == "1" and day in days else None), journal)
+    assert {step.at // 86_400 for step in asker.failures} == days
+    assert (asker.unjudged, journal.ends()) == ({}, {})
+    assert kept(journal, "1") == sorted(set(range(1, 21)) - days)
+
+
+@pytest.mark.parametrize("error", [EARLY, NotAllowed("HTTP 403", status=403)], ids=str)
+def test_a_right_that_is_lost_on_the_way_is_no_end_of_history(
+    journal: Journal, error: HelpScoutError
+) -> None:
+    calls = itertools.count()
+
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        return error if box == "1" and next(calls) >= 8 else None
+
+    asker = ask(Service(answer), journal)
+    assert journal.ends() == {}
+    assert {key: step.at // 86_400 for key, (step, _) in asker.unjudged.items()} == {KEYS[0]: 12}
+    assert not asker.is_shut(KEYS[0])
+    ask(Service(lambda box, day: None), journal)
+    assert kept(journal, "1") == list(range(1, 21))
+
+
+def test_a_key_that_is_never_answered_is_left_after_a_few_calls(journal: Journal) -> None:
+    service = Service(lambda box, day: NotAllowed("HTTP 403") if box == "1" else None)
+    asker = ask(service, journal)
+    assert service.days("1") == [20] * 4
+    assert asker.is_shut(KEYS[0])
+    assert asker.unjudged.keys() == {KEYS[0]}
+    assert kept(journal, "2") == list(range(1, 21))
+
+
+def test_a_401_of_one_report_is_that_reports_while_the_mailbox_list_is_answered(
+    journal: Journal,
+) -> None:
+    refused = BadCredentials("HTTP 401", status=401)
+    asker = ask(Service(lambda box, day: refused if box == "1" else None), journal)
+    assert asker.given_up is None
+    assert asker.unjudged.keys() == {KEYS[0]}
+    assert kept(journal, "2") == list(range(1, 21))
+
+
+def test_a_401_of_the_mailbox_list_gives_the_account_up(journal: Journal) -> None:
+    refused = BadCredentials("HTTP 401", status=401)
+    service = Service(lambda box, day: refused, listing=refused)
+    asker = ask(service, journal)
+    assert asker.given_up is refused
+    assert len(service.asked) == 1
 
 
 def test_any_other_refusal_is_a_failure_of_its_step_alone(journal: Journal) -> None:
@@ -288,24 +527,69 @@ def test_before_the_first_answer_nobody_knows_how_long_it_takes() -> None:
     assert Standing(10, 0, 0, 0, 0.0).left == "?"
 
 
-def test_a_key_whose_newest_report_is_refused_is_a_failure(filling: Filling) -> None:
+def test_a_key_whose_every_report_is_refused_is_a_failure(filling: Filling) -> None:
     filling.simulator.set_faults(
         parse_faults("faults: [{endpoint: report, mailbox: 1002, min_range: 7d, status: 400}]")
     )
     error = filling.run(START, END)
-    assert "1 reports are missing" in str(error)
+    assert "10 reports are missing" in str(error)
     assert filling.said[-1] == (
-        "failed: account default, mailbox 1002, type all, window 7d, office_hours false: the"
-        " service refuses even the newest report"
+        "failed: account default, mailbox 1002, type all, window 7d, office_hours false, every"
+        " report: HTTP 400: Internal error"
     )
-    assert filling.reports_asked(400) <= 4
+    assert filling.reports_asked(400) <= 3 + 4 + 3
 
 
-def test_a_segment_with_a_tags_name_is_asked_with_its_id_and_an_unknown_one_left_out(
+def test_a_segment_with_a_tags_name_is_asked_with_its_id_and_an_unknown_one_is_told(
     filling: Filling,
 ) -> None:
     filling.config += "segments: [{name: vip, tags: [vip]}, {name: none, tags: [nobody knows]}]\n"
-    assert filling.run(START, START) is None
+    error = filling.run(START, START)
+    assert error is not None
+    assert str(error) == f"not all that is configured is in {filling.output}, see above"
+    assert filling.said[-1] == (
+        "failed: account default, segment none: not asked, for no report names the tag nobody knows"
+    )
     assert filling.reports_asked() == 2 * 4
     segments = {p.labels["segment"] for p in filling.points("helpscout_replies_sent")}
     assert segments == {"", "vip"}
+
+
+def test_a_tag_that_is_not_known_yet_is_looked_up_again_by_the_next_run(filling: Filling) -> None:
+    filling.config += "segments: [{name: vip, tags: [vip]}]\n"
+    body = '{"filterTags": [], "current": {}}'
+    filling.simulator.set_faults(
+        parse_faults(f"faults: [{{endpoint: report, status: 200, body: '{body}'}}]")
+    )
+    assert "not all that is configured" in str(filling.run(START, START))
+    filling.simulator.set_faults(Faults())
+    assert filling.run(START, START) is None
+    assert {p.labels["segment"] for p in filling.points("helpscout_replies_sent")} == {"vip", ""}
+
+
+def test_an_empty_mailbox_list_is_not_kept(filling: Filling) -> None:
+    filling.simulator.set_faults(
+        parse_faults("mailboxes: {1001: {deleted: true}, 1002: {deleted: true}}")
+    )
+    assert str(filling.run(START, END)) == ("account default: none of its 0 mailboxes is selected")
+    filling.simulator.set_faults(Faults())
+    assert filling.run(START, END) is None
+    assert len(filling.points("helpscout_replies_sent")) == REPORTS
+
+
+def test_a_login_and_a_mailbox_list_that_fail_for_a_moment_cost_nothing(filling: Filling) -> None:
+    rules = "{endpoint: token, times: 1, status: 503}, {endpoint: mailboxes, times: 2, status: 502}"
+    filling.simulator.set_faults(parse_faults(f"faults: [{rules}]"))
+    assert filling.run(START, START) is None
+    assert filling.pauses[:3] == [0.5, 1.0, 2.0]
+
+
+def test_an_answer_that_was_damaged_in_the_journal_is_asked_again(filling: Filling) -> None:
+    assert filling.run(START, END) is None
+    whole = filling.output.read_bytes()
+    with contextlib.closing(sqlite3.connect(f"{filling.output}.journal")) as database, database:
+        newest = "SELECT max(at) FROM answers"
+        database.execute(f"UPDATE answers SET figures = x'3120' WHERE at = ({newest})")
+    assert filling.run(START, END) is None
+    assert filling.output.read_bytes() == whole
+    assert filling.reports_asked() == REPORTS + 4

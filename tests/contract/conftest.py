@@ -56,6 +56,7 @@ class Purse:
         self.spent = 0
         self.observed: list[tuple[float | None, float | None]] = []
         self.closed: list[float | None] = []
+        self.paused: list[float] = []
 
     def spend(self) -> None:
         self.spent += 1
@@ -71,6 +72,9 @@ class Purse:
 
     def close(self, seconds: float | None) -> None:
         self.closed.append(seconds)
+
+    def pause(self, seconds: float) -> None:
+        self.paused.append(seconds)
 
 
 @dataclass

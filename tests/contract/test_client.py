@@ -238,13 +238,16 @@ def test_a_refused_token_is_renewed_once_and_the_call_repeated_once(desk: Desk) 
         fresh = asked.header("Authorization") != "Bearer token-1"
         return as_json({"current": {}}) if fresh else as_json({"error": "expired"}, 401)
 
-    desk.answer = script
+    desk.answer = lambda _: as_json({"current": {}})
     client = desk.client()
     ask(client)
+    desk.seconds += 60
+    desk.answer = script
     ask(client)
-    sent = [asked.header("Authorization") for asked in desk.asked]
+    ask(client)
+    sent = [asked.header("Authorization") for asked in desk.asked][1:]
     assert sent == ["Bearer token-1", "Bearer token-2", "Bearer token-2"]
-    assert desk.asked[0].target == desk.asked[1].target
+    assert desk.asked[1].target == desk.asked[2].target
     assert desk.counted("api_retries_total", reason="credentials") == 1
 
 
@@ -253,7 +256,32 @@ def test_a_token_refused_twice_is_a_credentials_error(desk: Desk) -> None:
     error = failure(desk.client())
     assert isinstance(error, BadCredentials)
     assert (str(error), error.status) == ("HTTP 401: user deactivated", 401)
-    assert (len(desk.token_calls), len(desk.asked)) == (2, 2)
+    # The first token is new, as is that of a login that has just been: it gets a second look.
+    assert (len(desk.token_calls), len(desk.asked)) == (1, 2)
+
+
+def test_a_token_that_becomes_valid_a_moment_late_is_waited_for(desk: Desk) -> None:
+    answers = iter([as_json({"error": "not yet"}, 401)])
+    desk.answer = lambda asked: next(answers, as_json({"current": {}}))
+    ask(desk.client())
+    assert (len(desk.token_calls), desk.purse.paused) == (1, [1.0])
+
+
+def test_one_question_that_is_always_unauthorized_costs_a_login_in_ten_minutes(desk: Desk) -> None:
+    def script(asked: Asked) -> bytes:
+        report = "mailboxes?" not in asked.target
+        return as_json({"error": "no"}, 401) if report else page("v2", 1, 1, 1)
+
+    desk.answer = script
+    client = desk.client()
+    client.mailboxes()
+    logins = []
+    for _ in range(20):
+        desk.seconds += 60
+        failure(client)
+        logins.append(len(desk.token_calls) - 1)
+        client.mailboxes()
+    assert logins == [1] * 10 + [2] * 10
 
 
 @pytest.mark.parametrize(
@@ -709,7 +737,7 @@ def test_a_repeated_call_is_paid_as_well(desk: Desk) -> None:
     desk.answer = lambda asked: as_json({}, 401)
     with pytest.raises(BadCredentials):
         desk.client().report(ONE, RANGE, tags=False, paid=True)
-    assert desk.purse.spent == 3  # two tokens and the second try
+    assert desk.purse.spent == 2  # a token and the second try
 
 
 def test_calls_are_counted_and_timed_by_endpoint(desk: Desk) -> None:

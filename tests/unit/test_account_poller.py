@@ -1,16 +1,13 @@
 """One account's poller: what it asks next, and what follows from how it went. No time passes."""
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from structlog.testing import LogCapture
 
 from exporter.health import Failure
-from exporter.helpscout.account import Account, Secret
-from exporter.helpscout.budget import Budget
-from exporter.helpscout.client import Client, ReportAnswer
+from exporter.helpscout.client import ReportAnswer
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
@@ -24,99 +21,10 @@ from exporter.helpscout.errors import (
     Throttled,
     Unreachable,
 )
-from exporter.poller.account import AccountPoller, Job
-from exporter.reports import Mailbox, ProductivityReport, ReportKey, Statistics, Window
-from exporter.selection import MailboxChoice, Segment, Selection, Shard
+from exporter.reports import Mailbox
+from exporter.selection import Segment
 from exporter.state import State
-from exporter.store import Store
-from exporter.telemetry import Telemetry
-
-ACCOUNT = Account(
-    "acme", "v1", "http://127.0.0.1:1/v1", None, None, Secret("key"),
-    60_000, 0.5, 4, timedelta(seconds=1),
-)  # fmt: skip
-DAY = Window("24h", timedelta(days=1), timedelta(minutes=5))
-MONTH = Window("30d", timedelta(days=30), timedelta(hours=1))
-SELECTION = Selection(
-    MailboxChoice(all=False), ("all",), (DAY, MONTH), (False,), (), compare=False, shard=Shard()
-)
-BOXES = [Mailbox(1, "Support", "s", "s@acme.com"), Mailbox(2, "Sales", "t", "t@acme.com")]
-REPORT = ProductivityReport(current=Statistics(conversations=1, response_time=60.0, replies_sent=1))
-
-
-class World:
-    """A poller with everything around it but the network, and a clock that is set by hand."""
-
-    def __init__(self, selection: Selection = SELECTION, state: State | None = None) -> None:
-        self.now = 1_000.0
-        self.wall = 4e9  # later than any real time: the file forgets what is a month old
-        self.telemetry = Telemetry(process_metrics=False)
-        self.store = Store(clock=lambda: self.now, wall=lambda: self.wall)
-        self.store.set_accounts(["acme"])
-        self.budget = Budget(
-            "acme", 60_000, 0.5, self.telemetry, clock=lambda: self.now, wait=lambda _: False
-        )
-        self.state = state or State(None)
-        self.poller = AccountPoller(
-            ACCOUNT, selection, 3, Client(ACCOUNT, self.budget, self.telemetry), self.budget,
-            self.store, self.telemetry, self.state, lambda: self.now, jitter=lambda: 1.0,
-        )  # fmt: skip
-
-    def job(self) -> Job | None:
-        """The next job, if one is due now; the budget never is the reason for none."""
-        job, again = self.poller.next_job(self.now)
-        while job is None and again <= self.now + 0.01:
-            self.now = again
-            job, again = self.poller.next_job(self.now)
-        return job
-
-    def discover(self, mailboxes: list[Mailbox] | HelpScoutError = BOXES) -> None:
-        job = self.job()
-        assert job is not None
-        assert job.request is None
-        if isinstance(mailboxes, HelpScoutError):
-            self.poller.discovery_failed(mailboxes)
-        else:
-            self.poller.discovered(mailboxes)
-
-    def answer(
-        self,
-        outcome: HelpScoutError | ProductivityReport = REPORT,
-        tags: dict[str, int] | None = None,
-    ) -> ReportKey | None:
-        """Let the next due report have this outcome; return its key."""
-        job = self.job()
-        if job is None or job.request is None:
-            return None
-        if isinstance(outcome, HelpScoutError):
-            self.poller.report_failed(job, outcome)
-        else:
-            self.poller.reported(job, ReportAnswer(outcome, tags))
-        return job.request.key
-
-    def answer_all(self, outcome: HelpScoutError | ProductivityReport = REPORT) -> int:
-        number = 0
-        while self.answer(outcome) is not None:
-            number += 1
-        return number
-
-    def metric(self, name: str, **labels: str) -> float | None:
-        return self.telemetry.registry.get_sample_value(
-            f"helpscout_exporter_{name}", {"account": "acme", **labels}
-        )
-
-    def report_metric(self, name: str, window: str) -> float | None:
-        return self.metric(name, collector="productivity", window=window)
-
-    def up(self) -> bool:
-        return self.store.snapshot().accounts["acme"].up
-
-    @property
-    def problems(self) -> set[str]:
-        return set(self.store.snapshot().accounts["acme"].problems)
-
-    def successes(self) -> list[bool | None]:
-        return [entry.success for entry in self.store.snapshot().entries.values()]
+from tests.unit.poller_world import BOXES, DAY, MONTH, REPORT, SELECTION, World
 
 
 def lines(log: LogCapture) -> list[str]:
@@ -165,16 +73,14 @@ def test_retries_wait_half_a_second_doubling_and_end_after_three(error: HelpScou
     assert waits == pytest.approx([0.0, 0.5, 1.0, 2.0], abs=0.02)
     assert world.successes() == [False]
     assert world.metric("api_retries_total", reason=error.reason) == 3
-    job, at = world.poller.next_job(world.now)
-    assert job is None
-    assert at - world.now > 100
+    assert world.next_report(100) is None
 
 
 def test_a_retry_waits_as_long_as_the_service_says() -> None:
     world = World(replace(SELECTION, windows=(DAY,)))
     world.discover(BOXES[:1])
     world.answer(ServiceFailed("x", status=503, retry_after=30))
-    assert world.poller.next_job(world.now)[1] == pytest.approx(world.now + 30)
+    assert world.next_report(100) == pytest.approx(30, abs=0.5)
 
 
 def test_a_retry_that_would_come_after_the_next_turn_is_not_made() -> None:
@@ -200,25 +106,8 @@ def test_what_cannot_pass_is_not_asked_again_soon(error: HelpScoutError) -> None
     world.discover(BOXES[:1])
     world.answer(error)
     assert world.successes() == [False]
-    job, at = world.poller.next_job(world.now)
-    assert job is None
-    assert at > world.now + 100
     assert world.metric("api_retries_total", reason=error.reason) is None
-
-
-@pytest.mark.parametrize("error", [NotAllowed("x", status=403), NotThere("x", status=404)])
-def test_a_mailbox_that_is_refused_rests_until_the_next_discovery(error: HelpScoutError) -> None:
-    world = World()
-    world.discover()
-    assert world.answer(error) is not None
-    assert {world.answer() for _ in range(3)} - {None} == {
-        ReportKey("acme", "2", "all", window, False, "") for window in ("24h", "30d")
-    }
-    assert world.up()
-    world.now += 600
-    world.discover()
-    asked = {world.answer() for _ in range(5)} - {None}
-    assert {key.mailbox_id for key in asked if key} >= {"1"}
+    assert world.next_report(200) is None
 
 
 def test_a_report_that_fails_leaves_the_others_and_keeps_its_own_last_value() -> None:
@@ -264,35 +153,44 @@ def test_an_account_whose_discovery_fails_is_down_and_tried_again_soon(
 ) -> None:
     world = World()
     world.discover(error)
+    world.list_error = error
     assert world.poller.attempted
     assert not world.up()
     assert world.problems == {problem}
-    waits = []
-    for _ in range(3):
+    for _ in range(5):
         job, at = world.poller.next_job(world.now)
         assert job is None
-        waits.append(round(at - world.now))
+        assert at <= world.now + 30
         world.now = at
-        world.discover(error)
-    assert waits == [15, 30, 60]
-    world.now = world.poller.next_job(world.now)[1]
+        job, _ = world.poller.next_job(world.now)
+        assert job is not None
+        assert job.request is None
+        if job.probe:
+            world.probe(error)
+        else:
+            world.poller.discovery_failed(error)
+    assert not world.up()
+    assert world.problems == {problem}
+    world.list_error = None
+    world.now += 30
     world.discover()
     assert world.up()
     assert world.problems == set()
 
 
 @pytest.mark.parametrize("error", [BadCredentials("no", status=401), Suspended("no", status=402)])
-def test_who_is_refused_at_the_door_does_not_knock_once_a_report(error: HelpScoutError) -> None:
+def test_while_login_is_refused_only_the_list_is_asked(error: HelpScoutError) -> None:
     world = World()
     world.discover()
+    world.list_error = error
     assert world.answer(error) is not None
     assert world.job() is None
     assert world.successes() == [False] * 4
     assert not world.up()
-    world.now += 15
-    world.discover()
-    assert world.up()
+    world.list_error = None
+    world.now += 30
     assert world.answer_all() == 4
+    assert world.up()
     assert world.successes() == [True] * 4
 
 
@@ -300,19 +198,22 @@ def test_when_the_account_works_again_what_failed_is_asked_at_once() -> None:
     world = World()
     world.discover()
     world.answer_all()
-    world.now += 599
+    world.list_error = Unreachable("x")
+    world.now += 300
     for _ in range(40):
         if world.answer(Unreachable("x")) is None:
-            world.now += 5
+            world.now += 1
     assert not world.up()
     assert world.problems == {"unreachable"}
-    while (job := world.job()) is None or job.request is None:
-        if job is not None:
+    assert False in world.successes()
+    world.list_error = None
+    world.now += 30
+    while (job := world.job()) is not None:
+        if job.request is None:
             world.poller.discovered(BOXES)
-        world.now += 5
-    world.poller.reported(job, ReportAnswer(REPORT, {}))
+        else:
+            world.poller.reported(job, ReportAnswer(REPORT, {}))
     assert world.up()
-    world.answer_all()
     assert False not in world.successes()
 
 
@@ -326,7 +227,7 @@ def test_a_failing_list_keeps_the_last_one() -> None:
     assert job is not None
     world.poller.discovery_failed(Unreachable("x"))
     assert len(world.successes()) == 4
-    assert not world.up()
+    assert world.up()
 
 
 def listing(world: World) -> None:
@@ -455,6 +356,7 @@ def test_one_outage_is_two_lines_in_the_log_however_many_reports_it_hits(log: Lo
     world = World(replace(SELECTION, types=("all", "email", "chat", "phone")))
     world.discover()
     world.answer_all()
+    world.list_error = Unreachable("connection refused", reference="ab12")
     world.now += 120
     world.poller.tick(world.now)
     del log.entries[:]
@@ -566,7 +468,8 @@ def test_what_the_service_said_is_kept_while_it_lasts() -> None:
     found = world.store.troubles().reports[key].failure
     assert found == Failure("bad_request", "HTTP 400: no", "ref-1")
     world.answer_all()
-    world.now += 400
+    world.now += 901
+    world.discover()
     world.answer_all()
     assert world.store.troubles().reports == {}
 
@@ -581,10 +484,14 @@ def test_a_failed_login_is_kept_until_the_list_comes(error: HelpScoutError) -> N
     assert world.store.troubles().accounts == {}
 
 
-def test_a_report_that_is_refused_at_the_door_is_a_failed_login() -> None:
+def test_a_login_that_a_report_found_refused_is_a_failed_login_once_the_list_says_so() -> None:
     world = World()
     world.discover()
-    world.answer(BadCredentials("HTTP 401: gone", reference="ref-2"))
+    error = BadCredentials("HTTP 401: gone", status=401, reference="ref-2")
+    world.answer(error)
+    assert world.store.troubles().accounts == {}
+    world.list_error = error
+    world.job()
     trouble = world.store.troubles().accounts["acme"]
     assert trouble.failure == Failure("credentials", "HTTP 401: gone", "ref-2")
 

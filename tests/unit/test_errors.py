@@ -30,6 +30,7 @@ def test_every_error_has_a_reason_of_its_own() -> None:
             "unreachable",
             "bad_response",
             "bad_response",  # Foreign is one, too: what differs is what it says of the account
+            "bad_response",  # and ShortList, whose account answers
         ]
     )
 

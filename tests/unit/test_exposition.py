@@ -82,6 +82,7 @@ def test_the_bytes_are_those_of_the_client_library(store: Store) -> None:
 def test_every_family_of_the_catalogue_is_among_the_compared() -> None:
     store = full_store()
     view = view_of(store, exposition_of(store))
+    view.telemetry.watch_state_file(lambda: True)
     own = {family.name for family in view.telemetry.registry.collect()}
     assert {metric.name for metric in view.metrics(text=False)} | own == {
         family.name for family in CATALOGUE

@@ -1,278 +1,431 @@
-"""helpscout_up and helpscout_account_problem, from sequences (docs/behaviour.md#health)."""
+"""helpscout_up and its like: the sequences of docs/health.md, row by row, on a poller's clock."""
 
-from typing import Final
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.health import ACCOUNT_WIDE, REASONS, AccountHealth, AccountStatus
+from exporter.health import ACCOUNT_WIDE, PASSING, REASONS, REFUSED, Failure, Refusals
 from exporter.helpscout import errors
+from exporter.helpscout.errors import (
+    BadCredentials,
+    BadResponse,
+    Foreign,
+    HelpScoutError,
+    NotAllowed,
+    NotThere,
+    Refused,
+    ServiceFailed,
+    Suspended,
+    Throttled,
+    Unreachable,
+)
+from exporter.poller.account import Job
+from exporter.reports import Mailbox, ReportKey
+from exporter.selection import MailboxChoice
+from exporter.state import State
+from tests.unit.poller_world import DAY, MONTH, SELECTION, Run, Service, World
 
-Event = tuple[object, ...]
-"""("list", failure), ("report", seconds, mailbox, failure) or ("keep", mailboxes)."""
-
-FOUND: Final = ("list", None)
-
-
-def ok(at: float, mailbox: str = "1") -> Event:
-    return ("report", at, mailbox, None)
-
-
-def bad(at: float, failure: str, mailbox: str = "1") -> Event:
-    return ("report", at, mailbox, failure)
-
-
-def judge(events: list[Event], at: float, *, gate_closed: bool = False) -> AccountStatus:
-    """Feed the events, looking after each as the poller does, and judge at last."""
-    health = AccountHealth()
-    for event in events:
-        match event:
-            case ("list", failure):
-                assert failure is None or isinstance(failure, str)
-                health.discovery(failure)
-            case ("report", float() | int() as now, str() as mailbox, failure):
-                assert failure is None or isinstance(failure, str)
-                health.report(now, mailbox, failure)
-                health.status(now, gate_closed=False)
-            case ("keep", set() as mailboxes):
-                health.keep(mailboxes)
-            case _:
-                raise AssertionError(event)
-    return health.status(at, gate_closed=gate_closed)
+SIX = [Mailbox(number, f"Box {number}", "s", "s@acme.com") for number in range(1, 7)]
+ONE = SIX[:1]
+A_DAY = replace(SELECTION, windows=(DAY,))
+A_MONTH = replace(SELECTION, windows=(replace(MONTH, every=MONTH.every / 2),))
+BUSY = replace(A_DAY, windows=(replace(DAY, every=DAY.every / 10),))
+STALL = 1e9
 
 
-UP: Final = True
-DOWN: Final = False
+def sick() -> HelpScoutError:
+    return ServiceFailed("HTTP 503", status=503)
 
-CASES: Final[list[tuple[str, list[Event], float, bool, set[str]]]] = [
-    # -- login and discovery
-    ("before the first answer", [], 0, DOWN, set()),
-    ("the mailboxes are listed", [FOUND], 0, UP, set()),
-    ("login refused", [("list", "credentials")], 0, DOWN, {"credentials"}),
-    ("the first list times out", [("list", "unreachable")], 0, DOWN, {"unreachable"}),
-    ("the first list brings 500", [("list", "server_error")], 0, DOWN, {"unreachable"}),
-    ("the first list is no JSON", [("list", "bad_response")], 0, DOWN, {"bad_response"}),
-    ("the list is 403", [("list", "plan")], 0, DOWN, {"plan"}),
-    ("the list is 402", [("list", "suspended")], 0, DOWN, {"suspended"}),
-    ("the list is 404", [("list", "not_found")], 0, DOWN, {"bad_response"}),
-    ("the list is 400", [("list", "bad_request")], 0, DOWN, {"bad_response"}),
-    ("login works at last", [("list", "credentials"), FOUND], 0, UP, set()),
-    (
-        "a later list fails while reports work",
-        [FOUND, ok(1), ("list", "unreachable")],
-        2,
-        DOWN,
-        {"unreachable"},
-    ),
-    ("a later list works again", [FOUND, ok(1), ("list", "unreachable"), FOUND], 2, UP, set()),
-    # -- every call of the last minute failed
-    ("reports work", [FOUND, ok(1), ok(2, "2")], 3, UP, set()),
-    (
-        "every call times out, of two mailboxes",
-        [FOUND, bad(1, "unreachable"), bad(2, "unreachable", "2")],
-        3,
-        DOWN,
-        {"unreachable"},
-    ),
-    (
-        "the only mailbox times out",
-        [FOUND, ok(1), bad(62, "unreachable")],
-        62,
-        DOWN,
-        {"unreachable"},
-    ),
-    (
-        "one call of the last minute worked",
-        [FOUND, ok(10), bad(20, "server_error", "2"), bad(69, "server_error", "3")],
-        70,
-        UP,
-        set(),
-    ),
-    (
-        "that one is more than a minute ago",
-        [FOUND, ok(10), bad(20, "server_error", "2"), bad(69, "server_error", "3")],
-        70.5,
-        DOWN,
-        {"unreachable"},
-    ),
-    (
-        "no call in the last minute and the last one worked",
-        [FOUND, bad(1, "server_error"), ok(2)],
-        9000,
-        UP,
-        set(),
-    ),
-    (
-        "no call in the last minute and the last one failed",
-        [FOUND, ok(1), bad(100, "server_error")],
-        9000,
-        DOWN,
-        {"unreachable"},
-    ),
-    (
-        "the problem is that of the last call",
-        [FOUND, bad(1, "unreachable"), bad(2, "bad_response")],
-        3,
-        DOWN,
-        {"bad_response"},
-    ),
-    ("recovery", [FOUND, bad(1, "unreachable"), ok(2)], 2, UP, set()),
-    # -- one ill mailbox
-    (
-        "one mailbox is 404 in a quiet minute",
-        [FOUND, ok(0, "1"), bad(100, "not_found", "2")],
-        101,
-        UP,
-        set(),
-    ),
-    (
-        "one mailbox is 403 in a quiet minute",
-        [FOUND, ok(0, "1"), bad(100, "plan", "2")],
-        101,
-        UP,
-        set(),
-    ),
-    (
-        "one mailbox brings garbage in a quiet minute",
-        [FOUND, ok(0, "1"), bad(100, "bad_response", "2")],
-        101,
-        UP,
-        set(),
-    ),
-    (
-        "one mailbox brings 500 in a quiet minute, retries included",
-        [FOUND, ok(0, "1"), *(bad(100 + n, "server_error", "2") for n in range(4))],
-        104,
-        UP,
-        set(),
-    ),
-    (
-        "one mailbox takes too long in a quiet minute",
-        [FOUND, ok(0, "1"), bad(100, "unreachable", "2")],
-        101,
-        UP,
-        set(),
-    ),
-    (
-        "one mailbox is ill and so is the report over all",
-        [FOUND, ok(0, "1"), bad(100, "server_error", "2"), bad(101, "server_error", "all")],
-        102,
-        UP,
-        set(),
-    ),
-    (
-        "two mailboxes bring 500 in one minute",
-        [FOUND, ok(0, "1"), bad(100, "server_error", "2"), bad(101, "server_error", "3")],
-        102,
-        DOWN,
-        {"unreachable"},
-    ),
-    (
-        "the ill mailbox is deleted",
-        [FOUND, bad(1, "not_found", "2"), ("keep", {"1"}), FOUND],
-        2,
-        UP,
-        set(),
-    ),
-    (
-        "the last mailbox is deleted",
-        [FOUND, bad(1, "not_found", "1"), ("keep", set()), FOUND],
-        2,
-        UP,
-        set(),
-    ),
-    # -- what is never one mailbox's fault
-    (
-        "403 on every report",
-        [FOUND, bad(1, "plan", "1"), bad(2, "plan", "2"), bad(3, "plan", "all")],
-        4,
-        DOWN,
-        {"plan"},
-    ),
-    (
-        "403 on every report, long ago: nothing is asked any more",
-        [FOUND, bad(1, "plan", "1"), bad(2, "plan", "2")],
-        500,
-        DOWN,
-        {"plan"},
-    ),
-    ("402", [FOUND, ok(0, "1"), bad(100, "suspended", "2")], 101, DOWN, {"suspended"}),
-    (
-        "the token is refused twice",
-        [FOUND, ok(0, "1"), bad(100, "credentials", "2")],
-        101,
-        DOWN,
-        {"credentials"},
-    ),
-    ("429", [FOUND, ok(0, "1"), bad(100, "throttled", "2")], 101, DOWN, {"throttled"}),
-]
+
+def from_(at: float, outcome: Callable[[], HelpScoutError | float]) -> Service:
+    """Everything ends so from then on, and well before."""
+    return lambda now, _: outcome() if now >= at else None
+
+
+def reports_only(outcome: Callable[[], HelpScoutError]) -> Service:
+    """Every report ends so, and the mailbox list is fine."""
+    return lambda _, job: outcome() if job.request is not None else None
+
+
+def lists_only(outcome: Callable[[], HelpScoutError]) -> Service:
+    return lambda _, job: outcome() if job.request is None else None
+
+
+def test_row_1_before_any_answer_it_is_down_and_nothing_is_said_of_the_collector() -> None:
+    world = World()
+    assert not world.up()
+    assert world.problems == set()
+    assert world.collector_up is None
+
+
+def test_row_2_it_is_up_once_the_list_arrives() -> None:
+    world = World()
+    world.discover()
+    assert world.up()
+
+
+def test_row_3_six_mailboxes_that_have_just_been_asked() -> None:
+    run = Run(World(A_DAY), from_(5, sick), SIX)
+    run.until(600)
+    assert run.up_at(61)
+    assert not run.up_at(67)
+    assert run.changes[-1][0] == pytest.approx(65, abs=2)
+    assert run.world.problems == {"unreachable"}
+
+
+def test_row_4_a_small_account_is_judged_as_soon_as_a_large_one() -> None:
+    run = Run(World(A_MONTH), from_(5, sick), ONE)
+    run.until(120)
+    assert run.up_at(59)
+    assert not run.up_at(75)
+
+
+def test_row_5_only_the_report_fails() -> None:
+    run = Run(World(A_MONTH), reports_only(sick), ONE)
+    early = run.until(0.6).collector_up
+    assert early is True, "one attempt of a single key is not enough"
+    world = run.until(600)
+    assert [up for _, up in run.changes] == [False, True]
+    assert world.collector_up is False
+    assert world.problems == set()
+
+
+def test_row_6_one_report_fails_and_the_probe_disproves_it() -> None:
+    once = iter([sick()])
+    run = Run(World(A_DAY), lambda at, job: next(once, None) if at > 200 and job.request else None)
+    run.until(900)
+    assert [up for _, up in run.changes] == [False, True]
+
+
+def test_row_7_one_report_is_always_unauthorized() -> None:
+    def service(_: float, job: Job) -> HelpScoutError | None:
+        refused = job.request is not None and job.request.key.mailbox_id == "1"
+        return BadCredentials("HTTP 401", status=401) if refused else None
+
+    run = Run(World(A_DAY), service)
+    run.until(1_200)
+    assert [up for _, up in run.changes] == [False, True]
+    assert run.world.problems == set()
+    assert sorted(run.world.successes(), key=bool) == [False, True]
+    asked = [at for at, _, key in run.asked if key and key.mailbox_id == "1"]
+    assert len(asked) == 2
+    assert asked[1] - asked[0] >= 600
+
+
+def test_row_8_login_is_refused() -> None:
+    refused = lists_only(lambda: BadCredentials("HTTP 401", status=401))
+    run = Run(World(A_DAY), lambda at, job: refused(at, job) if at > 100 else None)
+    run.until(160)
+    probed = next(at for at, kind, _ in run.asked if kind == "probe" and at > 100)
+    assert run.changes[-1][0] == pytest.approx(probed + 0.1), "at once"
+    assert not run.world.up()
+    assert run.world.problems == {"credentials"}
+    run.until(1_000)
+    later = [kind for at, kind, _ in run.asked if at > probed]
+    assert "report" not in later
+    assert len(later) <= 2 * (1_000 - probed) / 30
+    assert run.world.successes() == [False, False]
+
+
+def test_row_9_reports_are_not_in_the_plan() -> None:
+    forbidden = reports_only(lambda: NotAllowed("HTTP 403", status=403))
+    run = Run(World(replace(A_DAY, types=("all", "email"))), forbidden, SIX)
+    run.until(60)
+    assert run.world.up()
+    assert run.world.problems == {"plan"}
+    assert run.world.collector_up is False
+    first = [key for _, _, key in run.asked if key]
+    assert {key.mailbox_id for key in first if key.type == "all"} == set("123456")
+    assert len(first) < 10
+    run.until(60 + 3 * 900)
+    again = [at for at, _, key in run.asked if key][len(first) :]
+    assert 2 <= len(again) <= 3, "one plain question every 15 minutes"
+    assert all(later - earlier >= 900 for earlier, later in pairwise(again))
+
+
+def test_rows_10_and_11_what_one_collector_is_refused_stops_nothing_else() -> None:
+    # The other collector's part is the list here: it goes on while reports are refused.
+    run = Run(World(A_DAY), reports_only(lambda: NotAllowed("HTTP 403", status=403)), SIX)
+    run.until(1_500)
+    lists = [at for at, kind, _ in run.asked if kind == "list"]
+    assert len(lists) == 3
+    assert run.world.up()
+    assert run.world.problems == {"plan"}
+
+
+def test_row_12_the_limit_is_used_up_for_half_an_hour() -> None:
+    world = World(A_DAY)
+    run = Run(world, from_(5, lambda: Throttled("HTTP 429", status=429, retry_after=60)), SIX)
+    run.until(400)
+    assert world.up()
+    assert world.problems == {"throttled"}
+    run.until(1_800)
+    assert [up for _, up in run.changes] == [False, True]
+
+
+def test_row_13_every_call_stalls() -> None:
+    run = Run(World(A_DAY), from_(5, lambda: STALL), SIX)
+    run.until(200)
+    assert run.up_at(59)
+    assert not run.up_at(80.5)
+
+
+@pytest.mark.parametrize("every", [A_DAY, A_MONTH], ids=["a day", "a month"])
+def test_row_14_it_recovers_within_half_a_minute(every: object) -> None:
+    for back in (901.0, 1_250.0, 7_201.0):
+        outage = from_(5, sick)
+        run = Run(
+            World(A_DAY if every is A_DAY else A_MONTH),
+            lambda at, job, back=back, outage=outage: outage(at, job) if at < back else None,  # type: ignore[misc]
+            SIX,
+        )
+        run.until(back)
+        assert not run.world.up()
+        run.until(back + 31)
+        assert run.world.up()
+        assert run.world.problems == set()
+        run.until(back + 40)
+        assert False not in run.world.successes(), "what failed is asked again at once"
+
+
+def test_row_15_a_brown_out_is_no_outage() -> None:
+    calls = iter(range(100_000))
+    run = Run(World(A_DAY), lambda at, _: sick() if at > 5 and next(calls) % 2 else None, SIX)
+    run.until(3_600)
+    assert [up for _, up in run.changes] == [False, True]
+
+
+def test_row_16_a_reload_clears_nothing() -> None:
+    run = Run(World(A_DAY), from_(5, sick), ONE)
+    run.until(100)
+    run.boxes.append(SIX[1])
+    run.world.poller.configure(replace(A_DAY, mailboxes=MailboxChoice(all=True)), 3)
+    run.until(700)
+    assert run.changes[-1][1] is False
+    assert len(run.changes) == 3
+
+
+def test_row_17_a_restart_in_the_outage_shows_the_figures_and_is_down(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    first = Run(World(A_DAY, State(path)), lambda *_: None)
+    first.until(10).state.close()
+    second = World(A_DAY, State(path))
+    second.wall = first.world.wall + 20
+    second.poller.recall()
+    run = Run(second, lambda *_: sick())
+    run.until(60)
+    assert run.changes == [(0.0, False)]
+    assert second.problems == {"unreachable"}
+    assert all(entry.report for entry in second.store.snapshot().entries.values())
+    second.state.close()
+
+
+# --- beside the rows ----------------------------------------------------------------------------
+
+
+def test_silence_clears_nothing() -> None:
+    """Six mailboxes succeed, two fail, and then nothing is asked for a long time."""
+    world = World(A_DAY)
+    world.discover(SIX)
+    world.answer_all()
+    world.list_error = sick()
+    world.now += 200
+    world.answer(sick())
+    world.now += 5
+    world.job()
+    assert not world.up()
+    for _ in range(600):
+        world.now += 1
+        world.poller.tick(world.now)
+        assert not world.up()
 
 
 @pytest.mark.parametrize(
-    ("events", "at", "up", "problems"), [case[1:] for case in CASES], ids=[c[0] for c in CASES]
+    ("error", "problem"),
+    [
+        (BadCredentials("no", status=401), "credentials"),
+        (Suspended("no", status=402), "suspended"),
+        (ServiceFailed("no", status=502), "unreachable"),
+        (Unreachable("no"), "unreachable"),
+        (Foreign("a page", status=403), "bad_response"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
-def test_an_accounts_state_follows_from_its_calls(
-    events: list[Event], at: float, up: bool, problems: set[str]
+def test_every_sick_answer_to_everything_is_an_outage_with_its_reason(
+    error: HelpScoutError, problem: str
 ) -> None:
-    assert judge(events, at) == AccountStatus(up, frozenset(problems))
+    run = Run(World(A_DAY), from_(5, lambda: error), SIX)
+    run.until(80)
+    assert not run.world.up()
+    assert run.world.problems == {problem}
 
 
-def test_a_closed_gate_is_a_problem_while_it_lasts() -> None:
-    events: list[Event] = [FOUND, ok(0), bad(30, "throttled")]
-    assert judge(events, 31, gate_closed=True) == AccountStatus(True, frozenset({"throttled"}))
-    assert judge(events, 31, gate_closed=False) == AccountStatus(True, frozenset())
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotAllowed("no", status=403),
+        NotThere("no", status=404),
+        Refused("no", status=400),
+        BadResponse("current.responseTime: is not a number"),
+        Throttled("no", status=429, retry_after=1),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_concerns_a_question_never_touches_up(error: HelpScoutError) -> None:
+    run = Run(World(A_DAY), from_(5, lambda: error), SIX)
+    run.until(2_000)
+    assert [up for _, up in run.changes] == [False, True]
 
 
-def test_several_problems_are_told_at_once() -> None:
-    events: list[Event] = [FOUND, bad(1, "suspended"), ("list", "credentials")]
-    assert judge(events, 2, gate_closed=True).problems == {"throttled", "suspended", "credentials"}
+def test_a_list_that_keeps_failing_while_reports_arrive_is_a_problem_and_no_outage() -> None:
+    run = Run(World(BUSY), lambda at, job: sick() if at > 5 and not job.request else None, SIX)
+    run.until(700)
+    assert [up for _, up in run.changes] == [False, True]
+    assert run.world.problems == {"unreachable"}
 
 
-def test_every_reason_of_an_error_is_a_problem_with_a_series() -> None:
-    kinds = errors.HelpScoutError.__subclasses__()
-    assert kinds
-    for kind in kinds:
-        status = judge([("list", kind.reason)], 0)
-        assert len(status.problems) == 1
-        assert status.problems <= set(REASONS)
+def test_the_probe_is_one_paid_call_and_not_asked_while_reports_arrive() -> None:
+    run = Run(World(BUSY), lambda *_: None, SIX)
+    run.until(550)
+    assert "probe" not in {kind for _, kind, _ in run.asked}
+    assert run.world.budget.usage().used == len([1 for at, *_ in run.asked if at > 490])
 
 
-def test_account_wide_reasons_are_reasons_of_errors() -> None:
-    assert {kind.reason for kind in errors.HelpScoutError.__subclasses__()} >= ACCOUNT_WIDE
+# --- one question's fate is its own -------------------------------------------------------------
+
+FULL = replace(
+    SELECTION,
+    mailboxes=MailboxChoice(all=True),
+    types=("all", "email", "chat", "phone"),
+    windows=(DAY, MONTH),
+)
+THREE = SIX[:3]
 
 
-outcomes = st.lists(
-    st.tuples(
-        st.floats(0, 30),
-        st.sampled_from(["1", "2", "all"]),
-        st.sampled_from([None, None, "server_error", "plan", "bad_response", "throttled"]),
+def chat_forbidden(_: float, job: Job) -> HelpScoutError | None:
+    chat = job.request is not None and job.request.key.type == "chat"
+    return NotAllowed("HTTP 403", status=403) if chat else None
+
+
+def test_a_cut_that_is_refused_takes_no_other_report_along() -> None:
+    run = Run(World(FULL, limit=100), chat_forbidden, THREE)
+    world = run.world
+    run.until(120)
+    for at in (120, 600, 909, 1_330, 3_600):
+        run.until(at)
+        entries = world.store.snapshot().entries
+        arrived = {key for key, entry in entries.items() if entry.report is not None}
+        assert arrived == {key for key in entries if key.type != "chat"}, at
+        assert world.up()
+        assert world.problems == set()
+        assert world.collector_up is True
+    chats: dict[ReportKey, int] = {}
+    for _, _, key in run.asked:
+        if key and key.type == "chat":
+            chats[key] = chats.get(key, 0) + 1
+    assert all(number <= 1 + 3_600 / 900 for number in chats.values())
+
+
+@pytest.mark.parametrize("error", [NotAllowed("no", status=403), NotThere("no", status=404)])
+def test_a_mailbox_is_left_alone_when_its_plain_question_is_refused(error: HelpScoutError) -> None:
+    def service(_: float, job: Job) -> HelpScoutError | None:
+        gone = job.request is not None and job.request.key.mailbox_id == "2"
+        return error if gone else None
+
+    run = Run(World(FULL), service, THREE)
+    run.until(1_700)
+    # A few may be on their way at the same time as the first.
+    asked = [key for at, _, key in run.asked if key and key.mailbox_id == "2" and at > 1]
+    assert {key.type for key in asked} == {"all"}
+    entries = run.world.store.snapshot().entries
+    fresh = {key.mailbox_id for key, entry in entries.items() if entry.report is not None}
+    assert fresh == {"all", "1", "3"}
+    assert run.world.up()
+    back = Run(run.world, lambda *_: None, THREE)
+    back.until(930)
+    assert {key.type for _, _, key in back.asked if key and key.mailbox_id == "2"} == set(
+        FULL.types
     )
+
+
+def test_a_window_that_is_refused_takes_no_other_window_along() -> None:
+    def service(_: float, job: Job) -> HelpScoutError | None:
+        refused = job.request is not None and job.request.key.window == "30d"
+        return NotAllowed("HTTP 403", status=403) if refused else None
+
+    run = Run(World(FULL), service, THREE)
+    run.until(700)
+    entries = run.world.store.snapshot().entries
+    assert all((entry.report is None) == (key.window == "30d") for key, entry in entries.items())
+
+
+def test_when_the_plan_has_reports_again_every_report_is_asked() -> None:
+    upgraded = 2_000.0
+    run = Run(
+        World(FULL),
+        lambda at, job: NotAllowed("no", status=403) if job.request and at < upgraded else None,
+        THREE,
+    )
+    run.until(upgraded)
+    assert run.world.problems == {"plan"}
+    run.until(upgraded + 905)
+    assert run.world.problems == set()
+    assert all(run.world.successes())
+
+
+def test_a_reload_asks_again_what_was_refused() -> None:
+    world = World(A_DAY)
+    world.discover(SIX)
+    world.answer_all(NotAllowed("no", status=403))
+    world.now += 1
+    world.poller.configure(A_DAY, 3)
+    world.discover(SIX)
+    assert world.answer_all() == 6
+
+
+plain = st.builds(
+    ReportKey,
+    st.just("acme"),
+    st.sampled_from(["all", "1", "2"]),
+    st.sampled_from(["all", "email"]),
+    st.sampled_from(["24h", "7d"]),
+    st.booleans(),
+    st.sampled_from(["", "vip"]),
 )
 
 
-@given(outcomes)
-def test_who_had_a_good_call_in_the_last_minute_is_up(
-    calls: list[tuple[float, str, str | None]],
+@given(
+    st.sets(plain, min_size=1),
+    st.lists(st.tuples(st.integers(0, 100), st.sampled_from([None, "server_error"]))),
+)
+def test_a_collector_works_unless_every_plain_key_failed_last(
+    keys: set[ReportKey], events: list[tuple[int, str | None]]
 ) -> None:
-    events: list[Event] = [FOUND]
-    now, last_good = 0.0, None
-    for pause, mailbox, failure in calls:
-        now += pause
-        last_good = now if failure is None else last_good
-        events.append(("report", now, mailbox, failure))
-    if last_good is not None and now - last_good <= 60:
-        assert judge(events, now) == AccountStatus(True, frozenset())
+    refusals, order = Refusals(), sorted(keys)
+    refusals.keep(order)
+    last: dict[ReportKey, list[str | None]] = {}
+    for number, reason in events:
+        key = order[number % len(order)]
+        refusals.note(key, reason)
+        last.setdefault(key, []).append(reason)
+    judged = [k for k in order if k.type == "all" and not k.office_hours and not k.segment]
+    judged = judged or [k for k in order if not k.segment] or []
+    tried = [k for k in judged if k in last]
+    if not tried:
+        assert refusals.works is None
+    elif len(judged) == 1:
+        assert refusals.works is not (len(last[judged[0]]) > 1 and None not in last[judged[0]][-2:])
+    else:
+        assert refusals.works is any(k not in last or last[k][-1] is None for k in judged)
 
 
-@given(outcomes)
-def test_who_is_down_after_discovery_has_a_problem(
-    calls: list[tuple[float, str, str | None]],
-) -> None:
-    events: list[Event] = [FOUND]
-    now = 0.0
-    for pause, mailbox, failure in calls:
-        now += pause
-        events.append(("report", now, mailbox, failure))
-    status = judge(events, now)
-    assert status.up is not bool(status.problems)
+def test_every_reason_has_a_problem_and_sits_in_the_right_groups() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    reasons = {k.reason for k in kinds if issubclass(k, HelpScoutError) and k is not HelpScoutError}
+    assert {Failure(reason, "x").problem for reason in reasons} == set(REASONS)
+    assert reasons >= ACCOUNT_WIDE | PASSING | REFUSED

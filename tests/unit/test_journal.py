@@ -45,7 +45,7 @@ def test_hundreds_of_mailboxes_with_one_reason_are_a_handful_of_lines(log: LogCa
     fail(journal, 300, NotAllowed("HTTP 403", reference="abc"))
     lines = told(log)
     assert lines[:5] == [("reports fail", str(number)) for number in range(5)]
-    assert lines[5:] == [("reports of many mailboxes fail", "5")]
+    assert lines[5:] == [("reports fail in many ways", "5")]
     fail(journal, 300, NotAllowed("HTTP 403"))
     assert told(log) == []
     succeed(journal, 300)
@@ -76,3 +76,17 @@ def test_every_line_names_a_mailbox_by_the_same_kind_of_id(log: LogCapture) -> N
     journal.report_failed(key(7), "Support", NotAllowed("HTTP 403"), 30.0)
     journal.mailboxes([one], [])
     assert [entry["mailbox_id"] for entry in log.entries if "mailbox_id" in entry] == ["7"] * 3
+
+
+def test_a_failing_report_is_named_whole_and_a_second_cause_is_told(log: LogCapture) -> None:
+    journal = Journal("acme")
+    cut = ReportKey("acme", "7", "chat", "24h", True, "vip")
+    for message in ("HTTP 403: no chat", "HTTP 403: no chat", "HTTP 403: no tag"):
+        journal.report_failed(cut, "Support", NotAllowed(message, reference="ref"), 900.0)
+    assert [entry["error"] for entry in log.entries] == ["HTTP 403: no chat", "HTTP 403: no tag"]
+    first = log.entries[0]
+    assert {name: first[name] for name in ("mailbox", "mailbox_id", "type", "window")} == {
+        "mailbox": "Support", "mailbox_id": "7", "type": "chat", "window": "24h",
+    }  # fmt: skip
+    assert (first["office_hours"], first["segment"], first["reference"]) == (True, "vip", "ref")
+    assert first["next_try_seconds"] == 900

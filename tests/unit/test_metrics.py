@@ -50,6 +50,7 @@ CONTRACT = {
     "helpscout_sla_target_replies": {"sla", "statistic"},
     "helpscout_mailbox_info": {"account", "mailbox", "mailbox_id", "slug", "email"},
     "helpscout_up": {"account"},
+    "helpscout_collector_up": {"account", "collector"},
     "helpscout_account_problem": {"account", "reason"},
     "helpscout_report_last_success_timestamp_seconds": {"collector", *REPORT_LABELS},
     "helpscout_report_success": {"collector", *REPORT_LABELS},

@@ -1,6 +1,7 @@
 """The schedule: who is asked when, without waiting for it."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise, product
 
@@ -171,16 +172,17 @@ def test_a_key_that_now_means_another_question_is_asked_at_once() -> None:
     assert schedule.next_due() == 10
 
 
-def test_a_dropped_mailbox_is_not_asked_until_the_next_plan() -> None:
+def test_a_paused_report_is_left_alone_until_its_time_whatever_its_interval() -> None:
     schedule = Schedule()
     requests = grid(DAY, mailboxes=2)
     schedule.plan(requests, 0, {})
-    schedule.drop("1")
-    assert [key.mailbox_id for _, key in run(schedule, 600, 0, 1_000)][:3] == ["2", "2", "2"]
-    schedule.plan(requests, 1_000, {})
-    taken = schedule.take(1_000)
-    assert taken is not None
-    assert taken.key.mailbox_id == "1"
+    paused = schedule.take(0)
+    assert paused is not None
+    schedule.pause(paused.key, 900)
+    schedule.plan(requests, 100, {})
+    assert paused.key not in {key for _, key in run(schedule, 600, 100, 790)}
+    schedule.plan([replace(each, folder_ids=(7,)) for each in requests], 895, {})
+    assert schedule.next_due() <= 895, "another question is asked at once"
 
 
 def test_hurried_keys_are_due_now_but_not_the_one_being_asked() -> None:
