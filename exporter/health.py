@@ -72,12 +72,14 @@ class AccountStatus:
 class Failure:
     """What arrived instead of a usable answer: the error's reason, and its message in one line.
 
-    `reference` is what Help Scout's support asks for, None if it gave none. No secret is in it.
+    `reference` is what Help Scout's support asks for, None if it gave none; `remedy` is what to do,
+    empty where nobody knows. No secret is in it.
     """
 
     reason: str
     message: str
     reference: str | None = None
+    remedy: str = ""
 
     @property
     def problem(self) -> str:

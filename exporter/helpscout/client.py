@@ -6,7 +6,8 @@ is the poller's business.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,6 +18,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from exporter.helpscout import v1, v2
 from exporter.helpscout.account import Account, Secret
+from exporter.helpscout.advice import Asked
 from exporter.helpscout.auth import (
     Authentication,
     BearerAuth,
@@ -24,6 +26,7 @@ from exporter.helpscout.auth import (
     TokenAuthentication,
 )
 from exporter.helpscout.budget import Budget
+from exporter.helpscout.causes import proxy_wants_login
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
@@ -37,6 +40,13 @@ from exporter.helpscout.errors import (
     Suspended,
     Throttled,
     Unreachable,
+)
+from exporter.helpscout.foreign import (
+    content_type,
+    describe,
+    is_foreign,
+    is_json,
+    redirect_target,
 )
 from exporter.helpscout.oddities import Oddities
 from exporter.helpscout.transport import Answer, Transport
@@ -88,6 +98,19 @@ class _Listed:
         self.total = page.total
         return len(self.found) > known or page.skipped > 0
 
+    def whole(self) -> list[Mailbox]:
+        """Return the mailboxes. Raises ShortList where there should be more, BadResponse."""
+        found, seen = list(self.found.values()), len(self.found) + self.skipped
+        if self.skipped and not found:
+            raise BadResponse("none of the mailboxes in the list can be read")
+        if self.total is not None and seen < self.total:
+            raise ShortList(
+                f"the list is not whole: it has {seen} mailboxes where Help Scout says there are"
+                f" {self.total}",
+                found,
+            )
+        return found
+
     def goes_on(self, page: MailboxPage, number: int) -> bool:
         """Return whether there is another page. The link is the truth where there is one."""
         if page.has_next:
@@ -137,19 +160,12 @@ class Client:
         Stopping.
         """
         for reading in range(1, _READINGS + 1):
-            listed = self._read_list(paid and reading == 1)
+            with self._placed("mailboxes"):
+                listed = self._read_list(paid and reading == 1)
             if listed.settled:
                 break
-        found, total = list(listed.found.values()), listed.total
-        if listed.skipped and not found:
-            raise BadResponse("none of the mailboxes in the list can be read")
-        if total is not None and len(found) + listed.skipped < total:
-            raise ShortList(
-                f"the list is not whole: it has {len(found) + listed.skipped} mailboxes where Help"
-                f" Scout says there are {total}",
-                found,
-            )
-        return found
+        with self._placed("mailboxes"):
+            return listed.whole()
 
     def _read_list(self, paid: bool) -> "_Listed":
         listed = _Listed()
@@ -185,12 +201,13 @@ class Client:
         `paid` says that the call is paid for. Raises HelpScoutError, Stopping.
         """
         path = f"{self._dialect.REPORT_PATH}?{self._report_query(request, range_)}"
-        body = self._get("report", path, paid)
-        if tags:
-            return ReportAnswer(
-                *parse_report_and_tags(body, compare=request.compare, odd=self._odd)
-            )
-        return ReportAnswer(parse_report(body, compare=request.compare, odd=self._odd))
+        with self._placed("report", request):
+            body = self._get("report", path, paid)
+            if tags:
+                return ReportAnswer(
+                    *parse_report_and_tags(body, compare=request.compare, odd=self._odd)
+                )
+            return ReportAnswer(parse_report(body, compare=request.compare, odd=self._odd))
 
     def close(self) -> None:
         """Close idle connections."""
@@ -212,6 +229,21 @@ class Client:
         query["officeHours"] = self._dialect.boolean(request.key.office_hours)
         return urlencode(query, safe=":,")
 
+    @contextmanager
+    def _placed(self, operation: str, request: ReportRequest | None = None) -> Iterator[None]:
+        """Say of a failure at which step and host it happened, and what to do about it."""
+        try:
+            yield
+        except HelpScoutError as error:
+            if not error.where:
+                asked = Asked(self._account, operation, request)
+                error.where, error.remedy = asked.where(error), asked.remedy(error)
+            raise
+
+    def _authorize(self) -> AuthBase:
+        with self._placed("token"):
+            return self._authentication.authorize()
+
     def _get(
         self, operation: str, path: str, paid: bool, timeout_seconds: float | None = None
     ) -> bytes:
@@ -219,7 +251,7 @@ class Client:
 
         A new token may take a moment to become valid, so where it is refused it is tried again.
         """
-        auth, renewed, waited = self._authentication.authorize(), False, False
+        auth, renewed, waited = self._authorize(), False, False
         while True:
             try:
                 return self._call(
@@ -231,7 +263,7 @@ class Client:
                     self._budget.pause(_NEW_TOKEN_SECONDS)
                     waited = True
                 elif not new and not renewed and self._may_renew(operation, auth):
-                    auth = self._authentication.authorize()
+                    auth = self._authorize()
                     renewed = True
                 else:
                     if renewed:
@@ -262,7 +294,7 @@ class Client:
         except Refused as error:
             # A wrong secret is 400 or 401 here: what is refused is the login, not the question.
             raise BadCredentials(
-                str(error), status=error.status, reference=error.reference
+                error.cause, status=error.status, reference=error.reference
             ) from None
 
     def _call(
@@ -305,9 +337,10 @@ class Client:
         )
         if operation == "mailboxes" and (date := _http_date(answer.headers.get("Date"))):
             self.skew_seconds = (self._now() - date).total_seconds()
+        secrets = _secrets(auth, data)
         if answer.status != 200:
-            self._refuse(answer, _secrets(auth, data))
-        _check_content(answer)
+            self._refuse(answer, secrets)
+        _check_content(answer, secrets)
         return answer.body
 
     def _again(self, seconds: float) -> bool:
@@ -319,11 +352,21 @@ class Client:
 
     def _refuse(self, answer: Answer, secrets: list[str]) -> NoReturn:
         status = answer.status
+        if status == 407:
+            raise proxy_wants_login()
         text, reference = describe_error(answer.body, secrets)
         reference = reference or answer.headers.get("Correlation-ID")
-        message = f"HTTP {status}" + (f": {text}" if text else "")
         if 300 <= status < 400:
-            raise BadResponse(f"{message}: a redirect, which is not followed", status=status)
+            target = _without(redirect_target(answer), secrets)
+            to = f" to {target}" if target else ""
+            raise Foreign(
+                f"HTTP {status}: a redirect{to}, which is not followed",
+                status=status,
+                reference=reference,
+            )
+        if is_foreign(answer):
+            raise Foreign(_without(describe(answer), secrets), status=status, reference=reference)
+        message = f"HTTP {status}" + (f": {text}" if text else "")
         kind: type[HelpScoutError] = {
             401: BadCredentials,
             402: Suspended,
@@ -376,21 +419,21 @@ def _http_date(text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _check_content(answer: Answer) -> None:
-    kind, *parameters = answer.headers.get("Content-Type", "").lower().split(";")
-    kind = kind.strip()
-    if kind != "application/json" and not (
-        kind.startswith("application/") and kind.endswith("+json")
-    ):
-        raise Foreign(
-            f"the answer is not JSON but {kind or 'of no declared type'}"[:100], status=200
-        )
-    for parameter in parameters:
+def _check_content(answer: Answer, secrets: list[str]) -> None:
+    if not is_json(content_type(answer)) or answer.body.lstrip().startswith(b"<"):
+        raise Foreign(_without(describe(answer), secrets), status=200)
+    for parameter in answer.headers.get("Content-Type", "").lower().split(";")[1:]:
         name, _, charset = parameter.partition("=")
         if name.strip() == "charset" and charset.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
             raise BadResponse(
                 f"the answer's charset is {charset.strip()[:40]}, not UTF-8", status=200
             )
+
+
+def _without(text: str, secrets: list[str]) -> str:
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _secrets(auth: AuthBase | None, data: dict[str, str] | None) -> list[str]:

@@ -30,13 +30,14 @@ Step = Literal["trust", "connect", "proxy", "tls", "answer"]
 class HelpScoutError(Exception):
     """A call that brought no usable answer. The message is one line without any secret.
 
+    The message is `what`, the step with its host and the cause, and then `remedy`, what to do.
     `status` is the HTTP status, None where there was no answer. `reference` is what Help Scout's
     support asks for (logRef, else Correlation-ID). `retry_after` is the wait in seconds that the
     service asks for, None if it said none.
     """
 
     reason: ClassVar[str] = "unknown"
-    transient: ClassVar[bool] = False
+    transient: bool = False
     evidence: ClassVar[Evidence] = "key"
 
     def __init__(
@@ -46,11 +47,21 @@ class HelpScoutError(Exception):
         status: int | None = None,
         reference: str | None = None,
         retry_after: float | None = None,
+        remedy: str = "",
     ) -> None:
-        super().__init__(_one_line(message))
+        self.cause, self.where, self.remedy = _one_line(message), "", remedy
+        super().__init__(self.cause)
         self.status = status
         self.reference = reference and _one_line(reference)
         self.retry_after = retry_after
+
+    @property
+    def what(self) -> str:
+        """What failed, without what to do about it."""
+        return f"{self.where}: {self.cause}" if self.where else self.cause
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}" if self.remedy else self.what
 
 
 def _one_line(text: str) -> str:
@@ -125,8 +136,9 @@ class Unreachable(HelpScoutError):
         step: Step = "answer",
         host: str = "",
         reference: str | None = None,
+        remedy: str = "",
     ) -> None:
-        super().__init__(message, reference=reference)
+        super().__init__(message, reference=reference, remedy=remedy)
         self.step, self.host = step, host
 
 
@@ -137,9 +149,18 @@ class BadResponse(HelpScoutError):
 
 
 class Foreign(BadResponse):
-    """An answer that is not Help Scout's own, such as a proxy's block page, whatever its status."""
+    """An answer that is not Help Scout's own, such as a proxy's block page, whatever its status.
+
+    A gateway's page with a 5xx passes like the service's own.
+    """
 
     evidence = "sick"
+
+    def __init__(
+        self, message: str, *, status: int | None = None, reference: str | None = None
+    ) -> None:
+        super().__init__(message, status=status, reference=reference)
+        self.transient = status is not None and status >= 500
 
 
 class ShortList(BadResponse):

@@ -36,6 +36,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from exporter import __version__
 from exporter.helpscout.account import Secret, is_loopback, proxy_flaw
+from exporter.helpscout.causes import unreachable
 from exporter.helpscout.connecting import KEEP_ALIVE, connect
 from exporter.helpscout.errors import BadCredentials, BadResponse, Step, Unreachable
 from exporter.helpscout.trust import Trust
@@ -306,7 +307,9 @@ class Transport:
                 try:
                     adapter = _Adapter(self._connections, self._trust.context())
                 except ValueError as error:
-                    raise Unreachable(str(error), step="trust") from None
+                    raise Unreachable(
+                        str(error), step="trust", remedy="give a file of certificates in PEM form"
+                    ) from None
                 self._session.mount("https://", adapter)
                 self._session.mount("http://", adapter)
                 self._open = True
@@ -319,11 +322,19 @@ class Transport:
             try:
                 url = self._proxy.read()
             except BadCredentials as error:
-                raise Unreachable(f"proxy_url_file: {error}", step="proxy") from None
+                raise Unreachable(
+                    f"proxy_url_file: {error}",
+                    step="proxy",
+                    remedy="correct the file: it is read again at the next attempt",
+                ) from None
         elif url and "://" not in url:
             url = f"http://{url}"
         if url and (why_not := proxy_flaw(url)):
-            raise Unreachable(f"{source} {why_not}", step="proxy")
+            raise Unreachable(
+                f"{source} {why_not}",
+                step="proxy",
+                remedy="correct proxy_url, or HTTPS_PROXY in the environment",
+            )
         return url
 
     def close(self) -> None:
@@ -339,32 +350,6 @@ def _named_failures(timeout_seconds: float) -> Iterator[None]:
     except (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError):
         raise BadResponse("the answer does not decompress") from None
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        call = _call()
-        words = _cause(error, timeout_seconds)
-        raise Unreachable(words, step=call.step, host=call.host) from None
-
-
-def _cause(error: BaseException, timeout_seconds: float) -> str:
-    chain, seen = [error], {id(error)}
-    for link in chain:
-        inner = (link.__cause__, link.__context__, getattr(link, "reason", None), *link.args)
-        for each in inner:
-            if isinstance(each, BaseException) and id(each) not in seen:
-                seen.add(id(each))
-                chain.append(each)
-    names = {kind.__name__ for link in chain for kind in type(link).__mro__}
-    for wanted, words in (
-        ("ProxyError", "the proxy refuses or does not answer"),
-        ("SSLCertVerificationError", "its TLS certificate is not trusted"),
-        ("SSLError", "the TLS handshake failed"),
-        ("gaierror", "its name does not resolve"),
-        ("ConnectionRefusedError", "connection refused"),
-        ("RemoteDisconnected", "the connection was closed without an answer"),
-        ("ConnectTimeoutError", "no connection in time"),
-        ("TimeoutError", f"no whole answer within {timeout_seconds:g} s"),
-        ("ConnectionResetError", "connection reset"),
-        ("IncompleteRead", "the connection broke in the middle of the answer"),
-    ):
-        if wanted in names:
-            return words
-    return f"no connection ({type(error).__name__})"
+        call, failure = _call(), unreachable(error, timeout_seconds)
+        failure.step, failure.host = call.step, call.host
+        raise failure from None

@@ -265,29 +265,48 @@ def parse_token(body: bytes) -> tuple[str, float]:
 def describe_error(body: bytes, secrets: Iterable[str] = ()) -> tuple[str, str | None]:
     """Return what an error body says, cut short, and its logRef. Lenient: never raises.
 
-    Knows 2.0's vnd.error, 1.0's two forms and the token endpoint's. Where the service repeats one
-    of `secrets`, as "key … is not valid" does, asterisks stand for it.
+    Knows 2.0's vnd.error, 1.0's two forms, the token endpoint's, problem+json, Spring's, whose
+    message is empty, and plain text; a web page is not quoted. Where the service repeats one of
+    `secrets`, as "key … is not valid" does, asterisks stand for it.
     """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return "", None
-    if not isinstance(document, dict):
-        return "", None
-    words = [
-        document.get(name)
-        for name in ("error_description", "message", "error")
-        if isinstance(document.get(name), str)
-    ][:1]
-    embedded = document.get("_embedded")
-    details = embedded.get("errors") if isinstance(embedded, dict) else None
-    for detail in _dicts(details or document.get("validationErrors")):
-        where = detail.get("path") or detail.get("property")
-        words.append(f"{where}: {detail.get('message')}")
-    text, reference = "; ".join(str(word) for word in words), document.get("logRef")
+    words, reference = _error_words(body)
+    text = "; ".join(words)
     for secret in filter(None, secrets):
         text = text.replace(secret, "***")
     return text[:200], reference[:100] if isinstance(reference, str) else None
+
+
+_SUMMARIES: Final = ("error_description", "message", "detail", "error", "title")
+
+
+def _error_words(body: bytes) -> tuple[list[str], Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return _plain_text(body), None
+    if isinstance(document, str):
+        return [document], None
+    if not isinstance(document, dict):
+        return [], None
+    words = [text for name in _SUMMARIES if (text := _said(document.get(name)))][:1]
+    embedded = document.get("_embedded")
+    details = embedded.get("errors") if isinstance(embedded, dict) else None
+    for detail in _dicts(details or document.get("validationErrors") or document.get("errors")):
+        where = _said(detail.get("path")) or _said(detail.get("property"))
+        words.append(": ".join(filter(None, (where, _said(detail.get("message"))))))
+    return [text for text in words if text], document.get("logRef")
+
+
+def _said(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _plain_text(body: bytes) -> list[str]:
+    try:
+        text = body.decode().strip()
+    except UnicodeDecodeError:
+        return []
+    return [text] if text and text[0] not in "<{[" else []
 
 
 def _dicts(value: Any) -> Iterable[dict[str, Any]]:

@@ -437,4 +437,4 @@ class AccountPoller:
 
 
 def _failure(error: HelpScoutError) -> Failure:
-    return Failure(error.reason, str(error), error.reference)
+    return Failure(error.reason, error.what, error.reference, error.remedy)

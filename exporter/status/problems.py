@@ -1,6 +1,8 @@
 """What goes wrong now, in words: what, where, since when, what Help Scout said, what to do.
 
-The advice is the short form of docs/runbooks.md; `runbook` names the section with the rest of it.
+What to do is what the log says, too: the failure's own remedy (exporter/helpscout/advice.py), or,
+if everything of the account fails alike, what that tells. `runbook` names the section of
+docs/runbooks.md with the rest of it.
 """
 
 from collections import defaultdict
@@ -9,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from exporter.health import REASONS, Trouble
+from exporter.helpscout import advice
 from exporter.reports import ALL, ReportKey
 from exporter.status import words
 from exporter.status.facts import Facts
@@ -18,60 +21,25 @@ LAGGING_SECONDS: Final = 900
 """From where on a stretched or lagging schedule is a problem: as the alert rules have it."""
 
 _MOST_NAMED: Final = 5
+_MOST_REMEDIES: Final = 3
 _MOST_TEXT: Final = 300
 
 
 class _Case(NamedTuple):
     title: str
-    advice: str
     runbook: str
 
 
 _ACCOUNT: Final = {
-    "credentials": _Case(
-        "Help Scout refuses the credentials",
-        (
-            "Check that the app or API key still exists and that its user is active; put new"
-            " credentials where the configuration says. A secret's file is read anew by itself."
-        ),
-        "HelpscoutAccountRefused",
-    ),
-    "plan": _Case(
-        "Help Scout refuses every report",
-        (
-            "Reports are part of the Plus and Pro plans, and the user behind the credentials must"
-            " be allowed to see them: check the plan and that user's role."
-        ),
-        "HelpscoutAccountRefused",
-    ),
-    "suspended": _Case(
-        "Help Scout has suspended the account's key",
-        "Only the account's owner can help: look for an unpaid bill, else ask Help Scout.",
-        "HelpscoutAccountRefused",
-    ),
+    "credentials": _Case("Help Scout refuses the credentials", "HelpscoutAccountRefused"),
+    "plan": _Case("Help Scout refuses every report", "HelpscoutAccountRefused"),
+    "suspended": _Case("Help Scout has suspended the account's key", "HelpscoutAccountRefused"),
     "throttled": _Case(
-        "The account's limit of calls a minute is used up",
-        (
-            "If it lasts, find the other integration that uses the account and slow it down, or"
-            " lower budget. The exporter waits and goes on by itself."
-        ),
-        "HelpscoutAccountThrottled",
+        "The account's limit of calls a minute is used up", "HelpscoutAccountThrottled"
     ),
-    "unreachable": _Case(
-        "Help Scout is out of reach",
-        (
-            "Look at Help Scout's status page first, then at proxy, firewall and certificates on"
-            " your side. The exporter goes on trying."
-        ),
-        "HelpscoutUnreachable",
-    ),
+    "unreachable": _Case("Help Scout is out of reach", "HelpscoutUnreachable"),
     "bad_response": _Case(
-        "Help Scout's answers are not what its API promises",
-        (
-            "Check base_url and what is in between, such as a proxy's login page. If Help Scout"
-            " changed its API, look for a newer exporter."
-        ),
-        "HelpscoutBadResponse",
+        "Help Scout's answers are not what its API promises", "HelpscoutBadResponse"
     ),
 }
 _REPORTS: Final = {
@@ -83,20 +51,8 @@ _REPORTS: Final = {
     "server_error": "Help Scout fails",
     "bad_response": "The answers cannot be used",
     "bad_request": "Help Scout does not accept what is asked",
-    "not_found": "Help Scout does not know the mailbox",
+    "not_found": "Help Scout does not find what is asked for",
 }
-_GONE_ADVICE: Final = (
-    "Was the mailbox deleted? It is left alone until the mailbox list is read again, within ten"
-    " minutes."
-)
-_STALE_ADVICE: Final = (
-    "A long window of a large mailbox may take Help Scout longer than timeout: raise it, or leave"
-    " that window out. Is the mailbox still there?"
-)
-_NEVER_ADVICE: Final = (
-    "They have failed ever since the exporter began to ask. A wrong folder or tag id in segments"
-    " fails like this, too."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +115,7 @@ def _of_account(
         yield Problem(
             case.title,
             not status.up,
-            case.advice,
+            _sentence(_remedy(reason, last)),
             case.runbook,
             f"account {words.name(account)}, all of its reports"
             if not status.up
@@ -192,21 +148,49 @@ def _of_reports(
         if trouble.failure.problem not in told and entry is not None:
             never = entry.succeeded_at is None
             by_reason[trouble.failure.reason, never][key] = trouble
-    for (reason, never), alike in by_reason.items():
-        last = max(alike.values(), key=lambda trouble: trouble.at)
-        yield Problem(
-            f"{_REPORTS[reason]}: {_reports(len(alike))}",
-            True,
-            _GONE_ADVICE
-            if reason in ("not_found", "plan")
-            else _NEVER_ADVICE
-            if never
-            else _STALE_ADVICE,
-            "HelpscoutReportNeverSucceeded" if never else "HelpscoutReportStale",
-            _where(facts, account, alike),
-            min(trouble.since for trouble in alike.values()),
-            *_answer(last),
-        )
+    everything = sum(key.account == account for key in facts.snapshot.entries)
+    for (reason, never), failing in by_reason.items():
+        is_wide = len(failing) == everything > 1
+        for remedy, alike in _by_remedy(reason, failing, is_wide=is_wide).items():
+            last = max(alike.values(), key=lambda trouble: trouble.at)
+            yield Problem(
+                f"{_REPORTS[reason]}: {_reports(len(alike))}",
+                True,
+                _sentence(remedy),
+                "HelpscoutReportNeverSucceeded" if never else "HelpscoutReportStale",
+                _where(facts, account, alike),
+                min(trouble.since for trouble in alike.values()),
+                *_answer(last),
+            )
+
+
+def _by_remedy(
+    reason: str, failing: dict[ReportKey, Trouble], *, is_wide: bool
+) -> dict[str, dict[ReportKey, Trouble]]:
+    """Return failures by what is to be done, in a few groups: many different ones are one matter.
+
+    What fails everywhere is no fault of one filter.
+    """
+    found: dict[str, dict[ReportKey, Trouble]] = defaultdict(dict)
+    for key, trouble in failing.items():
+        found[trouble.failure.remedy or advice.general(reason)][key] = trouble
+    if is_wide and (len(found) > 1 or reason in _SAYS_LESS_ALONE):
+        return {advice.general(reason): failing}
+    return found if len(found) <= _MOST_REMEDIES else {advice.general(reason): failing}
+
+
+_SAYS_LESS_ALONE: Final = frozenset({"plan", "not_found", "bad_request"})
+"""Reasons that concern one filter or mailbox alone, and something else where everything fails."""
+
+
+def _remedy(reason: str, last: Trouble | None) -> str:
+    own = "" if last is None or reason == "plan" else last.failure.remedy
+    return own or advice.general(reason)
+
+
+def _sentence(remedy: str) -> str:
+    text = remedy[:1].upper() + remedy[1:]
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _of_schedule(facts: Facts, account: str, late: list[ReportKey]) -> Iterator[Problem]:

@@ -25,6 +25,7 @@ from exporter.helpscout.client import Client, _http_date, _number
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
+    Foreign,
     HelpScoutError,
     NotAllowed,
     NotThere,
@@ -255,7 +256,7 @@ def test_a_token_refused_twice_is_a_credentials_error(desk: Desk) -> None:
     desk.answer = lambda asked: as_json({"error": "user deactivated"}, 401)
     error = failure(desk.client())
     assert isinstance(error, BadCredentials)
-    assert (str(error), error.status) == ("HTTP 401: user deactivated", 401)
+    assert (error.cause, error.status) == ("HTTP 401: user deactivated", 401)
     # The first token is new, as is that of a login that has just been: it gets a second look.
     assert (len(desk.token_calls), len(desk.asked)) == (1, 2)
 
@@ -293,7 +294,7 @@ def test_one_question_that_is_always_unauthorized_costs_a_login_in_ten_minutes(d
         (404, NotThere, "HTTP 404: wrong secret"),
         (429, Throttled, "HTTP 429: wrong secret"),
         (500, ServiceFailed, "HTTP 500: wrong secret"),
-        (302, BadResponse, "HTTP 302: wrong secret: a redirect, which is not followed"),
+        (302, Foreign, "HTTP 302: a redirect, which is not followed"),
     ],
 )
 def test_a_login_that_is_refused_is_not_repeated(
@@ -303,7 +304,7 @@ def test_a_login_that_is_refused_is_not_repeated(
     desk.token = lambda asked: as_json(body, status)
     error = failure(desk.client())
     assert type(error) is kind
-    assert (str(error), error.status) == (words, status)
+    assert (error.cause, error.status) == (words, status)
     assert (len(desk.token_calls), len(desk.asked)) == (1, 0)
 
 
@@ -345,7 +346,7 @@ def test_a_refused_key_is_not_tried_again(desk: Desk) -> None:
     desk.answer = lambda asked: as_json({"status": 401, "message": "unknown key"}, 401)
     error = failure(desk.client("v1"))
     assert isinstance(error, BadCredentials)
-    assert str(error) == "HTTP 401: unknown key"
+    assert error.cause == "HTTP 401: unknown key"
     assert len(desk.asked) == 1
 
 
@@ -367,10 +368,10 @@ def test_a_secret_file_that_is_not_there_asks_nothing(desk: Desk, api: Api, tmp_
         (201, BadResponse),
         (204, BadResponse),
         (206, BadResponse),
-        (301, BadResponse),
-        (302, BadResponse),
-        (304, BadResponse),
-        (307, BadResponse),
+        (301, Foreign),
+        (302, Foreign),
+        (304, Foreign),
+        (307, Foreign),
         (400, Refused),
         (402, Suspended),
         (403, NotAllowed),
@@ -396,8 +397,8 @@ def test_a_status_is_one_error_of_the_tree(
     assert error.status == status
     expected = f"HTTP {status}" + (": words" if body else "")
     if 300 <= status < 400:
-        expected += ": a redirect, which is not followed"
-    assert str(error) == expected
+        expected = f"HTTP {status}: a redirect, which is not followed"
+    assert error.cause == expected
     assert len(desk.asked) == 1
     assert desk.counted("api_requests_total", operation="report", code=str(status)) == 1
 
@@ -423,7 +424,11 @@ def test_a_status_is_one_error_of_the_tree(
             "HTTP 429: API rate limit exceeded",
             "c-2",
         ),
-        (reply(b"<html>Bad gateway</html>", 502, "text/html"), "HTTP 502", None),
+        (
+            reply(b"<html>Bad gateway</html>", 502, "text/html"),
+            "HTTP 502 with a web page (text/html), which is not Help Scout's",
+            None,
+        ),
         (reply(b"", 503, None, CORRELATION_ID="c-3"), "HTTP 503", "c-3"),
         (reply(b"\xff" * 10_000, 500), "HTTP 500", None),
         (as_json({"message": "line\nbreak\x1b[31m"}, 500), "HTTP 500: line break [31m", None),
@@ -434,7 +439,7 @@ def test_what_the_service_says_and_its_reference_are_kept(
 ) -> None:
     desk.answer = lambda asked: answer
     error = failure(desk.client())
-    assert (str(error), error.reference) == (words, reference)
+    assert (error.cause, error.reference) == (words, reference)
 
 
 @both
@@ -443,7 +448,8 @@ def test_no_token_travels_with_a_redirect(desk: Desk, serve: Serve, api: Api, st
     other = serve(lambda asked: as_json({"current": {}}))
     desk.answer = lambda asked: reply(b"", status, Location=f"{other.url}/v2/reports")
     error = failure(desk.client(api))
-    assert str(error) == f"HTTP {status}: a redirect, which is not followed"
+    to = f"{other.url}/v2/reports"
+    assert error.cause == f"HTTP {status}: a redirect to {to}, which is not followed"
     assert other.asked == []
 
 
@@ -457,19 +463,26 @@ def test_the_login_is_not_redirected_either(desk: Desk, serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (reply(b"<html>Hi</html>", content_type="text/html; charset=utf-8"), "text/html"),
-        (reply(b'{"current": {}}', content_type="text/plain"), "text/plain"),
-        (reply(b'{"current": {}}', content_type=None), "of no declared type"),
-        (reply(b'{"current": {}}', content_type="application/jsonp"), "application/jsonp"),
-        (reply(b'{"current": {}}', content_type="text/x+json"), "text/x+json"),
-        (reply(b"x", content_type="text/\x1b[31mred"), "text/ [31mred"),
+        (
+            reply(b"<html>Hi</html>", content_type="text/html; charset=utf-8"),
+            "a web page (text/html)",
+        ),
+        (reply(b"<html>Hi</html>"), "a web page (application/json)"),
+        (reply(b'{"current": {}}', content_type="text/plain"), "content of type text/plain"),
+        (reply(b'{"current": {}}', content_type=None), "content of no declared type"),
+        (
+            reply(b'{"current": {}}', content_type="application/jsonp"),
+            "content of type application/jsonp",
+        ),
+        (reply(b'{"current": {}}', content_type="text/x+json"), "content of type text/x+json"),
+        (reply(b"x", content_type="text/\x1b[31mred"), "content of type text/ [31mred"),
     ],
 )
 def test_what_does_not_say_it_is_json_is_refused(desk: Desk, answer: bytes, words: str) -> None:
     desk.answer = lambda asked: answer
     error = failure(desk.client())
     assert isinstance(error, BadResponse)
-    assert str(error) == f"the answer is not JSON but {words}"
+    assert error.cause == f"HTTP 200 with {words}, which is not Help Scout's"
 
 
 @pytest.mark.parametrize(
@@ -496,7 +509,7 @@ def test_only_utf_8_is_read(desk: Desk, kind: str, parameters: str, words: str |
     if words is None:
         assert ask(client) is not None
     else:
-        assert str(failure(client)) == words
+        assert failure(client).cause == words
 
 
 @pytest.mark.parametrize(
@@ -504,7 +517,6 @@ def test_only_utf_8_is_read(desk: Desk, kind: str, parameters: str, words: str |
     [
         (b"", "the body is not JSON"),
         (b'{"current": {"closed": 1', "the body is not JSON"),
-        (b"<html></html>", "the body is not JSON"),
         (b'{"current": {}, "x": "\xe9"}', "the body is not JSON"),
         (b"[" * 100_000, "the body is not JSON"),
         (b"{}", "current: is missing"),
@@ -519,7 +531,7 @@ def test_a_malformed_body_is_a_bad_response_and_not_asked_again(
     error = failure(desk.client())
     assert isinstance(error, BadResponse)
     assert not error.transient
-    assert str(error) == words
+    assert error.cause == words
     assert len(desk.asked) == 1
 
 
@@ -813,7 +825,7 @@ def test_a_mailbox_list_that_does_not_end_or_is_not_whole_is_refused(
 ) -> None:
     with pytest.raises(BadResponse) as caught:
         listed(desk, api, pages)
-    assert str(caught.value) == words
+    assert caught.value.cause == words
     assert len(desk.asked) <= 400
 
 

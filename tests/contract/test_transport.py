@@ -145,7 +145,7 @@ def test_a_body_beyond_the_bound_is_refused(
 
     error = failure(serve(always(script)).url)
     assert isinstance(error, BadResponse)
-    assert str(error) == "the answer is larger than 5 MB"
+    assert error.cause == "the answer is larger than 5 MB"
     assert error.status == status
 
 
@@ -162,7 +162,7 @@ def test_a_gzip_bomb_is_not_unpacked(serve: Serve, status: int) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert str(error) == "the answer is larger than 5 MB"
+    assert error.cause == "the answer is larger than 5 MB"
     assert peak < 8 * MAX_BODY_BYTES
 
 
@@ -170,7 +170,7 @@ def test_a_gzip_bomb_is_not_unpacked(serve: Serve, status: int) -> None:
 def test_a_body_that_does_not_decompress_is_refused(serve: Serve, body: bytes) -> None:
     error = failure(serve(always(reply(body, Content_Encoding="gzip"))).url)
     assert isinstance(error, BadResponse)
-    assert str(error) == "the answer does not decompress"
+    assert error.cause == "the answer does not decompress"
 
 
 # --- redirects ----------------------------------------------------------------------------------
@@ -222,16 +222,16 @@ def hang_up(connection: socket.socket) -> None:
             head(200, {"Transfer-Encoding": "chunked"}) + b"zz\r\n{}",
             "the connection broke in the middle of the answer",
         ),
-        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "no connection (ConnectionError)"),
-        (b"HTTP/1.1 two hundred\r\n\r\n", "no connection (ConnectionError)"),
-        (head(200, {"X": "a" * 70_000}), "no connection (ConnectionError)"),
-        (head(200, {f"X-{n}": "1" for n in range(200)}), "no connection (ConnectionError)"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "what answers does not speak HTTP"),
+        (b"HTTP/1.1 two hundred\r\n\r\n", "what answers does not speak HTTP"),
+        (head(200, {"X": "a" * 70_000}), "the headers of the answer are too large"),
+        (head(200, {f"X-{n}": "1" for n in range(200)}), "the headers of the answer are too large"),
     ],
 )
 def test_a_connection_that_breaks_is_named(serve: Serve, script: Reply, words: str) -> None:
     error = failure(serve(always(script)).url)
     assert isinstance(error, Unreachable)
-    assert str(error) == words
+    assert error.cause == words
 
 
 def test_a_refused_connection_is_named() -> None:
@@ -239,13 +239,13 @@ def test_a_refused_connection_is_named() -> None:
         unused.bind(("127.0.0.1", 0))
         error = failure(f"http://127.0.0.1:{unused.getsockname()[1]}")
     assert isinstance(error, Unreachable)
-    assert str(error) == "connection refused"
+    assert error.cause == "connection refused"
 
 
 def test_a_name_that_does_not_resolve_is_named() -> None:
     error = failure("http://no-such-host.invalid")
     assert isinstance(error, Unreachable)
-    assert str(error) == "its name does not resolve"
+    assert error.cause == "its name does not resolve"
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_a_call_ends_at_its_time_whatever_trickles_in(serve: Serve, script: Repl
     with within(2.5):
         error = failure(url, timeout=1.0)
     assert isinstance(error, Unreachable)
-    assert str(error) == "no whole answer within 1 s"
+    assert error.cause == "no whole answer within 1 s"
 
 
 def test_a_read_gets_only_what_is_left_of_the_calls_time(serve: Serve) -> None:
@@ -289,7 +289,7 @@ def test_a_read_gets_only_what_is_left_of_the_calls_time(serve: Serve) -> None:
 
     url = serve(always(late)).url
     with within(3.0):
-        assert str(failure(url, timeout=2.0)) == "no whole answer within 2 s"
+        assert failure(url, timeout=2.0).cause == "no whole answer within 2 s"
 
 
 def test_a_drip_that_is_done_in_time_is_an_answer(serve: Serve) -> None:
@@ -334,7 +334,7 @@ def test_a_listener_that_never_accepts_is_not_waited_for_longer_than_the_call(
         for filler in fillers:
             filler.close()
     assert isinstance(error, Unreachable)
-    assert str(error) in ("no connection in time", "no whole answer within 1 s")
+    assert error.cause in ("no connection in time", "no whole answer within 1 s")
 
 
 # --- TLS ----------------------------------------------------------------------------------------
@@ -348,7 +348,7 @@ def test_a_certificate_that_is_not_trusted_is_named(
     service = serve(always(reply(b"{}")), certificates("IP:127.0.0.1").context)
     error = failure(service.url)
     assert isinstance(error, Unreachable)
-    assert str(error) == "its TLS certificate is not trusted"
+    assert error.cause == "its TLS certificate is not trusted: it is self-signed"
     assert service.asked == []
 
 
@@ -371,7 +371,7 @@ def test_a_certificate_for_another_name_is_not_trusted(
     certificate = certificates("DNS:other.test")
     service = serve(always(reply(b"{}")), certificate.context)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.path))
-    assert str(failure(service.url)) == "its TLS certificate is not trusted"
+    assert failure(service.url).cause == "its TLS certificate is for another address"
 
 
 def test_a_service_that_speaks_no_tls_is_named() -> None:
@@ -387,7 +387,7 @@ def test_a_service_that_speaks_no_tls_is_named() -> None:
         thread.start()
         error = failure(f"https://127.0.0.1:{listener.getsockname()[1]}")
         thread.join(5)
-    assert str(error) == "the TLS handshake failed"
+    assert error.cause == "it does not speak TLS"
 
 
 def test_a_handshake_that_does_not_go_on_ends_at_the_calls_time() -> None:
@@ -450,7 +450,7 @@ def test_the_loopback_is_asked_without_a_proxy(
 def test_no_proxy_is_honoured(proxy: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", proxy.url)
     monkeypatch.setenv("no_proxy", "no-such-host.invalid")
-    assert str(failure("http://no-such-host.invalid")) == "its name does not resolve"
+    assert failure("http://no-such-host.invalid").cause == "its name does not resolve"
     assert proxy.asked == []
 
 
@@ -461,7 +461,7 @@ def test_a_proxy_that_refuses_is_named_and_sees_no_secret(
     monkeypatch.setenv("https_proxy", service.url)
     error = failure("https://helpscout.test")
     assert isinstance(error, Unreachable)
-    assert str(error) == "the proxy refuses or does not answer"
+    assert error.cause == "the proxy refuses the connection (403)"
     (asked,) = service.asked
     assert (asked.method, asked.target) == ("CONNECT", "helpscout.test:443")
     assert asked.header("Authorization") is None
@@ -472,7 +472,7 @@ def test_a_proxy_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         unused.bind(("127.0.0.1", 0))
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{unused.getsockname()[1]}")
         error = failure("https://helpscout.test")
-    assert str(error) == "the proxy refuses or does not answer"
+    assert error.cause == "the proxy cannot be used: connection refused"
 
 
 def test_a_proxy_that_trickles_ends_at_the_calls_time(

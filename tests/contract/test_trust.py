@@ -139,7 +139,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_key_until_it_can(
     with closing(Transport(service.url, 2, 5, ca_file=own)) as transport:
         with pytest.raises(Unreachable) as caught:
             transport.send("GET", service.url, auth=None)
-        assert str(caught.value) == f"{key}: {file}{words}"
+        assert caught.value.cause == f"{key}: {file}{words}"
         assert caught.value.step == "trust"
         file.write_bytes(certificate.path.read_bytes())
         assert transport.send("GET", service.url, auth=None).status == 200

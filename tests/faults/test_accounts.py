@@ -191,7 +191,7 @@ DOORS: Final = [
         inject=rule("token", body="<html>Log in</html>", content_type="text/html"),
         problem="bad_response",
         reason="bad_response",
-        error="the answer is not JSON but text/html",
+        error="with a web page (text/html)",
         code="200",
     ),
     Door(
@@ -199,7 +199,7 @@ DOORS: Final = [
         inject=token_elsewhere,
         problem="bad_response",
         reason="bad_response",
-        error="a redirect, which is not followed",
+        error="a redirect to ",
         code="307",
     ),
     Door(
@@ -583,7 +583,7 @@ PLAYED: Final = [
             play_list,
             rule("mailboxes", body="<html></html>", content_type="text/html"),
             "bad_response",
-            "the answer is not JSON",
+            "HTTP 200 with a web page (text/html)",
             2,
         ),
     ),

@@ -88,7 +88,9 @@ ROWS: Final[list[Fault]] = [
     failing("500", "HTTP 500", code="500", status=500),
     failing(
         "502 with a page of the gateway",
-        "HTTP 502",
+        "HTTP 502 with a web page (text/html), which is not Help Scout's",
+        reason="bad_response",
+        retried=True,
         code="502",
         status=502,
         body="<html><h1>Bad Gateway</h1></html>",
@@ -150,21 +152,37 @@ ROWS: Final[list[Fault]] = [
     # -- a redirect, which would carry the token elsewhere
     one_mailbox(
         "a redirect to another host",
-        "a redirect, which is not followed",
+        "a redirect to ",
         inject=redirect,
         code="302",
     ),
     # -- not what the API promises
+    one_mailbox(
+        "403 with a web filter's block page",
+        'HTTP 403 with a web page (text/html) titled "Blocked"',
+        code="403",
+        status=403,
+        body="<html><title>Blocked</title></html>",
+        content_type="text/html",
+    ),
+    one_mailbox(
+        "401 with a proxy's page",
+        "HTTP 401 with a web page (text/html)",
+        code="401",
+        status=401,
+        body="<html>Log in</html>",
+        content_type="text/html",
+    ),
     body(
         "200 with HTML",
-        "the answer is not JSON but text/html",
+        "HTTP 200 with a web page (text/html), which is not Help Scout's",
         body="<html>We'll be back soon</html>",
         content_type="text/html",
     ),
     body("JSON that is cut off", "the body is not JSON", garbage=True),
     body(
         "JSON under no content type",
-        "the answer is not JSON",
+        "HTTP 200 with content of no declared type",
         inject=says(answer(b'{"current": {}}', kind="")),
     ),
     one_mailbox(

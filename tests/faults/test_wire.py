@@ -126,8 +126,10 @@ ROWS: Final[list[Fault]] = [
     slow("a stall in the body", everywhere(proxy.stall_in_body)),
     slow("a body dripped at a byte a second", everywhere(proxy.drip_body)),
     slow("a head dripped at a byte a second", everywhere(proxy.drip_head)),
-    whole_account("something that is no web server", everywhere(proxy.garble), "no connection"),
-    whole_account("headers without end", everywhere(proxy.flood_head), "no connection"),
+    whole_account(
+        "something that is no web server", everywhere(proxy.garble), "does not speak HTTP"
+    ),
+    whole_account("headers without end", everywhere(proxy.flood_head), "headers of the answer"),
     one_mailbox(
         "a stall of one mailbox",
         "no whole answer",
@@ -153,7 +155,7 @@ ROWS: Final[list[Fault]] = [
         serve=impatient,
     ),
     tls("a certificate that is not trusted", present_unknown, "its TLS certificate is not trusted"),
-    tls("a certificate for another name", present_other_name, "its TLS certificate is not trusted"),
+    tls("a certificate for another name", present_other_name, "its TLS certificate is for another"),
 ]
 
 

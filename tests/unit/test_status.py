@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.health import REASONS, AccountStatus, Failure
+from exporter.helpscout import advice
 from exporter.helpscout.budget import Usage
 from exporter.reports import Distribution, Mailbox, ProductivityReport, Statistics
 from exporter.schedule import Outlook
@@ -468,18 +469,47 @@ def test_failing_reports_are_told_by_reason_and_not_one_by_one() -> None:
     assert view(world.facts(), {}).verdict.text == "Some reports do not come"
 
 
-def test_a_mailbox_that_is_gone_and_reports_that_never_came_have_advice_of_their_own() -> None:
+def test_what_to_do_is_what_the_failure_says_of_itself() -> None:
     world = World()
     world.store.schedule("acme", [])
     world.store.schedule("acme", world.reports())
-    world.store.failed(world.key(), Failure("not_found", "HTTP 404"))
-    world.store.failed(world.key("all"), Failure("bad_request", "HTTP 400"))
-    gone, refused = problems(world.facts())
-    assert gone.title == "Help Scout does not know the mailbox: 1 report"
-    assert "deleted" in gone.advice
-    assert refused.where == "account acme: all mailboxes together (24h)"
-    assert refused.advice.startswith("They have failed ever since")
-    assert {gone.runbook, refused.runbook} == {"HelpscoutReportNeverSucceeded"}
+    gone = Failure("not_found", "HTTP 404", None, "was the mailbox deleted?")
+    world.store.failed(world.key(), gone)
+    slow = Failure("server_error", "HTTP 504", None, "use a shorter window")
+    world.store.failed(world.key("all"), slow)
+    deleted, late = problems(world.facts())
+    assert deleted.title == "Help Scout does not find what is asked for: 1 report"
+    assert deleted.advice == "Was the mailbox deleted?"
+    assert late.where == "account acme: all mailboxes together (24h)"
+    assert late.advice == "Use a shorter window."
+    assert {deleted.runbook, late.runbook} == {"HelpscoutReportNeverSucceeded"}
+
+
+@pytest.mark.parametrize("reason", ["not_found", "plan", "bad_request"])
+def test_what_is_refused_everywhere_is_no_fault_of_one_filter(reason: str) -> None:
+    world = World()
+    for number, key in enumerate(world.reports()):
+        world.store.failed(key, Failure(reason, "HTTP 4xx", None, f"check segment {number % 3}"))
+    (problem,) = problems(world.facts())
+    assert problem.advice.lower().startswith(advice.general(reason).lower())
+
+
+def test_a_reason_with_many_remedies_is_one_matter() -> None:
+    world = World()
+    for number, key in enumerate(world.reports()[1:]):
+        failure = Failure("server_error", "HTTP 504", None, f"remedy {number}")
+        world.store.failed(key, failure)
+    (problem,) = problems(world.facts())
+    assert problem.advice.lower().startswith(advice.general("server_error").lower())
+
+
+def test_a_mailbox_list_that_is_not_whole_is_told_while_the_account_works() -> None:
+    world = World()
+    failure = Failure("bad_response", "mailbox list at x: the list is not whole", "ref")
+    world.store.set_login("acme", failure)
+    (problem,) = problems(world.facts())
+    assert (problem.title, problem.bad) == ("The mailbox list cannot be used as it arrives", False)
+    assert problem.said == "mailbox list at x: the list is not whole"
 
 
 def test_a_schedule_that_does_not_keep_up_is_told() -> None:
