@@ -29,7 +29,8 @@ class Exporter:
     """Store, poller and exposition under one configuration, without a listener.
 
     `now` is the instant that windows end at, `process_metrics` whether the client library's
-    process and Python metrics are part of the exposition. Raises StateFileInUse.
+    process and Python metrics are part of the exposition, `patient` as the poller has it. Raises
+    StateFileInUse.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Exporter:
         *,
         now: Callable[[], datetime] = utc_now,
         process_metrics: bool = True,
+        patient: bool = False,
     ) -> None:
         self.configuration = configuration
         self.telemetry = Telemetry(process_metrics=process_metrics)
@@ -45,7 +47,7 @@ class Exporter:
         self._state = State(configuration.state_file)
         if configuration.state_file is not None:
             self.telemetry.watch_state_file(lambda: bool(self._state.ok))
-        self.poller = Poller(self.store, self.telemetry, self._state, now=now)
+        self.poller = Poller(self.store, self.telemetry, self._state, now=now, patient=patient)
         self._configured(configuration)
         self.exposition = Exposition(self.store, self.telemetry, _renderer(configuration))
         self._stopping = threading.Event()
@@ -100,12 +102,15 @@ def _renderer(configuration: Configuration) -> Renderer:
 def one_round(
     configuration: Configuration, now: Callable[[], datetime] = utc_now
 ) -> tuple[bytes, bool]:
-    """Ask every report once; return the text exposition and whether all of them came.
+    """Ask every report once; return the text exposition and whether all of them arrived.
 
-    An account whose login or mailbox list fails ends its part at once. KeyboardInterrupt passes.
-    The state file is left alone: what it knows would not be asked, and a daemon may be using it.
+    KeyboardInterrupt passes.
+    An account whose login or mailbox list fails, after retries, ends its part. The state file is
+    left alone: what it knows would not be asked, and a daemon may be using it.
     """
-    exporter = Exporter(replace(configuration, state_file=None), now=now, process_metrics=False)
+    exporter = Exporter(
+        replace(configuration, state_file=None), now=now, process_metrics=False, patient=True
+    )
     log: Any = structlog.get_logger()
     exporter.poller.start()
     try:

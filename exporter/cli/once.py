@@ -5,11 +5,16 @@ import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from exporter.cli.configured import configured
 from exporter.cli.words import checked, instant
 from exporter.core import one_round
 from exporter.failure import Failure
+from exporter.metrics import LAST_SUCCESS
+
+_A_SUCCESS: Final = f"\n{LAST_SUCCESS.name}{{".encode()
+"""In an exposition where a report has arrived."""
 
 
 def once(config: Path | None, output: Path | None, at: str | None) -> None:
@@ -23,10 +28,12 @@ def once(config: Path | None, output: Path | None, at: str | None) -> None:
     if output is None:
         sys.stdout.buffer.write(body)
         sys.stdout.flush()
-    else:
+    elif _A_SUCCESS in body or not output.exists():
         _write_atomically(output, body)
+    else:
+        raise Failure(f"no report arrived, {output} stays as it was; see the log above")
     if not complete:
-        raise Failure("not every report came, see the log above")
+        raise Failure("some reports failed, see the log above")
 
 
 def _write_atomically(path: Path, body: bytes) -> None:

@@ -22,7 +22,9 @@ from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget, Stopping, Usage
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import BadResponse, HelpScoutError
+from exporter.helpscout.persistence import persistently
 from exporter.poller.account import AccountPoller, Job
+from exporter.reports import Mailbox
 from exporter.schedule import Outlook
 from exporter.selection import Selection
 from exporter.state import State
@@ -42,7 +44,11 @@ def utc_now() -> datetime:
 
 
 class Poller:
-    """Polls every account until stopped. `clock` is monotonic seconds, `now` the wall clock."""
+    """Polls every account until stopped. `clock` is monotonic seconds.
+
+    `now` is the instant that windows end at, which need not be the present. `patient` repeats a
+    mailbox list that a passing fault failed at once: a command has no next turn to wait for.
+    """
 
     def __init__(
         self,
@@ -52,9 +58,10 @@ class Poller:
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
+        patient: bool = False,
     ) -> None:
         self._store, self._telemetry, self._state = store, telemetry, state
-        self._clock, self._now = clock, now
+        self._clock, self._now, self._patient = clock, now, patient
         self._log: Any = structlog.get_logger()
         self._accounts: dict[str, AccountPoller] = {}
         self._wakes: list[tuple[float, int, AccountPoller]] = []
@@ -177,7 +184,7 @@ class Poller:
             clock=self._clock,
             wait=self._stopping.wait,
         )
-        client = Client(account, budget, self._telemetry, clock=self._clock, now=self._now)
+        client = Client(account, budget, self._telemetry, clock=self._clock)
         poller = AccountPoller(
             account,
             selection,
@@ -248,7 +255,7 @@ class Poller:
                 poller.client.probe(PROBE_SECONDS)
                 return poller.probed
             if job.request is None:
-                return partial(poller.discovered, poller.client.mailboxes(paid=True))
+                return partial(poller.discovered, self._mailboxes(poller))
             answer = poller.client.report(
                 job.request,
                 job.request.window.ending(self._now()),
@@ -269,3 +276,13 @@ class Poller:
         if job.request is None:
             return partial(poller.discovery_failed, failure)
         return partial(poller.report_failed, job, failure)
+
+    def _mailboxes(self, poller: AccountPoller) -> list[Mailbox]:
+        paid = iter((True,))
+
+        def ask() -> list[Mailbox]:
+            return poller.client.mailboxes(paid=next(paid, False))
+
+        if not self._patient:
+            return ask()
+        return persistently(poller.account.name, ask, self._stopping.wait)

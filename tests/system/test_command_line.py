@@ -13,9 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.support import EXPORTER, Metrics, Process, environment, eventually, get
-from tests.system.conftest import NOW, Desk, Start, address
+from tests.system.conftest import NOW, Desk, Start, address, desk
 
 OPTIONS = {
     "serve": ["--config", "--listen"],
@@ -310,7 +311,7 @@ def test_once_says_that_the_service_cannot_be_reached_and_still_prints_what_ther
     metrics = Metrics.of_text(process.stdout)
     assert metrics.value("helpscout_up", account="default") == 0
     assert metrics.value("helpscout_account_problem", reason="unreachable") == 1
-    assert process.stderr.splitlines()[-1] == "not every report came, see the log above"
+    assert process.stderr.splitlines()[-1] == "some reports failed, see the log above"
 
 
 def test_once_prints_the_account_without_the_metrics_of_a_process(
@@ -353,6 +354,86 @@ def test_once_writes_a_file_for_the_textfile_collector(
     assert len(Metrics.of_text(target.read_text()).named("helpscout_report_success")) == 28
     assert target.stat().st_mode & 0o777 == 0o644
     assert [*folder.iterdir()] == [target], "nothing else is left there"
+
+
+@pytest.mark.parametrize("api", ["v1", "v2"])
+@pytest.mark.parametrize("command", ["once", "check"])
+def test_a_login_and_a_mailbox_list_that_fail_for_a_moment_are_tried_again(
+    start: Start, api: str, command: str
+) -> None:
+    service = desk(start, "--mailboxes", "1")
+    rules = [{"endpoint": "mailboxes", "times": 2, "status": 503}]
+    if api == "v2":
+        limited = {"status": 429, "headers": {"Retry-After": "2"}}
+        rules += [{"endpoint": "token", "times": 1, **limited}]
+    set_faults(service, rules)
+    environ = service.environ(api, HELPSCOUT_WINDOWS="[24h]", HELPSCOUT_TYPES="[all]")
+    process = start(command, environ=environ)
+    assert process.wait() == 0, process.stderr
+    if command == "once":
+        assert len(Metrics.of_text(process.stdout).named("helpscout_conversations")) == 2
+
+
+def set_faults(service: Desk, rules: list[dict[str, object]]) -> None:
+    """Make a simulator fail by these rules."""
+    answer = requests.put(f"{service.url}/_faults", json={"faults": rules}, timeout=10)
+    assert answer.ok, answer.text
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"status": 503}, {"endpoint": "token", "status": 401}, {"endpoint": "report", "status": 403}],
+    ids=str,
+)
+def test_once_keeps_a_good_file_where_no_report_arrives(
+    start: Start, tmp_path: Path, rule: dict[str, object]
+) -> None:
+    service, target = desk(start, "--mailboxes", "1"), tmp_path / "helpscout.prom"
+    environ = service.environ("v2", HELPSCOUT_WINDOWS="[24h]", HELPSCOUT_TYPES="[all]")
+
+    def once() -> Process:
+        process = start("once", "--output", str(target), environ=environ)
+        process.wait()
+        return process
+
+    set_faults(service, [rule])
+    assert once().wait() == 1
+    first = Metrics.of_text(target.read_text())
+    assert first.named("helpscout_up"), "with nothing to lose, what there is is written"
+    set_faults(service, [])
+    assert once().wait() == 0
+    good = target.read_bytes()
+    set_faults(service, [rule])
+    process = once()
+    assert process.wait() == 1
+    assert process.stderr.splitlines()[-1] == (
+        f"no report arrived, {target} stays as it was; see the log above"
+    )
+    assert target.read_bytes() == good
+
+
+def test_once_writes_what_arrived_where_an_account_fails(start: Start, tmp_path: Path) -> None:
+    service, target = desk(start, "--mailboxes", "1", "--accounts", "2"), tmp_path / "h.prom"
+    (tmp_path / "config.yml").write_text(
+        "types: [all]\nwindows: [24h]\naccounts:\n"
+        f"  - {{name: one, base_url: {service.url}/v1, api_key: key-1}}\n"
+        f"  - {{name: two, base_url: {service.url}/v1, api_key: wrong}}\n"
+    )
+    target.write_text("yesterday's\n")
+    process = start("once", "--config", str(tmp_path / "config.yml"), "--output", str(target))
+    assert process.wait() == 1
+    assert process.stderr.splitlines()[-1] == "some reports failed, see the log above"
+    metrics = Metrics.of_text(target.read_text())
+    assert metrics.value("helpscout_up", account="one") == 1
+    assert metrics.value("helpscout_up", account="two") == 0
+    assert {s.labels["account"] for s in metrics.named("helpscout_conversations")} == {"one"}
+
+
+def test_once_in_the_past_says_nothing_of_the_clock(start: Start) -> None:
+    environ = desk(start, "--mailboxes", "1").environ("v2", HELPSCOUT_WINDOWS="[24h]")
+    process = start("once", "--at", NOW, environ=environ)
+    assert process.wait() == 0
+    assert "clock" not in process.stderr
 
 
 def test_once_says_that_its_file_cannot_be_written(
