@@ -1,13 +1,12 @@
 """A season of history in a real Prometheus that scrapes the same exporter, made once for all."""
 
 import re
-import subprocess
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
+from typing import Final
 
 import pytest
 import structlog
@@ -15,7 +14,8 @@ import structlog
 from exporter.backfill import BackfillError, backfill, task
 from exporter.settings import Configuration, load
 from exporter.simulator import Simulator, SimulatorOptions
-from tests.support import get, need
+from tests.servers import Prometheus, prometheus, promtool
+from tests.support import VERSIONS
 from tests.system.conftest import Start, address, start, start_once
 
 __all__ = ["start", "start_once"]
@@ -161,6 +161,9 @@ def filling(tmp_path: Path) -> Iterator[Filling]:
 
 # --- the season ---------------------------------------------------------------------------------
 
+SERVED: Final = [(maker, server) for maker in VERSIONS for server in VERSIONS]
+"""Which promtool made the blocks, and which Prometheus serves them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Season:
@@ -170,8 +173,9 @@ class Season:
     first: datetime
     last: datetime
     labels: dict[str, str]
-    prometheus: str
-    promtool: str
+    servers: dict[tuple[str, str], Prometheus]
+    promtool: dict[str, str]
+    """What each promtool said of the blocks that it made."""
 
     @property
     def steps(self) -> list[int]:
@@ -179,24 +183,10 @@ class Season:
         first, last = int(self.first.timestamp()), int(self.last.timestamp())
         return list(range(first, last + 1, 86_400))
 
-    def query(self, expression: str, at: float) -> list[dict[str, Any]]:
-        """Return an instant query's result."""
-        return self._api("query", query=expression, time=at)
-
-    def range(self, expression: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
-        """Return a range query's result."""
-        return self._api("query_range", query=expression, start=start, end=end, step=step)
-
-    def _api(self, endpoint: str, **parameters: object) -> list[dict[str, Any]]:
-        answer = get(f"{self.prometheus}/api/v1/{endpoint}?{urlencode(parameters)}").json()
-        assert answer["status"] == "success", answer
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
-
 
 @pytest.fixture(scope="session")
 def season(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Season]:
-    """Live first, then the past beside it: the blocks are moved into the running Prometheus."""
+    """Live first, then the past beside it: the blocks are moved into the running servers."""
     folder = tmp_path_factory.mktemp("season")
     for simulator in simulating(SimulatorOptions(mailboxes=4, rate_limit=LIMIT)):
         filling = Filling(simulator, folder, CONFIG)
@@ -204,19 +194,16 @@ def season(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Itera
         config.write_text(CONFIG)
         live = address(start_once("serve", "--config", str(config), environ=environ(simulator)))
         target = live.removeprefix("http://")
-        (folder / "prometheus.yml").write_text(
-            "global: {scrape_interval: 1s}\nscrape_configs:\n  - job_name: helpscout\n"
+        scrape = (
+            "global: {scrape_interval: 2s}\nscrape_configs:\n  - job_name: helpscout\n"
             f'    static_configs: [{{targets: ["{target}"]}}]\n'
         )
-        data = folder / "data"
-        process = start_once(
-            f"--config.file={folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={data}",
-            "--storage.tsdb.retention.time=1y",
-            "--web.listen-address=127.0.0.1:0",
-            command=(need("prometheus"),),
-        )
-        url = "http://" + process.says(r"msg=.Listening on. address=(127\.0\.0\.1:\d+)")
+        folders = {pair: folder / "-".join(pair) for pair in SERVED}
+        retention = "--storage.tsdb.retention.time=1y"
+        servers = {
+            pair: prometheus(start_once, own, scrape, retention, version=pair[1])
+            for pair, own in folders.items()
+        }
         labels = {"instance": target, "job": "helpscout"}
         now = datetime.now(UTC).replace(microsecond=0)
         midnight = now.replace(hour=0, minute=0, second=0)
@@ -229,18 +216,20 @@ def season(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Itera
             )
             is None
         )
-        blocks = folder / "blocks"
-        made = subprocess.run(
-            [
-                need("promtool"),
-                *("tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=744h"),
-                *(str(filling.output), str(blocks)),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert made.returncode == 0, made.stderr
-        for block in blocks.iterdir():
-            block.rename(data / block.name)
-        yield Season(filling, first, midnight, labels, url, made.stdout)
+        made = {version: _blocks(filling, version) for version in VERSIONS}
+        for (maker, _), own in folders.items():
+            for block in (folder / f"blocks-{maker}").iterdir():
+                shutil.copytree(block, own / block.name)
+                (own / block.name).rename(own / "data" / block.name)  # at once, or half is found
+        yield Season(filling, first, midnight, labels, servers, made)
+
+
+def _blocks(filling: Filling, version: str) -> str:
+    """Make blocks of a file; return what promtool said of them."""
+    code, said = promtool(
+        *("tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=744h"),
+        *(filling.output, filling.folder / f"blocks-{version}"),
+        version=version,
+    )
+    assert code == 0, said
+    return said

@@ -1,17 +1,15 @@
 """Every command of docs/backfill.md runs as it is written there, where its tool is here."""
 
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 
 from tests.backfill.conftest import Filling, environ
-from tests.support import code_block, environment, eventually, get, need
+from tests.servers import prometheus, victoriametrics
+from tests.support import VERSIONS, code_block, environment, get
 from tests.system.conftest import Start
 
 pytestmark = pytest.mark.timeout(300)
@@ -53,41 +51,23 @@ def filled(filling: Filling) -> Filling:
 def test_the_way_into_prometheus_and_victoriametrics(filled: Filling, start: Start) -> None:
     folder = filled.folder
     query = code_block("backfill: query", PAGE)
-    at = filled.points("helpscout_replies_sent")[0].at
-    words = urlencode({"query": query, "time": at + 40_000})
+    at = filled.points("helpscout_replies_sent")[0].at + 40_000
 
-    victoria = need("victoria-metrics")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    start(
-        f"-storageDataPath={folder / 'victoria'}",
-        f"-httpListenAddr={url.removeprefix('http://')}",
-        "-retentionPeriod=10y",
-        command=(victoria,),
-    ).says("(http server)")
-    sent = shell(filled, "victoriametrics", VICTORIA=url)
-    assert sent.returncode == 0, sent.stderr
-    get(f"{url}/internal/force_flush")
-    assert len(get(f"{url}/api/v1/query?{words}").json()["data"]["result"]) == 1
+    for version in VERSIONS:
+        victoria = victoriametrics(start, folder / f"victoria-{version}", version=version)
+        sent = shell(filled, "victoriametrics", VICTORIA=victoria.url)
+        assert sent.returncode == 0, sent.stderr
+        get(f"{victoria.url}/internal/force_flush")
+        assert len(victoria.query(query, at)) == 1
 
-    data = folder / "data"
-    data.mkdir()
-    moved = shell(filled, "prometheus", DATA=str(data))
+    own = folder / "prometheus"
+    (own / "data").mkdir(parents=True)
+    moved = shell(filled, "prometheus", DATA=str(own / "data"))
     assert moved.returncode == 0, moved.stderr
-    (folder / "prometheus.yml").write_text("{}")
-    process = start(
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={data}",
-        "--storage.tsdb.retention.time=10y",
-        "--web.listen-address=127.0.0.1:0",
-        command=(need("prometheus"),),
-    )
-    prometheus = "http://" + process.says(r"msg=.Listening on. address=(127\.0\.0\.1:\d+)")
-    eventually(lambda: get(f"{prometheus}/-/ready").status_code == 200, "Prometheus")
-    (row,) = get(f"{prometheus}/api/v1/query?{words}").json()["data"]["result"]
+    server = prometheus(start, own, "{}", "--storage.tsdb.retention.time=10y")
+    (row,) = server.query(query, at)
     assert row["metric"]["instance"] == "helpscout-exporter:9877"
-    assert float(row["value"][0]) == at + 40_000
-    assert time.time() > at
+    assert float(row["value"][0]) == at
 
 
 @pytest.mark.parametrize(("mark", "tool"), ELSEWHERE.items())
