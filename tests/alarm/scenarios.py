@@ -169,8 +169,10 @@ _REPLIES: Final = CHANGE % "replies_to_resolve"
 FAULTS: Final = {
     "HelpscoutSlaMissed": Fault(_OF_SLA, {_SHORT: 0.9, _LONG: 0.89}, {_SHORT: 0.85, _LONG: 0.89}),
     "HelpscoutSlaAtRisk": Fault(_OF_SLA, {_SHORT: 0.9}, {_SHORT: 0.85}),
-    "HelpscoutResponseTimeRising": Fault(_OF_WEEK, {_RESPONSE: 0.5}, {_RESPONSE: 0.63}),
-    "HelpscoutRepliesToResolveRising": Fault(_OF_WEEK, {_REPLIES: 0.25}, {_REPLIES: 0.3}),
+    "HelpscoutResponseTimeRising": Fault(_OF_WEEK, {_RESPONSE: 0.5}, {_RESPONSE: 0.63}, relief=20),
+    "HelpscoutRepliesToResolveRising": Fault(
+        _OF_WEEK, {_REPLIES: 0.25}, {_REPLIES: 0.3}, relief=20
+    ),
     "HelpscoutExporterDown": Fault({}, _only_up(some_of_ten(4, 1, 0)), _only_up(0), process=True),
     "HelpscoutShardsMissing": Fault(
         {}, {"helpscout_exporter_shards": 1}, {"helpscout_exporter_shards": 3}
