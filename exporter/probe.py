@@ -76,7 +76,7 @@ def configured(config: "str | Path | None", environ: Mapping[str, str]) -> Liste
         from exporter.yaml_file import read_file
 
         try:
-            web = read_file(Path(config)).get("web") or {}
+            web = read_file(Path(config)).get("web", {})
         except ValueError:
             return None
     if environ.get("HELPSCOUT_WEB") or not isinstance(web, dict):

@@ -8,8 +8,7 @@ import os
 import signal
 import sys
 
-from exporter.cli import healthcheck
-from exporter.cli.words import note, warn
+from exporter.cli.words import VERSION, note, say, warn
 from exporter.failure import Failure
 
 
@@ -32,10 +31,17 @@ def main() -> int:
 
 
 def _run() -> int:
-    # A container runs this every few seconds, and typer costs more than the rest of it.
-    if options := healthcheck.plain_options(sys.argv[1:]):
-        healthcheck.healthcheck(*options)
-        return 0
+    # A container runs healthcheck every few seconds. typer costs more than the rest of these two.
+    match sys.argv[1:]:
+        case ["healthcheck", *words]:
+            from exporter.cli import healthcheck
+
+            if options := healthcheck.plain_options(words):
+                healthcheck.healthcheck(*options)
+                return 0
+        case ["--version"]:
+            say(VERSION)
+            return 0
     from exporter.cli.app import run
 
     return run()

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from exporter import __version__
-from exporter.cli.words import note, say
+from exporter.cli.words import VERSION, note, say
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -44,7 +43,7 @@ def _options(
     ] = False,
 ) -> None:
     if version:
-        say(f"helpscout-exporter {__version__}")
+        say(VERSION)
         raise typer.Exit
     if context.invoked_subcommand is None:
         note(context.get_help())

@@ -18,14 +18,12 @@ _OF_ACCOUNTS = ("HELPSCOUT_ACCOUNTS", "HELPSCOUT_API", "HELPSCOUT_CLIENT", "HELP
 
 
 def plain_options(words: Sequence[str]) -> tuple[str | None, str | None] | None:
-    """Return URL and configuration file, if the words are a healthcheck without anything odd.
+    """Return URL and configuration file, if that is all that the words say.
 
     None leaves them to typer, which knows the help, and what to say about wrong usage.
     """
-    if words[:1] != ["healthcheck"]:
-        return None
     given: dict[str, str] = {}
-    rest = iter(words[1:])
+    rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
         value = value if equals else next(rest, "")

@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from exporter import __version__
 from exporter.failure import WrongUsage
 
 if TYPE_CHECKING:
     from datetime import datetime
 
 _T = TypeVar("_T")
+VERSION: Final = f"helpscout-exporter {__version__}"
 
 
 def say(text: str) -> None:

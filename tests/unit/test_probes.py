@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import bcrypt
 import pytest
 import trustme
 from starlette.responses import PlainTextResponse
 from structlog.testing import capture_logs
 
-from exporter.probe import Listener, ask_listener, health_url
-from exporter.settings import WebSettings
+from exporter.probe import Listener, ask_listener, ask_url, configured, health_url
+from exporter.settings import ConfigurationError, WebSettings, load
 from exporter.web.doors import Doors, Guarded
 from exporter.web.listener import Server
 from exporter.web.probes import listen_for_probes
@@ -148,3 +149,72 @@ def test_a_system_without_such_sockets_is_told_and_serves(
         serve(REQUIRED)
     (line,) = logs
     assert line["error"] == "this system has no such sockets"
+
+
+KEY = {"HELPSCOUT_API_KEY": "a-key"}
+
+
+@pytest.mark.parametrize(
+    ("file", "environ"),
+    [
+        (None, {}),
+        ("", {}),
+        ("web: null", {}),
+        ("web: {listen: null}", {}),
+        ('web: {listen: ":1"}', {}),
+        ('web: {listen: "[::1]:9877", config_file: web.yml}', {}),
+        ("web: {listen: localhost:12, config_file: /etc/web.yml}", {}),
+        ('web: {listen: "0.0.0.0:65535", config_file: null}', {}),
+        ("web: {listen: 9877}", {}),
+        ("web: {listen: nowhere}", {}),
+        ("web: {listen: 127.0.0.1:65536}", {}),
+        ("web: {config_file: 5}", {}),
+        ("web: [listen]", {}),
+        ("web: {", {}),
+        ("web: {listen: 127.0.0.1:1}", {"LISTEN": "127.0.0.1:2"}),
+        ("web: {listen: 127.0.0.1:1}", {"LISTEN": ""}),
+        ("web: {config_file: web.yml}", {"CONFIG_FILE": "other.yml"}),
+        ("web: {config_file: web.yml}", {"CONFIG_FILE": "null"}),
+        (None, {"CONFIG_FILE": "sub/web.yml", "LISTEN": "localhost:1"}),
+        (None, {"LISTEN": "nowhere"}),
+        (None, {"": "{listen: '127.0.0.1:5'}"}),
+    ],
+)
+def test_the_quick_reader_finds_the_listener_that_the_whole_loader_finds_or_leaves_it_to_that(
+    file: str | None, environ: dict[str, str], tmp_path: Path
+) -> None:
+    config = None
+    if file is not None:
+        config = tmp_path / "config.yml"
+        config.write_text(file)
+    given = {f"HELPSCOUT_WEB__{key}".removesuffix("__"): text for key, text in environ.items()}
+    found = configured(config, given)
+    try:
+        loaded = listener(load(config, KEY | given).web)
+    except ConfigurationError:
+        assert found is None
+    else:
+        assert found in (None, loaded)
+        assert found is not None or "" in environ or "null" in environ.values()
+
+
+def test_a_url_is_asked_as_it_says(serve: Serve) -> None:
+    hashed = bcrypt.hashpw(b"a word", bcrypt.gensalt(4)).decode()
+    settings = serve(f"basic_auth_users: {{alice: {hashed}}}")
+    assert ask_url(f"http://127.0.0.1:{settings.port}/-/healthy?x=y") == (200, "healthy")
+    assert ask_url(f"http://127.0.0.1:{settings.port}")[0] == 401
+    assert ask_url(f"http://alice:wrong@127.0.0.1:{settings.port}/")[0] == 401
+    assert ask_url(f"http://alice:a%20word@127.0.0.1:{settings.port}/") == (200, "healthy")
+
+
+def test_a_certificate_that_nobody_vouches_for_is_no_answer_under_a_url(serve: Serve) -> None:
+    with pytest.raises(OSError):
+        ask_url(f"https://127.0.0.1:{serve(TLS).port}/-/healthy")
+
+
+@pytest.mark.parametrize(
+    "url", ["nowhere", "http://", "http:///-/healthy", "ftp://a/", "http://a:b/", "http://[::1/"]
+)
+def test_what_is_no_url_is_a_value_error(url: str) -> None:
+    with pytest.raises(ValueError):
+        ask_url(url)
