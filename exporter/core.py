@@ -130,5 +130,6 @@ def one_round(
         all(entry.success for entry in snapshot.entries.values())
         and all(status.up for status in snapshot.accounts.values())
         and not exporter.store.troubles().accounts  # a mailbox list that is not whole
+        and not exporter.store.missing()
     )
     return b"".join(exporter.exposition.ready.text.parts), complete

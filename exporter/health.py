@@ -66,6 +66,8 @@ class AccountStatus:
     up: bool = False
     problems: frozenset[str] = frozenset()
     collectors: tuple[tuple[str, bool], ...] = ()
+    segments: tuple[tuple[str, bool], ...] = ()
+    """Whether each segment's tags and folders are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,21 @@ class Trouble:
     failure: Failure
     since: float
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One thing that was not found: where it is configured, and a sentence about it.
+
+    `segment` names the segment that it is a part of, empty for a mailbox.
+    """
+
+    where: str
+    what: str
+    segment: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
 
 
 class AccountHealth:
@@ -164,7 +181,9 @@ class AccountHealth:
         silent = max(self._answered_at, self._probed_at) + SILENCE_SECONDS
         return min(silent, self._confirm_at)
 
-    def status(self, refusals: "Refusals", *, gate_closed: bool) -> AccountStatus:
+    def status(
+        self, refusals: "Refusals", segments: tuple[tuple[str, bool], ...], *, gate_closed: bool
+    ) -> AccountStatus:
         """Judge. `gate_closed`: the service said 429 and its time is not over."""
         problems = {"throttled"} if gate_closed else set()
         if not self.up and self._sick_reason is not None:
@@ -176,7 +195,7 @@ class AccountHealth:
             problems.add(_PROBLEM[refusals.problem])
         works = refusals.works
         collectors = () if works is None else ((PRODUCTIVITY, works),)
-        return AccountStatus(self.up, frozenset(problems), collectors)
+        return AccountStatus(self.up, frozenset(problems), collectors, segments)
 
     def _sick(self, now: float, started_at: float, reason: str) -> None:
         self._sick_reason = reason
@@ -274,6 +293,17 @@ class Refusals:
     def collector_rests(self) -> bool:
         """Whether every mailbox is left alone, and so the collector."""
         return bool(self._plain) and self._resting >= {key.mailbox_id for key in self._plain}
+
+    def refused_segments(self) -> set[str]:
+        """Return the segments of which every report that was asked is refused by itself."""
+        reasons: dict[str, set[str | None]] = {}
+        for of_it in self._last.values():
+            for key, reason in of_it.items():
+                reasons.setdefault(key.segment, set()).add(reason)
+        own = {"not_found", "bad_request", "plan"}
+        if reasons.get("", set()) <= own:
+            return set()  # then it is not the segment's
+        return {segment for segment, found in reasons.items() if segment and found <= own}
 
     def _is_refused(self, mailbox_id: str) -> bool:
         of_it = self._last.get(mailbox_id, {})

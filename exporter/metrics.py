@@ -224,6 +224,13 @@ PROBLEM: Final = Family(
     ("account", "reason"),
 )
 
+SEGMENT_RESOLVED: Final = Family(
+    "helpscout_segment_resolved",
+    "gauge",
+    "Whether the segment's tags and folders are known; 0: it has no figures, or soon will not",
+    ("account", "segment"),
+)
+
 CATALOGUE: Final = (
     *(figure.family for figure in FIGURES),
     *(shape.family for shape in SHAPES),
@@ -242,6 +249,7 @@ CATALOGUE: Final = (
     UP,
     COLLECTOR_UP,
     PROBLEM,
+    SEGMENT_RESOLVED,
     *EXPORTER_FAMILIES,
 )
 """Every family, in the order of the exposition."""

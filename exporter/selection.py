@@ -46,9 +46,19 @@ class Segment:
     folders: tuple[int, ...] = ()
 
     def tag_ids(self, known: Mapping[str, int]) -> tuple[int, ...] | None:
-        """Return the ids of the tags, or None while a name among them is not known yet."""
-        ids = [tag if isinstance(tag, int) else known.get(tag) for tag in self.tags]
+        """Return the ids of the tags, or None while a name among them is not known.
+
+        Case does not matter where exactly one tag has the name.
+        """
+        ids = [tag if isinstance(tag, int) else _tag_id(tag, known) for tag in self.tags]
         return None if None in ids else tuple(i for i in ids if i is not None)
+
+
+def _tag_id(name: str, known: Mapping[str, int]) -> int | None:
+    if name in known:
+        return known[name]
+    alike = {id_ for other, id_ in known.items() if other.casefold() == name.casefold()}
+    return alike.pop() if len(alike) == 1 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +103,13 @@ class Selection:
     segments: tuple[Segment, ...]
     compare: bool
     shard: Shard
+    named: tuple[tuple[str, str | int], ...] = ()
+    """Every glob and id that names a mailbox, each with its place in the configuration."""
 
     @property
     def needs_tags(self) -> bool:
-        """Whether a segment names a tag that has to be looked up."""
-        return any(isinstance(tag, str) for segment in self.segments for tag in segment.tags)
+        """Whether a segment has a tag that has to be looked up, or whose id is to be checked."""
+        return any(segment.tags for segment in self.segments)
 
 
 def requests_for(

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from exporter.health import AccountStatus, Failure, Trouble
+from exporter.health import AccountStatus, Failure, Missing, Trouble
 from exporter.reports import ALL, Mailbox, ProductivityReport, ReportKey
 
 _SKEW_SECONDS: Final = 300.0
+_NOTHING: Final[tuple[tuple[Missing, ...], frozenset[Missing]]] = ((), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Troubles:
     reports: Mapping[ReportKey, Trouble]
     accounts: Mapping[str, Trouble]
     since: Mapping[str, float]
+    missing: Mapping[str, tuple[Missing, ...]]
+    """What is configured and not found, by account; under "" what no account has."""
 
 
 class Store:
@@ -79,6 +82,7 @@ class Store:
         self._report_troubles: dict[ReportKey, Trouble] = {}
         self._login_troubles: dict[str, Trouble] = {}
         self._ill_since: dict[str, float] = {}
+        self._missing: dict[str, tuple[tuple[Missing, ...], frozenset[Missing]]] = {}
         self._snapshot = Snapshot(0, MappingProxyType({}), (), MappingProxyType({}))
         self._changed = False
         self._look_at = float("-inf")
@@ -98,6 +102,7 @@ class Store:
                 k: t for k, t in self._report_troubles.items() if k.account in wanted
             }
             self._login_troubles = {n: t for n, t in self._login_troubles.items() if n in wanted}
+            self._missing = {n: m for n, m in self._missing.items() if n in wanted}
             self._lifetimes = {k: s for k, s in self._lifetimes.items() if k[0] in wanted}
             now = self._wall()
             self._ill_since = {
@@ -203,6 +208,26 @@ class Store:
                 before = self._login_troubles.get(account)
                 self._login_troubles[account] = self._trouble(before, failure)
 
+    def set_missing(
+        self, account: str, found: Collection[Missing], patterns: Collection[Missing]
+    ) -> None:
+        """Note what of the configuration an account lacks: of its own, and of all accounts'."""
+        with self._lock:
+            self._missing[account] = (tuple(found), frozenset(patterns))
+
+    def missing(self) -> dict[str, tuple[Missing, ...]]:
+        """Return what is configured and not found, as `Troubles` has it."""
+        with self._lock:
+            return self._all_missing()
+
+    def _all_missing(self) -> dict[str, tuple[Missing, ...]]:
+        found = {a: m for a in self._accounts if (m := self._missing.get(a, _NOTHING)[0])}
+        if all(account in self._missing for account in self._accounts) and self._accounts:
+            nowhere = frozenset.intersection(*(self._missing[a][1] for a in self._accounts))
+            if nowhere:
+                found[""] = tuple(sorted(nowhere, key=str))
+        return found
+
     def troubles(self) -> Troubles:
         """Return what fails at present: one trouble a report and account at most."""
         with self._lock:
@@ -210,6 +235,7 @@ class Store:
                 MappingProxyType(dict(self._report_troubles)),
                 MappingProxyType(dict(self._login_troubles)),
                 MappingProxyType(dict(self._ill_since)),
+                MappingProxyType(self._all_missing()),
             )
 
     def snapshot(self) -> Snapshot:

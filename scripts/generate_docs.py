@@ -139,6 +139,10 @@ FAMILIES: Final[Mapping[str, Note]] = {
         "helpscout_collector_up == 0 and on (account) helpscout_up == 1",
     ),
     "helpscout_account_problem": Note(_NEVER, "helpscout_account_problem == 1"),
+    "helpscout_segment_resolved": Note(
+        "before the account's mailboxes are known, and without segments",
+        "helpscout_segment_resolved == 0",
+    ),
     f"{_EXPORTER}build_info": Note(_NEVER, f"{_EXPORTER}build_info"),
     f"{_EXPORTER}config_last_reload_successful": Note(
         _NEVER, f"{_EXPORTER}config_last_reload_successful == 0"

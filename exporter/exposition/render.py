@@ -193,6 +193,14 @@ def accounts(
                 for reason in REASONS
             ),
         ),
+        _family(
+            metrics.SEGMENT_RESOLVED,
+            (
+                ({"account": name, "segment": segment}, resolved)
+                for name, status in statuses.items()
+                for segment, resolved in status.segments
+            ),
+        ),
     ]
 
 

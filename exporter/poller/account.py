@@ -6,7 +6,7 @@ through a back-off.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from exporter.helpscout.errors import (
     ShortList,
     Suspended,
 )
+from exporter.missing import mailbox_patterns, of_segments
 from exporter.poller.journal import Journal
 from exporter.reports import PRODUCTIVITY, Mailbox, ReportKey, ReportRequest
 from exporter.schedule import Outlook, Schedule
@@ -89,6 +90,9 @@ class AccountPoller:
         self._outlook = Outlook(discovery_due=clock())
         self._mailboxes: list[Mailbox] | None = None
         self._tags: dict[str, int] = {}
+        self._tags_said = False
+        self._renamed: dict[str, str] = {}
+        self._segments: tuple[tuple[str, bool], ...] = ()
         self._discovery_due = clock()
         self._discovery_failures = self._empty_lists = 0
         self._listing = self._list_again = False
@@ -104,7 +108,7 @@ class AccountPoller:
 
     @property
     def needs_tags(self) -> bool:
-        """Whether the reports' filter tags are of use: a segment names one."""
+        """Whether the reports' filter tags are of use: a segment has one."""
         return self.selection.needs_tags
 
     @property
@@ -205,6 +209,7 @@ class AccountPoller:
         self._refit()
         self._outlook = self._schedule.outlook(now, self._discovery_due)
         self._telemetry.lag.labels(self.account.name).set(self._outlook.lag)
+        self._look_for_missing()
         self._judge(now)
 
     def discovered(self, mailboxes: list[Mailbox]) -> None:
@@ -315,12 +320,47 @@ class AccountPoller:
             again = [k for k in self._planned if all_rested or k.mailbox_id == key.mailbox_id]
             self._schedule.hurry([each for each in again if each != key], now)
         self._journal.report_succeeded(key)
-        tags = self._tags | dict(answer.tags or {})
-        if self.needs_tags and tags != self._tags:
-            self._tags = tags  # a union: an answer that leaves a tag out does not take it away
-            self._remember()
-            self._plan(now)
+        if self.needs_tags and answer.tags:
+            self._learn_tags(answer.tags)
         self._ok(now)
+
+    def _learn_tags(self, said: Mapping[str, int]) -> None:
+        """Add to the tags that are known: an answer that leaves one out does not take it away."""
+        self._tags_said = True
+        names = {id_: name for name, id_ in said.items()}
+        self._renamed = {
+            name: names[id_]
+            for name, id_ in self._tags.items()
+            if name not in said and id_ in names
+        }
+        tags = self._tags | dict(said)
+        if tags != self._tags:
+            self._tags = tags
+            self._remember()
+            self._plan(self._clock())
+
+    def _look_for_missing(self) -> None:
+        """Say what the configuration names and the account does not have, once that is certain."""
+        if self._mailboxes is None:
+            return
+        refused = self._refusals.refused_segments() if self._has_folders else set()
+        found = list(of_segments(self.selection, self._tags, self._renamed, refused))
+        if not self._tags_said and not self.first_round_done:
+            found = []
+        missing = {each.segment for each in found}
+        postponed = {s.name for s in self.selection.segments if s.tag_ids(self._tags) is None}
+        self._segments = tuple(
+            (segment.name, segment.name not in missing | postponed)
+            for segment in self.selection.segments
+        )
+        whole = self.selection.shard.total == 1  # another shard may have what this one lacks
+        patterns = list(mailbox_patterns(self.selection, self._mailboxes)) if whole else []
+        self._store.set_missing(self.account.name, found, patterns)
+        self._journal.missing([str(each) for each in found])
+
+    @property
+    def _has_folders(self) -> bool:
+        return any(segment.folders for segment in self.selection.segments)
 
     def report_failed(self, job: Job, error: HelpScoutError) -> None:
         """A report failed: try again soon if that can help, else at its next turn."""
@@ -424,7 +464,9 @@ class AccountPoller:
     def _judge(self, now: float) -> None:
         if not self._refusals.collector_rests:
             self._trial_at = now + _PAUSE_SECONDS
-        status = self._health.status(self._refusals, gate_closed=self._budget.closed)
+        status = self._health.status(
+            self._refusals, self._segments, gate_closed=self._budget.closed
+        )
         if status == self._status:
             return
         before, self._status = self._status, status

@@ -74,6 +74,7 @@ class Poller:
         self._stopping = threading.Event()
         self._ticked_at = clock()
         self._configured = False
+        self._unmatched: set[str] = set()
 
     def start(self) -> None:
         """Begin to ask."""
@@ -94,6 +95,9 @@ class Poller:
             thread.join(max(0.0, until - time.monotonic()))
         if not self._dispatcher.is_alive():
             self._take_in(0)  # what came in the last moment is not lost
+            for poller in self._accounts.values():
+                poller.tick(self._clock())
+            self._log_unmatched()
         for poller in self._accounts.values():
             poller.client.close()
         return not any(thread.is_alive() for thread in threads)
@@ -206,9 +210,21 @@ class Poller:
                 self._ticked_at = now
                 for poller in self._accounts.values():
                     poller.tick(now)
+                self._log_unmatched()
             self._hand_out(now)
             wake = self._wakes[0][0] if self._wakes else now + _TICK_SECONDS
             self._take_in(min(wake - self._clock(), _TICK_SECONDS))
+
+    def _log_unmatched(self) -> None:
+        """Tell which globs and ids match no mailbox of any account, once."""
+        found = {str(missing) for missing in self._store.missing().get("", ())}
+        for line in sorted(found - self._unmatched):
+            self._log.warning(
+                "configured and not found: no figures for it",
+                what=line,
+                hint="correct the configuration and reload; see helpscout-exporter check",
+            )
+        self._unmatched = found
 
     def _hand_out(self, now: float) -> None:
         while self._wakes and self._wakes[0][0] <= now:

@@ -41,6 +41,7 @@ class Journal:
         self._many: set[str] = set()
         self._discovery_reason: str | None = None
         self._skewed = False
+        self._missing: set[str] = set()
         self._asked = self._failed = 0
         self._since = clock()
 
@@ -159,6 +160,19 @@ class Journal:
             self._log.warning("account has a problem", **why)
         elif now.up and before.problems and not now.problems:
             self._log.info("account has no problem any more")
+
+    def missing(self, found: Collection[str]) -> None:
+        """Tell what is configured and was not found, once, and when it is there after all."""
+        for line in found:
+            if line not in self._missing:
+                self._log.warning(
+                    "configured and not found: no figures for it",
+                    what=line,
+                    hint="correct the configuration and reload; see helpscout-exporter check",
+                )
+        for line in self._missing - set(found):
+            self._log.info("what was not found is there, or not configured any more", what=line)
+        self._missing = set(found)
 
     def stretched(self, before: float, now: float, budget_per_minute: float) -> None:
         """The factor that fits the plan into the budget changed: told as it comes and goes."""

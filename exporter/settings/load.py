@@ -97,6 +97,7 @@ def _configuration(settings: schema.Settings, warnings: list[str]) -> Configurat
             segments=tuple(Segment(**dict(segment)) for segment in settings.segments),
             compare=settings.compare,
             shard=Shard(**dict(settings.shard)),
+            named=tuple(_named(settings)),
         ),
         stale_after=settings.stale_after,
         objectives=tuple(Objective(**dict(sla)) for sla in settings.sla),
@@ -112,6 +113,19 @@ def _configuration(settings: schema.Settings, warnings: list[str]) -> Configurat
         warnings=(*map(one_line, warnings), *_shared_limits(accounts)),
         shown=settings.model_dump(mode="json", exclude_none=True),
     )
+
+
+def _named(settings: schema.Settings) -> Iterator[tuple[str, str | int]]:
+    """Yield what names mailboxes, with its place; that everything matches needs no proof."""
+    lists = [
+        ("mailboxes.include", settings.mailboxes.include),
+        ("mailboxes.exclude", settings.mailboxes.exclude),
+        *((f"sla[{index}].mailboxes", sla.mailboxes) for index, sla in enumerate(settings.sla)),
+    ]
+    for where, patterns in lists:
+        for index, pattern in enumerate(patterns):
+            if pattern not in ("*", "all"):
+                yield f"{where}[{index}]", pattern
 
 
 def _window(given: schema.Window) -> Window:

@@ -92,12 +92,26 @@ def problems(facts: Facts) -> tuple[Problem, ...]:
     for key, trouble in facts.troubles.reports.items():
         troubles[key.account][key] = trouble
     late = _late(facts)
+    found += _of_configuration(facts)
     for account in facts.snapshot.accounts:
         found += _of_account(facts, account, troubles[account])
     for account in facts.snapshot.accounts:
         found += _of_reports(facts, account, troubles[account])
         found += _of_schedule(facts, account, late[account])
     return tuple(sorted(found, key=lambda problem: not problem.bad))
+
+
+def _of_configuration(facts: Facts) -> Iterator[Problem]:
+    for account, missing in facts.troubles.missing.items():
+        things = "one thing" if len(missing) == 1 else f"{len(missing)} things"
+        whose = f"account {words.name(account)}" if account else "every account"
+        yield Problem(
+            f"The configuration names {things} that Help Scout does not have",
+            False,
+            "Correct it and reload: what is not found has no figures, and its alerts are silent.",
+            "HelpscoutSegmentUnresolved",
+            _cut(f"{whose}: {'; '.join(map(str, missing))}"),
+        )
 
 
 def _of_account(

@@ -64,6 +64,13 @@ def _health(board: Board) -> None:
         {"0": ("all reports fail", "red"), "1": ("reports arrive", "green")},
     )
     board.states(
+        "Segments",
+        "Whether the tags and folders of each segment are known to Help Scout. Where they are not, "
+        "it has no figures.",
+        Query(once("min", f"helpscout_segment_resolved{_ACCOUNT}"), "{{account}} {{segment}}"),
+        {"0": ("unknown", "red"), "1": ("known", "green")},
+    )
+    board.states(
         "Problems",
         "What is the matter with each account, while it lasts.",
         Query(

@@ -140,7 +140,10 @@ def full_store() -> Store:
     store = Store(clock=lambda: 100.0, wall=lambda: 1_700_000_000.0)
     store.set_accounts(["acme"])
     store.set_status(
-        "acme", AccountStatus(True, frozenset({"throttled"}), (("productivity", False),))
+        "acme",
+        AccountStatus(
+            True, frozenset({"throttled"}), (("productivity", False),), (("vip", False),)
+        ),
     )
     store.set_mailboxes("acme", [Mailbox(2, 'Sales "EU"', "5a1e5", "sales@example.com")])
     key = ReportKey("acme", "2", "email", "7d", False, "")

@@ -127,6 +127,9 @@ class LibraryView:
             add("mailbox_info", [(info | {"slug": mailbox.slug, "email": mailbox.email}, 1)])
         for account, status in self.snapshot.accounts.items():
             add("up", [({"account": account}, 1 if status.up else 0)])
+            for segment, known in status.segments:
+                resolved = {"account": account, "segment": segment}
+                add("segment_resolved", [(resolved, int(known))])
             for collector, works in status.collectors:
                 add("collector_up", [({"account": account, "collector": collector}, int(works))])
             for reason in (

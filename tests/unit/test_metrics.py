@@ -51,6 +51,7 @@ CONTRACT = {
     "helpscout_mailbox_info": {"account", "mailbox", "mailbox_id", "slug", "email"},
     "helpscout_up": {"account"},
     "helpscout_collector_up": {"account", "collector"},
+    "helpscout_segment_resolved": {"account", "segment"},
     "helpscout_account_problem": {"account", "reason"},
     "helpscout_report_last_success_timestamp_seconds": {"collector", *REPORT_LABELS},
     "helpscout_report_success": {"collector", *REPORT_LABELS},

@@ -198,7 +198,7 @@ def test_a_trouble_goes_with_its_report_its_account_and_nobody_elses(store: Stor
     store.set_login("nobody", FAILURE)
     assert set(store.troubles().accounts) == {"acme"}
     store.set_accounts([])
-    assert store.troubles() == Troubles({}, {}, {})
+    assert store.troubles() == Troubles({}, {}, {}, {})
 
 
 def test_a_login_that_fails_is_a_trouble_until_it_succeeds(store: Store, clocks: Clocks) -> None:

@@ -1,0 +1,148 @@
+"""What is configured and cannot be found: tags, folders and mailboxes."""
+
+from dataclasses import replace
+
+import pytest
+from structlog.testing import LogCapture
+
+from exporter.helpscout.client import ReportAnswer
+from exporter.helpscout.errors import NotThere
+from exporter.missing import mailbox_patterns, of_segments
+from exporter.reports import Mailbox
+from exporter.selection import Segment
+from exporter.settings import load
+from tests.unit.poller_world import BOXES, DAY, REPORT, SELECTION, World
+
+TAGS = {"vip": 5, "Refund": 6, "refund": 7, "bug": 8}
+
+
+@pytest.mark.parametrize(
+    ("tag", "ids", "what"),
+    [
+        ("vip", (5,), None),
+        ("VIP", (5,), None),
+        ("refund", (7,), None),
+        (
+            "REFUND",
+            None,
+            "no tag is called 'REFUND', and several differ in case only: Refund, refund",
+        ),
+        ("vipp", None, "no tag is called 'vipp'; is it 'vip'?"),
+        ("nothing like it", None, "no tag is called 'nothing like it'"),
+        (8, (8,), None),
+        (9, (9,), "no tag has the id 9"),
+    ],
+)
+def test_a_tag_is_found_or_named(
+    tag: str | int, ids: tuple[int, ...] | None, what: str | None
+) -> None:
+    segment = Segment("cut", (tag,))
+    assert segment.tag_ids(TAGS) == ids
+    found = [
+        str(each) for each in of_segments(replace(SELECTION, segments=(segment,)), TAGS, {}, ())
+    ]
+    assert found == ([] if what is None else [f"segments[0] (cut): {what}"])
+
+
+def test_globs_and_ids_of_mailboxes_are_named_with_their_place() -> None:
+    environ = {
+        "HELPSCOUT_API_KEY": "key",
+        "HELPSCOUT_MAILBOXES": '{include: ["Supp*", "Slaes", 3], exclude: ["Test*"]}',
+        "HELPSCOUT_SLA": "[{name: a, statistic: response_time, target: 1h, objective: 0.9,"
+        " mailboxes: [Support, 4]}]",
+    }
+    found = mailbox_patterns(load(None, environ).selection, BOXES)
+    assert [str(each) for each in found] == [
+        "mailboxes.include[1]: no mailbox has a name like Slaes",
+        "mailboxes.include[2]: no mailbox has the id 3",
+        "mailboxes.exclude[0]: no mailbox has a name like Test*",
+        "sla[0].mailboxes[1]: no mailbox has the id 4",
+    ]
+    assert list(mailbox_patterns(load(None, {"HELPSCOUT_API_KEY": "key"}).selection, [])) == []
+
+
+def segments(world: World) -> dict[str, bool]:
+    return dict(world.store.snapshot().accounts["acme"].segments)
+
+
+def said(log: LogCapture) -> list[str]:
+    return [e["what"] for e in log.entries if e["event"].startswith("configured and not found")]
+
+
+def test_a_tag_that_is_not_there_is_said_once_and_shown(log: LogCapture) -> None:
+    cuts = (Segment("gold", ("gold",)), Segment("vip", ("VIP",)))
+    world = World(replace(SELECTION, windows=(DAY,), segments=cuts))
+    world.discover(BOXES[:1])
+    world.poller.tick(world.now)
+    assert segments(world) == {"gold": False, "vip": False}
+    assert said(log) == [], "nothing has said yet which tags there are"
+    world.answer(tags={"vip": 5})
+    world.answer_all()
+    for _ in range(3):
+        world.poller.tick(world.now)
+    line = "segments[0] (gold): no tag is called 'gold'"
+    assert said(log) == [line]
+    assert segments(world) == {"gold": False, "vip": True}
+    assert [str(each) for each in world.store.missing()["acme"]] == [line]
+    world.now += 400
+    world.answer(tags={"vip": 5, "gold": 9})
+    world.poller.tick(world.now)
+    assert segments(world) == {"gold": True, "vip": True}
+    assert world.store.missing() == {}
+
+
+def test_where_no_answer_names_a_tag_it_is_said_after_the_first_round(log: LogCapture) -> None:
+    world = World(replace(SELECTION, windows=(DAY,), segments=(Segment("vip", ("vip",)),)))
+    world.discover(BOXES[:1])
+    world.answer_all()
+    world.poller.tick(world.now)
+    assert said(log) == ["segments[0] (vip): no tag is called 'vip'"]
+
+
+def test_a_tag_that_is_renamed_goes_on_by_its_id_and_is_said(log: LogCapture) -> None:
+    world = World(replace(SELECTION, windows=(DAY,), segments=(Segment("vip", ("vip",)),)))
+    world.discover(BOXES[:1])
+    world.answer(tags={"vip": 5})
+    world.answer_all()
+    world.now += 301
+    for _ in range(2):
+        while (job := world.job()) is None:
+            world.now += 1
+        world.poller.reported(job, ReportAnswer(REPORT, {"premium": 5}))
+    world.poller.tick(world.now)
+    assert segments(world) == {"vip": False}
+    assert "tag 'vip' is now called 'premium'" in said(log)[0]
+    fresh = {k.segment for k, e in world.store.snapshot().entries.items() if e.report is not None}
+    assert fresh == {"", "vip"}
+
+
+def test_folders_that_every_mailbox_refuses_are_missing_and_those_of_one_are_not() -> None:
+    cuts = (Segment("ours", folders=(1,)), Segment("nobody's", folders=(2,)))
+    world = World(replace(SELECTION, windows=(DAY,), segments=cuts))
+    world.discover(BOXES)
+    while (job := world.job()) is not None:
+        assert job.request is not None
+        key = job.request.key
+        if key.segment == "nobody's" or (key.segment and key.mailbox_id == "2"):
+            world.poller.report_failed(job, NotThere("HTTP 404", status=404))
+        else:
+            world.poller.reported(job, ReportAnswer(REPORT))
+    world.poller.tick(world.now)
+    assert segments(world) == {"ours": True, "nobody's": False}
+    assert [str(each) for each in world.store.missing()["acme"]] == [
+        "segments[1] (nobody's): Help Scout refuses its folders (2)"
+    ]
+
+
+def test_what_one_account_lacks_another_may_have() -> None:
+    world = World()
+    named = (("mailboxes.include[0]", "Sup*"), ("mailboxes.include[1]", "Other"))
+    patterns = list(mailbox_patterns(replace(SELECTION, named=named), BOXES))
+    others = list(
+        mailbox_patterns(replace(SELECTION, named=named), [Mailbox(9, "Sup 2", "s", "e")])
+    )
+    world.store.set_accounts(["acme", "globex"])
+    world.store.set_missing("acme", [], patterns)
+    assert world.store.missing() == {}, "the other account's mailboxes are not known"
+    world.store.set_missing("globex", [], others)
+    assert [each.where for each in world.store.missing()[""]] == ["mailboxes.include[1]"]
