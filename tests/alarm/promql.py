@@ -18,13 +18,7 @@ _SUFFIXES: Final = {
 }
 _LE: Final = {"histogram": {"le"}, "gaugehistogram": {"le"}}
 
-_COMING: Final = {
-    "helpscout_collector_up": ("account", "collector"),
-    "helpscout_segment_resolved": ("account", "segment"),
-}
-"""Families of the contract that the exporter does not export yet."""
-
-SAMPLES: Final = {name: (name, {*labels} | TARGET_LABELS) for name, labels in _COMING.items()} | {
+SAMPLES: Final = {
     family.name + suffix: (
         family.name,
         {*family.labels, *_LE.get(family.kind, ())} | TARGET_LABELS,
