@@ -34,11 +34,6 @@ _PROBLEM: Final = {
 }
 """From an error's reason to the account's problem. A service that answers 5xx is out of reach."""
 
-ACCOUNT_WIDE: Final = frozenset(
-    {"credentials", "suspended", "throttled", "unreachable", "server_error"}
-)
-"""Reasons of errors that befall the account as a whole, as a rule: one line in the log."""
-
 LOCKED_OUT: Final = frozenset({"credentials", "suspended"})
 """Reasons of errors that say there is no way in at all, where login or list are refused."""
 

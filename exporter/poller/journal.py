@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from exporter.health import ACCOUNT_WIDE, AccountStatus
+from exporter.health import AccountStatus
 from exporter.helpscout.errors import HelpScoutError
 from exporter.reports import Mailbox, ReportKey
 
@@ -74,7 +74,7 @@ class Journal:
         self._asked += 1
         self._failed += 1
         matter = Matter(error.reason)
-        if error.reason not in ACCOUNT_WIDE:
+        if error.evidence == "key":
             matter = Matter(error.reason, key.mailbox_id, str(error))
         before, self._matters[key] = self._matters.get(key), matter
         new = before != matter and list(self._matters.values()).count(matter) == 1

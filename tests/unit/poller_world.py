@@ -153,6 +153,7 @@ class Run:
     service: Service
     boxes: list[Mailbox] = field(default_factory=lambda: list(BOXES))
     latency: float = 0.1
+    tags: dict[str, int] | None = None
     asked: list[tuple[float, str, ReportKey | None]] = field(default_factory=list)
     changes: list[tuple[float, bool]] = field(default_factory=list)
 
@@ -212,6 +213,6 @@ class Run:
             else:
                 poller.discovery_failed(error)
         elif error is None:
-            poller.reported(job, ReportAnswer(REPORT))
+            poller.reported(job, ReportAnswer(REPORT, self.tags))
         else:
             poller.report_failed(job, error)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.health import ACCOUNT_WIDE, PASSING, REASONS, REFUSED, Failure, Refusals
+from exporter.health import PASSING, REASONS, REFUSED, Failure, Refusals
 from exporter.helpscout import errors
 from exporter.helpscout.errors import (
     BadCredentials,
@@ -428,4 +428,4 @@ def test_every_reason_has_a_problem_and_sits_in_the_right_groups() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     reasons = {k.reason for k in kinds if issubclass(k, HelpScoutError) and k is not HelpScoutError}
     assert {Failure(reason, "x").problem for reason in reasons} == set(REASONS)
-    assert reasons >= ACCOUNT_WIDE | PASSING | REFUSED
+    assert reasons >= PASSING | REFUSED
