@@ -63,12 +63,14 @@ class Journal:
         found, limit = self._fact(f"mailboxes {account}"), self._fact(f"limit {account}")
         if found is None or limit is None:
             return None
-        return _mailboxes.validate_json(found), float(limit)
+        with self._one_line():
+            return _mailboxes.validate_json(found), float(limit)
 
     def tags(self, account: str) -> dict[str, int] | None:
         """Return an account's tags by name as first seen, None before that."""
         found = self._fact(f"tags {account}")
-        return None if found is None else json.loads(found)
+        with self._one_line():
+            return None if found is None else json.loads(found)
 
     def keep_mailboxes(self, account: str, mailboxes: list[Mailbox], limit: float) -> None:
         """Keep an account's mailboxes (history has one name for each) and its limit a minute."""
@@ -153,7 +155,8 @@ class Journal:
         database.execute("BEGIN IMMEDIATE")  # takes the lock that other processes run into
         database.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", facts)
         database.execute("COMMIT")
-        before = json.loads(self._fact("fingerprint") or "{}")
+        with self._one_line():
+            before = json.loads(self._fact("fingerprint") or "{}")
         if different := differences(before, fingerprint):
             raise BackfillError(
                 f"{self._path} is of another backfill: {', '.join(different)} differ; go on with"
@@ -183,6 +186,10 @@ class Journal:
                 words = "another backfill is at work on it"
             raise BackfillError(
                 f"{self._path}: {words}; what is in it stays, and the same command goes on there"
+            ) from None
+        except ValueError:
+            raise BackfillError(
+                f"{self._path} is damaged: delete it to begin again, or choose another --output"
             ) from None
 
 

@@ -4,7 +4,8 @@ The poller retries in its own way: nothing of it sleeps.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from itertools import count
+from typing import Final, TypeVar
 
 import structlog
 
@@ -27,18 +28,16 @@ def may_pass(error: HelpScoutError, failures: int) -> bool:
     return failures <= RETRIES and (error.transient or isinstance(error, BadResponse))
 
 
-def persistently(account: str, ask: Callable[[], _T], wait: Callable[[float], Any]) -> _T:
-    """Return what `ask` returns, asking again after what may pass; `wait` takes seconds.
+def persistently(account: str, ask: Callable[[], _T], wait: Callable[[float], bool]) -> _T:
+    """Return what `ask` returns, asking again after what may pass.
 
-    Raises what `ask` raises: HelpScoutError after the last attempt, or at once where the service
-    wants to be left alone for longer than a minute.
+    `wait` sleeps so many seconds and tells whether to stop. Raises what `ask` raises after the last
+    attempt, or at once where the service wants to be left alone for over a minute.
     """
-    failures = 0
-    while True:
+    for failures in count(1):
         try:
             return ask()
         except HelpScoutError as error:
-            failures += 1
             seconds = max(FIRST_RETRY_SECONDS * 2 ** (failures - 1), error.retry_after or 0.0)
             if not may_pass(error, failures) or seconds > _LONGEST_WAIT_SECONDS:
                 raise
@@ -48,4 +47,6 @@ def persistently(account: str, ask: Callable[[], _T], wait: Callable[[float], An
                 error=str(error),
                 wait_seconds=round(seconds, 1),
             )
-        wait(seconds)
+            if wait(seconds):
+                raise
+    raise AssertionError

@@ -6,7 +6,8 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,7 +19,7 @@ from exporter.backfill.progress import LogLines, Standing
 from exporter.backfill.series import Book
 from exporter.exposition import Renderer
 from exporter.helpscout.account import Account
-from exporter.helpscout.client import ReportAnswer
+from exporter.helpscout.client import Client, ReportAnswer
 from exporter.helpscout.errors import (
     BadCredentials,
     HelpScoutError,
@@ -34,6 +35,7 @@ from exporter.reports import (
     ReportKey,
     ReportRequest,
     Statistics,
+    TimeRange,
     Window,
 )
 from exporter.simulator import Faults, Simulator, parse_faults
@@ -593,3 +595,37 @@ def test_an_answer_that_was_damaged_in_the_journal_is_asked_again(filling: Filli
     assert filling.run(START, END) is None
     assert filling.output.read_bytes() == whole
     assert filling.reports_asked() == REPORTS + 4
+
+
+@pytest.mark.parametrize("fact", ["mailboxes", "tags", "fingerprint"])
+def test_a_journal_that_is_damaged_is_told(filling: Filling, fact: str) -> None:
+    filling.config += "segments: [{name: vip, tags: [vip]}]\n"
+    assert filling.run(START, START) is None
+    with contextlib.closing(sqlite3.connect(f"{filling.output}.journal")) as database, database:
+        database.execute("UPDATE facts SET content = '{' WHERE name LIKE ?", (f"{fact}%",))
+    assert str(filling.run(START, START)) == (
+        f"{filling.output}.journal is damaged: delete it to begin again, or choose another --output"
+    )
+
+
+def test_a_history_that_ends_is_whole_without_what_is_older_and_asked_about_by_every_run(
+    filling: Filling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, report = list[datetime](), Client.report
+    begins = datetime(2026, 3, 4, tzinfo=UTC)
+
+    def refusing(self: Client, request: ReportRequest, range_: TimeRange, **more: Any) -> Any:
+        asked.append(range_.end)
+        if range_.end < begins:
+            raise Refused("HTTP 400: too early", status=400)
+        return report(self, request, range_, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "report", refusing)
+        assert filling.run(START, END) is None
+        assert len(filling.points("helpscout_replies_sent")) == 4 * 7
+        asked.clear()
+        assert filling.run(START, END) is None
+        assert len(asked) == 4 * 3
+    assert filling.run(START, END) is None
+    assert len(filling.points("helpscout_replies_sent")) == REPORTS

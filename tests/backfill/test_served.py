@@ -29,6 +29,7 @@ OWN = (
     "helpscout_exporter_",
     "helpscout_report_",
     "helpscout_up",
+    "helpscout_collector_up",
     "helpscout_account_problem",
 )
 """What tells of the exporter's own work and has no history."""
@@ -91,6 +92,7 @@ def test_history_has_the_families_of_the_live_exposition_but_none_of_its_own(
     assert named <= live
     assert missing == {
         "helpscout_up",
+        "helpscout_collector_up",
         "helpscout_account_problem",
         "helpscout_report_success",
         "helpscout_report_last_success_timestamp_seconds",
