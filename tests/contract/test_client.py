@@ -120,6 +120,15 @@ def test_a_report_is_asked_as_its_generation_writes_it(
 @pytest.mark.parametrize(
     ("api", "target"), [("v1", "/v1/mailboxes.json?page=1"), ("v2", "/v2/mailboxes?page=1")]
 )
+def test_a_probe_reads_the_first_page_of_the_list(desk: Desk, api: Api, target: str) -> None:
+    desk.answer = lambda asked: page(api, 1, 2, 1)
+    desk.client(api).probe(5)
+    assert [asked.target for asked in desk.asked] == [target]
+
+
+@pytest.mark.parametrize(
+    ("api", "target"), [("v1", "/v1/mailboxes.json?page=1"), ("v2", "/v2/mailboxes?page=1")]
+)
 def test_mailboxes_are_asked_as_their_generation_writes_it(
     desk: Desk, api: Api, target: str
 ) -> None:
