@@ -1,6 +1,7 @@
 """The rules as such: promtool accepts them, every alert is tested, explained and about our data."""
 
 import re
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from tests.alarm.conftest import (
 )
 from tests.alarm.promql import names, problems
 from tests.servers import EACH_VERSION, promtool
-from tests.support import ROOT
+from tests.support import ROOT, need
 
 OF_THE_TEAM = {
     "HelpscoutSlaMissed",
@@ -51,6 +52,14 @@ def test_promtool_finds_nothing_wrong_with_the_rules(version: str) -> None:
     code, said = promtool("check", "rules", *sorted(RULES.iterdir()), version=version)
     assert code == 0, said
     assert "FAILED" not in said
+
+
+def test_vmalert_accepts_the_rules() -> None:
+    done = subprocess.run(
+        [need("vmalert", "newer"), "-dryRun", *(f"-rule={path}" for path in RULES.iterdir())],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @EACH_VERSION

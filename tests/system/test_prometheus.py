@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ import yaml
 
 from exporter.metrics import CATALOGUE
 from scripts.generate_docs import FAMILIES as DOCUMENTED
-from tests.servers import EACH_VERSION, Prometheus, prometheus, promtool
+from tests.servers import EACH_VERSION, Prometheus, prometheus, promtool, victoriametrics
 from tests.support import MISSION, VERSIONS, Metrics, Process, eventually, get, round_is_complete
 from tests.system.conftest import Start, address, desk
 
@@ -228,6 +229,35 @@ def test_both_versions_have_the_same_series_and_values(both: dict[str, Scraped],
     older, newer = both["installed"], both["newer"]
     # Between their scrapes a report may have been renewed.
     eventually(lambda: older.series(job) == newer.series(job), "the same in both")
+
+
+@EACH_VERSION
+def test_victoriametrics_has_them_too(
+    exporter: str, both: dict[str, Scraped], start: Start, tmp_path: Path, version: str
+) -> None:
+    target = exporter.removeprefix("http://")
+    (tmp_path / "scrape.yml").write_text(
+        "scrape_configs: [{job_name: direct, scrape_interval: 2s, "
+        f'static_configs: [{{targets: ["{target}"]}}]}}]\n'
+    )
+    victoria = victoriametrics(
+        start,
+        tmp_path / "data",
+        f"-promscrape.config={tmp_path / 'scrape.yml'}",
+        "-search.latencyOffset=0s",
+        version=version,
+    )
+    eventually(lambda: victoria.query("up == 1"), "a scrape")
+    found = Scraped(version, victoria, {}, {})
+
+    def numbers(scraped: Scraped) -> dict[frozenset[tuple[str, str]], float]:
+        return {series: float(value) for series, value in scraped.series("direct").items()}
+
+    # It keeps about thirteen digits.
+    eventually(
+        lambda: numbers(found) == pytest.approx(numbers(both["newer"]), rel=1e-9),
+        "the same series and values",
+    )
 
 
 def test_every_family_of_the_catalogue_is_in_prometheus(scraped: Scraped) -> None:
