@@ -295,10 +295,10 @@ class Refusals:
         for of_it in self._last.values():
             for key, reason in of_it.items():
                 reasons.setdefault(key.segment, set()).add(reason)
-        own = {"not_found", "bad_request", "plan"}
-        if reasons.get("", set()) <= own:
+        if None not in reasons.get("", ()):
             return set()  # then it is not the segment's
-        return {segment for segment, found in reasons.items() if segment and found <= own}
+        own = REFUSED | {"bad_request"}
+        return {s for s, found in reasons.items() if s and found & own and None not in found}
 
     def _is_refused(self, mailbox_id: str) -> bool:
         of_it = self._last.get(mailbox_id, {})

@@ -191,8 +191,9 @@ class Client:
         Raises HelpScoutError, Stopping.
         """
         path = self._dialect.mailboxes_path(1)
-        body = self._get("mailboxes", path, paid=True, timeout_seconds=seconds)
-        self._dialect.mailboxes(body, self._odd)
+        with self._placed("mailboxes"):
+            body = self._get("mailboxes", path, paid=True, timeout_seconds=seconds)
+            self._dialect.mailboxes(body, self._odd)
 
     def report(
         self, request: ReportRequest, range_: TimeRange, *, tags: bool, paid: bool = False

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import LogCapture
 
 from exporter.helpscout.client import ReportAnswer
-from exporter.helpscout.errors import NotThere
+from exporter.helpscout.errors import NotThere, ServiceFailed
 from exporter.missing import mailbox_patterns, of_segments
 from exporter.reports import Mailbox
 from exporter.selection import Segment
@@ -132,6 +132,22 @@ def test_folders_that_every_mailbox_refuses_are_missing_and_those_of_one_are_not
     assert [str(each) for each in world.store.missing()["acme"]] == [
         "segments[1] (nobody's): Help Scout refuses its folders (2)"
     ]
+
+
+def test_a_passing_failure_neither_finds_a_folder_nor_loses_one() -> None:
+    cuts = (Segment("nobody's", folders=(2,)),)
+    world = World(replace(SELECTION, windows=(DAY,), segments=cuts))
+    world.discover(BOXES)
+    errors = [NotThere("HTTP 404", status=404), ServiceFailed("HTTP 503", status=503)]
+    while (job := world.job()) is not None and job.request is not None:
+        if job.request.key.segment and errors:
+            world.poller.report_failed(job, errors.pop(0))
+        elif job.request.key.segment:
+            break
+        else:
+            world.poller.reported(job, ReportAnswer(REPORT))
+    world.poller.tick(world.now)
+    assert segments(world) == {"nobody's": False}
 
 
 def test_what_one_account_lacks_another_may_have() -> None:

@@ -152,6 +152,12 @@ def test_everything_that_is_said_is_heard() -> None:
         segments=(Segment("vip", ("vip", 4711), (991,)),),
         compare=True,
         shard=Shard(1, 2, "mailbox"),
+        named=(
+            ("mailboxes.include[0]", "Support*"),
+            ("mailboxes.include[1]", 1001),
+            ("mailboxes.exclude[0]", "Support test"),
+            ("sla[0].mailboxes[0]", 1001),
+        ),
     )
     quick, once = loaded.objectives
     assert quick == Objective(
