@@ -346,7 +346,7 @@ class AccountPoller:
         refused = self._refusals.refused_segments() if self._has_folders else set()
         found = list(of_segments(self.selection, self._tags, self._renamed, refused))
         if not self._tags_said and not self.first_round_done:
-            found = []
+            found = [each for each in found if each.segment in refused]
         missing = {each.segment for each in found}
         postponed = {s.name for s in self.selection.segments if s.tag_ids(self._tags) is None}
         self._segments = tuple(
