@@ -22,7 +22,7 @@ _SOURCES: Final = {
 }
 _BEGIN: Final = "<!-- values: written by `make chart` from values.yaml, a test compares -->\n"
 _END: Final = "<!-- /values -->\n"
-_RUNBOOK: Final = "Switch and severity of the [alert](../../docs/runbooks.md#{anchor})."
+_RUNBOOK: Final = "Switch and settings of the [alert](../../docs/runbooks.md#{anchor})."
 
 
 class Undocumented(Exception):

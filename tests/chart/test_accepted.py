@@ -26,7 +26,7 @@ from tests.support import VERSIONS
 EVERY = pytest.mark.parametrize("name", [path.stem for path in ACCEPTED])
 CUSTOM = {
     kind: jsonschema.Draft7Validator(json.loads((HERE / "schemas" / f"{kind}.json").read_text()))
-    for kind in ("ServiceMonitor", "PrometheusRule")
+    for kind in ("ServiceMonitor", "PrometheusRule", "AlertmanagerConfig")
 }
 
 
@@ -70,6 +70,10 @@ def test_the_operator_accepts_its_own_objects(name: str) -> None:
         ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "expression"), "up"),
         ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "labels"), {"severity": 1}),
         ("PrometheusRule", ("spec", "groups", 0, "name"), ""),
+        ("AlertmanagerConfig", ("spec", "route", "group_by"), ["account"]),
+        ("AlertmanagerConfig", ("spec", "route", "matchers", 0, "matchType"), "=="),
+        ("AlertmanagerConfig", ("spec", "receivers", 0, "name"), ""),
+        ("AlertmanagerConfig", ("spec", "receivers", 0, "webhookConfigs", 0, "urlSecret"), "text"),
     ],
 )
 def test_the_operators_schemas_refuse_what_the_operator_would(

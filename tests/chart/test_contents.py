@@ -2,14 +2,16 @@
 
 import json
 import re
-from typing import Any
+import subprocess
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 import yaml
 
 from scripts.chart import CHART
-from tests.chart.rendering import FULL_NAME, Manifest, Rendered, render, rendered
-from tests.support import ROOT
+from tests.chart.rendering import FULL_NAME, HERE, Manifest, Rendered, render, rendered
+from tests.support import ROOT, VERSIONS, need
 
 SECRETS = "/etc/helpscout-exporter/secrets"
 HASH = "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay"
@@ -448,6 +450,9 @@ def test_a_service_monitor_in_another_namespace_names_no_secret_that_is_not_ther
     assert "WARNING. serviceMonitor.tlsConfig is empty" in found.notes
 
 
+# --- alerts -------------------------------------------------------------------------------------
+
+
 def test_the_rules_are_the_projects_own() -> None:
     groups = render({"prometheusRule": {"enabled": True}}).one("PrometheusRule")["spec"]["groups"]
     assert _global(groups) == source_groups()
@@ -517,6 +522,205 @@ def test_an_exporter_is_absent_where_the_releases_own_job_has_none(
     assert rules["HelpscoutExporterAbsent"]["expr"] == absent
     matched = "namespace" if "jobPattern" in rule else "job, namespace"
     assert f"unless on ({matched}) {absent}" in rules["HelpscoutAccountGone"]["expr"]
+
+
+@pytest.mark.parametrize(
+    ("alert", "severity", "waits", "labels"),
+    [
+        # Its own settings, then those of its component, then those for all alerts, then the rule.
+        ("HelpscoutSlaMissed", "page", "3h", ("alert", "component", "all", "support")),
+        ("HelpscoutSlaAtRisk", "notice", "1h30m", ("component", "component", "all", "support")),
+        ("HelpscoutAccountDown", "info", "45m", ("all", "all", "all", "operations")),
+        ("HelpscoutExporterDown", "info", "0s", ("all", "all", "all", "operations")),
+    ],
+)
+def test_the_narrower_setting_of_an_alert_wins(
+    alert: str, severity: str, waits: str, labels: tuple[str, ...]
+) -> None:
+    rule = _rules(rendered("alert-settings"))[alert]
+    names = ("team", "tier", "cost", "component")
+    assert rule["labels"] == {"severity": severity, **dict(zip(names, labels, strict=True))}
+    assert rule["for"] == waits
+
+
+def test_annotations_follow_the_same_order_and_keep_the_rules_texts() -> None:
+    rules = _rules(rendered("alert-settings"))
+    own = {r["alert"]: r for g in source_groups() for r in g["rules"] if "alert" in r}
+    given = {
+        alert: [rules[alert]["annotations"][name] for name in ("contact", "note", "chat")]
+        for alert in ("HelpscoutSlaMissed", "HelpscoutSlaAtRisk", "HelpscoutAccountDown")
+    }
+    assert given == {
+        "HelpscoutSlaMissed": ["alert", "component", "all"],
+        "HelpscoutSlaAtRisk": ["component", "component", "all"],
+        "HelpscoutAccountDown": ["all", "all", "all"],
+    }
+    for alert, rule in own.items():
+        for name in ("summary", "description"):
+            assert rules[alert]["annotations"][name] == rule["annotations"][name]
+    site = "https://runbooks.example.org"
+    assert rules["HelpscoutSlaMissed"]["annotations"]["runbook_url"] == f"{site}/sla"
+    assert rules["HelpscoutSlaAtRisk"]["annotations"]["runbook_url"] == (
+        f"{site}/helpscout#helpscoutslaatrisk"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "held"),
+    [
+        ({}, {}),
+        ({"alerts": {"HelpscoutSlaMissed": {"for": "10m"}}}, {}),
+        ({"alerts": {"HelpscoutSlaMissed": {"for": "1h30m"}}}, {"HelpscoutSlaAtRisk": "1h30m"}),
+        ({"alerts": {"HelpscoutThrottledOften": {"for": "1d"}}}, {}),
+        # The longest counts: 60m for shards, 90m for a target that is down.
+        (
+            {
+                "alerts": {
+                    "HelpscoutShardsMissing": {"for": "60m"},
+                    "HelpscoutExporterDown": {"for": "90m"},
+                }
+            },
+            {
+                "HelpscoutShardsMissing": "90m",
+                "HelpscoutAccountGone": "90m",
+                "HelpscoutShardsMismatched": "60m",
+            },
+        ),
+        ({"components": {"support": {"for": "2d"}}}, {"HelpscoutSlaAtRisk": "2d"}),
+        (
+            {"alertFor": "45m", "components": {"exporter": {"for": "1m"}}},
+            {"HelpscoutSlaAtRisk": "45m"},
+        ),
+    ],
+)
+def test_a_warning_fires_on_until_a_slower_alert_takes_over(
+    rule: dict[str, Any], held: dict[str, str]
+) -> None:
+    own = {r["alert"]: r for g in source_groups() for r in g["rules"] if "alert" in r}
+    rules = _rules(render({"prometheusRule": {"enabled": True, **rule}}))
+    changed = {
+        alert: rules[alert]["keep_firing_for"]
+        for alert in own
+        if rules[alert]["keep_firing_for"] != own[alert]["keep_firing_for"]
+    }
+    assert changed == held
+
+
+def test_releases_of_two_namespaces_differ_in_what_is_absent_only() -> None:
+    """So to Alertmanager the other alerts of both are the same, and nothing is told twice."""
+    ours, theirs = (
+        _rules(render({"prometheusRule": {"enabled": True}, "namespaceOverride": namespace}))
+        for namespace in ("production", "staging")
+    )
+    differing = {name for name, rule in ours.items() if rule != theirs[name]}
+    assert differing == {"HelpscoutExporterAbsent", "HelpscoutAccountGone"}
+    for name in differing:
+        expr = ours[name]["expr"]
+        assert 'namespace="production"' in expr
+        assert ours[name] | {"expr": ""} == theirs[name] | {"expr": ""}
+        assert expr.replace("production", "staging") == theirs[name]["expr"]
+
+
+ROUTED: Final = {"alertname": "HelpscoutSlaMissed", "namespace": "monitoring", "job": FULL_NAME}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("name", "labels", "receiver"),
+    [
+        ("all-on", {"component": "support", "severity": "warning"}, "support"),
+        ("all-on", {"component": "support", "severity": "critical"}, "support"),
+        ("all-on", {"component": "exporter", "severity": "critical"}, "exporter"),
+        ("all-on", {"component": "exporter", "severity": "warning"}, "exporter"),
+        ("all-on", {"component": "support", "job": "another"}, "others"),
+        ("all-on", {"component": "support", "namespace": "another"}, "others"),
+        ("all-on", {"component": "support", "alertname": "KubePodCrashLooping"}, "others"),
+        ("alertmanager-config", {"component": "support", "severity": "warning"}, "support"),
+        ("alertmanager-config", {"component": "support", "severity": "critical"}, "critical"),
+        ("alertmanager-config", {"component": "exporter", "severity": "critical"}, "critical"),
+        ("alertmanager-config", {"component": "exporter", "severity": "warning"}, "exporter"),
+        # With a pattern for the job, and no job at all where no exporter is there.
+        ("alertmanager-config-least", {"component": "support", "job": "support-emea"}, "support"),
+        ("alertmanager-config-least", {"component": "exporter", "job": ""}, "exporter"),
+        ("alertmanager-config-least", {"component": "support", "job": "web-support-1"}, "others"),
+    ],
+)
+def test_alertmanager_routes_a_releases_alerts_by_component(
+    name: str, labels: dict[str, str], receiver: str, version: str, tmp_path: Path
+) -> None:
+    spec = rendered(name).one("AlertmanagerConfig")["spec"]
+    names = [{"name": entry["name"]} for entry in spec["receivers"]]
+    configuration = {
+        "route": {"receiver": "others", "routes": [_as_alertmanager_has_it(spec["route"])]},
+        "receivers": [{"name": "others"}, *names],
+        "time_intervals": [
+            {"name": entry["name"], "time_intervals": []}
+            for entry in spec.get("muteTimeIntervals", ())
+        ],
+    }
+    (tmp_path / "alertmanager.yml").write_text(yaml.safe_dump(configuration))
+    command = [need("amtool", version), "config", "routes", "test"]
+    given = [f"{key}={value}" for key, value in (ROUTED | labels).items() if value]
+    done = subprocess.run(
+        [*command, f"--config.file={tmp_path / 'alertmanager.yml'}", *given],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split() == [receiver]
+
+
+def _as_alertmanager_has_it(route: Manifest) -> Manifest:
+    """Return a route as the operator writes it into Alertmanager's file."""
+    written = {
+        re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key): route[key] for key in route
+    }
+    if "matchers" in written:
+        written["matchers"] = [
+            f'{m["name"]}{m["matchType"]}"{m["value"]}"' for m in written["matchers"]
+        ]
+    if "routes" in written:
+        written["routes"] = [_as_alertmanager_has_it(below) for below in written["routes"]]
+    return written
+
+
+def test_messages_are_grouped_as_in_the_projects_own_alertmanager_file() -> None:
+    own = yaml.safe_load((ROOT / "prometheus/alertmanager.yml").read_text())["route"]
+    (manifest,) = rendered("alertmanager-config").every("AlertmanagerConfig")
+    route = _as_alertmanager_has_it(manifest["spec"]["route"])
+    for key in ("group_by", "group_wait", "group_interval", "repeat_interval"):
+        assert route[key] == own[key]
+    critical, support, exporter = route["routes"]
+    assert critical == {
+        "receiver": "critical",
+        "matchers": ['severity="critical"'],
+        "repeat_interval": own["routes"][0]["repeat_interval"],
+    }
+    assert support["active_time_intervals"] == ["office"]
+    assert exporter == {"receiver": "exporter", "repeat_interval": "1d"}
+
+
+def test_who_is_told_is_in_the_operators_object_as_given() -> None:
+    found = rendered("alertmanager-config").one("AlertmanagerConfig")
+    assert found["metadata"]["labels"]["alertmanager"] == "main"
+    assert found["metadata"]["annotations"] == {"owner": "support"}
+    receivers = {
+        receiver.pop("name"): receiver for receiver in map(dict, found["spec"]["receivers"])
+    }
+    given = yaml.safe_load((HERE / "values/alertmanager-config.yml").read_text())
+    assert receivers == {
+        name: given["alertmanagerConfig"][name]["receiver"]
+        for name in ("critical", "exporter", "support")
+    }
+
+
+def test_the_notes_warn_of_an_alertmanager_config_that_the_operator_would_bind_elsewhere() -> None:
+    words = "WARNING. alertmanagerConfig.namespace"
+    config = yaml.safe_load((HERE / "values/alertmanager-config.yml").read_text())
+    assert words not in render(config).notes
+    config["alertmanagerConfig"]["namespace"] = "elsewhere"
+    assert words in render(config).notes
 
 
 # --- Grafana ------------------------------------------------------------------------------------

@@ -149,10 +149,10 @@ def test_a_value_without_a_comment_is_an_error(
         written.values()
 
 
-def test_the_alerts_are_those_of_the_rules_with_their_severities() -> None:
+def test_the_alerts_are_those_of_the_rules_and_nothing_overrides_them() -> None:
     rules = yaml.safe_load((ROOT / "prometheus/rules/helpscout.alerts.yml").read_text())
     alerts = {
-        rule["alert"]: {"enabled": True, "severity": rule["labels"]["severity"]}
+        rule["alert"]: {"enabled": True}
         for group in rules["groups"]
         for rule in group["rules"]
         if "alert" in rule
@@ -160,6 +160,24 @@ def test_the_alerts_are_those_of_the_rules_with_their_severities() -> None:
     assert VALUES["prometheusRule"]["alerts"] == alerts
     schema = SCHEMA["properties"]["prometheusRule"]["properties"]["alerts"]
     assert list(schema["properties"]) == list(alerts)
+
+
+def test_the_chart_knows_which_alert_gives_way_to_which_as_the_page_has_it() -> None:
+    page = (ROOT / "docs/alerting.md").read_text()
+    helpers = (CHART / "templates/_helpers.tpl").read_text()
+    (text,) = re.findall(
+        r'define "helpscout-exporter\.giveWay" -\}\}\n(.*?)\{\{-', helpers, re.DOTALL
+    )
+    known: dict[str, list[str]] = yaml.safe_load(text)
+    rows = re.findall(r"^\| (Helpscout[^|\[]*) \| (Helpscout[^|]*) \|$", page, re.MULTILINE)
+    wanted: dict[str, set[str]] = {}
+    for causes, followers in rows:
+        named, and_all, _ = followers.partition("all that HelpscoutAccountDown leaves out")
+        for cause in re.findall(r"Helpscout\w+", causes):
+            wanted[cause] = set(re.findall(r"Helpscout\w+", named))
+            if and_all:
+                wanted[cause] |= set(known["HelpscoutAccountDown"])
+    assert {cause: set(followers) for cause, followers in known.items()} == wanted
 
 
 def test_the_schema_knows_every_key_of_the_configuration() -> None:
@@ -214,7 +232,9 @@ def test_links_and_anchors_lead_somewhere(page: str) -> None:
             assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, link
 
 
-@pytest.mark.parametrize("mark", ["values", "alerts", "accounts", "shards", "tls", "password"])
+@pytest.mark.parametrize(
+    "mark", ["values", "alerts", "alertmanager", "accounts", "shards", "tls", "password"]
+)
 def test_the_pages_values_render(mark: str) -> None:
     assert render(code_block(f"kubernetes: {mark}", "docs/kubernetes.md")).workload
 

@@ -432,6 +432,85 @@ spec:
     {{- end }}
 {{- end }}
 
+{{/* --- alerts ------------------------------------------------------------------------------ */}}
+
+{{/* The label `job` of the release's targets. */}}
+{{- define "helpscout-exporter.job" -}}
+{{- if eq .Values.serviceMonitor.jobLabel "app.kubernetes.io/name" }}
+{{- include "helpscout-exporter.name" . }}
+{{- else if eq .Values.serviceMonitor.jobLabel "app.kubernetes.io/instance" }}
+{{- .Release.Name }}
+{{- else }}
+{{- include "helpscout-exporter.fullname" . }}
+{{- end }}
+{{- end }}
+
+{{/* Which alerts give way to which: the table in docs/alerting.md. */}}
+{{- define "helpscout-exporter.giveWay" -}}
+HelpscoutExporterDown:
+  - HelpscoutShardsMissing
+  - HelpscoutAccountGone
+HelpscoutShardsMissing:
+  - HelpscoutShardsMismatched
+  - HelpscoutAccountGone
+HelpscoutExporterAbsent:
+  - HelpscoutAccountGone
+HelpscoutAccountRefused:
+  - HelpscoutAccountDown
+  - HelpscoutCollectorDown
+  - HelpscoutBrownOut
+  - HelpscoutUnreachable
+  - HelpscoutBadResponse
+  - HelpscoutAccountThrottled
+  - HelpscoutScheduleLagging
+  - HelpscoutReportStale
+  - HelpscoutReportNeverSucceeded
+  - HelpscoutSegmentUnresolved
+HelpscoutAccountDown:
+  - HelpscoutCollectorDown
+  - HelpscoutBrownOut
+  - HelpscoutUnreachable
+  - HelpscoutBadResponse
+  - HelpscoutAccountThrottled
+  - HelpscoutScheduleLagging
+  - HelpscoutReportStale
+  - HelpscoutReportNeverSucceeded
+  - HelpscoutSegmentUnresolved
+HelpscoutCollectorDown:
+  - HelpscoutBrownOut
+  - HelpscoutUnreachable
+  - HelpscoutBadResponse
+  - HelpscoutReportStale
+  - HelpscoutReportNeverSucceeded
+HelpscoutReportStale:
+  - HelpscoutBrownOut
+  - HelpscoutUnreachable
+  - HelpscoutBadResponse
+HelpscoutReportNeverSucceeded:
+  - HelpscoutBrownOut
+  - HelpscoutUnreachable
+  - HelpscoutBadResponse
+HelpscoutBrownOut:
+  - HelpscoutUnreachable
+  - HelpscoutBadResponse
+HelpscoutAccountThrottled:
+  - HelpscoutThrottledOften
+  - HelpscoutScheduleLagging
+HelpscoutSlaMissed:
+  - HelpscoutSlaAtRisk
+{{- end }}
+
+{{/* A duration of Prometheus in milliseconds. */}}
+{{- define "helpscout-exporter.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 "d" 86400000 "w" 604800000 "y" 31536000000 }}
+{{- $total := 0 }}
+{{- range regexFindAll "[0-9]+(ms|[smhdwy])" . -1 }}
+{{- $number := regexFind "^[0-9]+" . }}
+{{- $total = add $total (mul (int64 $number) (get $units (trimPrefix $number .))) }}
+{{- end }}
+{{- $total }}
+{{- end }}
+
 {{- define "helpscout-exporter.claimSpec" -}}
 accessModes:
   {{- toYaml .accessModes | nindent 2 }}
@@ -503,5 +582,12 @@ selector:
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled .Values.webConfig.basic_auth_users (not .Values.serviceMonitor.basicAuth) (not .Values.serviceMonitor.authorization) }}
 {{- fail "serviceMonitor.basicAuth: is missing: webConfig.basic_auth_users asks for a password" }}
+{{- end }}
+{{- if .Values.alertmanagerConfig.enabled }}
+{{- range $component := list "support" "exporter" }}
+{{- if not (get $.Values.alertmanagerConfig $component).receiver }}
+{{- fail (printf "alertmanagerConfig.%s.receiver: is missing: say who is told, such as with slackConfigs" $component) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
