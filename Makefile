@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit system docs dashboards rules chart image image-lint \
+.PHONY: help install demo test lint types layers unit pythons system docs dashboards rules chart image image-lint \
 	image-where-possible bench audit lock clean debian-packages
 
 help:  ## this list
@@ -12,7 +12,7 @@ help:  ## this list
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # A stamp is the last thing written: a half-made environment is made again.
-$(VENV)/.ready: requirements.txt requirements-build.txt pyproject.toml
+$(VENV)/.ready: requirements.txt requirements-build.txt pyproject.toml exporter/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@echo "setting up $(VENV) ..." >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -46,6 +46,9 @@ layers: $(VENV)/.dev-ready
 
 unit: $(VENV)/.dev-ready
 	$(BIN)/pytest --cov --cov-report=term tests/unit tests/contract
+
+pythons:  ## unit and contract tests under every Python (3.11 or newer) on PATH and in pyenv
+	@$(PYTHON) -m scripts.pythons
 
 # Real processes beside real Prometheus and Chromium: measured apart, or the tracer would slow what they time.
 system: $(VENV)/.dev-ready debian-packages
@@ -94,4 +97,4 @@ lock:  ## pins every dependency anew (versions and hashes, no index address)
 	scripts/lock
 
 clean:  ## removes what the other targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage* .hypothesis .image-cache
+	rm -rf $(VENV) .venv-lock .pythons .mypy_cache .ruff_cache .pytest_cache .coverage* .hypothesis .image-cache

@@ -5,7 +5,6 @@ out, how large headers and body are. Measured: a half-sent request would be kept
 """
 
 import asyncio
-import http.client
 from asyncio.events import TimerHandle
 from typing import Any, Final
 
@@ -20,6 +19,14 @@ _MAX_REQUEST_BYTES: Final = MAX_HEADER_BYTES + 2 * MAX_BODY_BYTES
 _REQUEST_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0
 
+# Our own: http.client's differ between Pythons.
+_PHRASES: Final = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    413: b"Request Entity Too Large",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+}
 _WORDS: Final = {
     408: "the request did not come in time",
     413: "the body is too large",
@@ -210,8 +217,7 @@ class Connection(HttpToolsProtocol):
         body = f"{words}\n".encode()
         self.transport.write(
             b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
-            b"Connection: close\r\n\r\n%s"
-            % (self._status, http.client.responses[self._status].encode(), len(body), body)
+            b"Connection: close\r\n\r\n%s" % (self._status, _PHRASES[self._status], len(body), body)
         )
         self.close()
 
