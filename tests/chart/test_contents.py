@@ -11,6 +11,7 @@ import yaml
 
 from scripts.chart import CHART
 from tests.chart.rendering import FULL_NAME, HERE, Manifest, Rendered, render, rendered
+from tests.servers import promtool
 from tests.support import ROOT, VERSIONS, need
 
 SECRETS = "/etc/helpscout-exporter/secrets"
@@ -461,7 +462,9 @@ def test_the_rules_are_the_projects_own() -> None:
 def _global(groups: Any) -> Any:
     """Return the rules without what the chart says about the release's own job."""
     own = f'absent(helpscout:exporter_up{{job="{FULL_NAME}", namespace="monitoring"}})'
-    text = json.dumps(groups).replace(json.dumps(own)[1:-1], "absent(helpscout:exporter_up)")
+    told = ' unless on (job, namespace) ALERTS{alertname="HelpscoutExporterAbsent"}'
+    text = json.dumps(groups).replace(json.dumps(told)[1:-1], "")
+    text = text.replace(json.dumps(own)[1:-1], "absent(helpscout:exporter_up)")
     return json.loads(text.replace("on (job, namespace) absent", "on () absent"))
 
 
@@ -619,6 +622,57 @@ def test_releases_of_two_namespaces_differ_in_what_is_absent_only() -> None:
         assert 'namespace="production"' in expr
         assert ours[name] | {"expr": ""} == theirs[name] | {"expr": ""}
         assert expr.replace("production", "staging") == theirs[name]["expr"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("rules_of", "firing"),
+    [
+        (("production", "staging"), ("HelpscoutExporterAbsent",)),
+        # Where staging has no rules of its own, those of production still miss its account.
+        (("production",), ("HelpscoutAccountGone",)),
+    ],
+)
+def test_a_release_that_is_gone_is_told_once_beside_one_that_is_well(
+    rules_of: tuple[str, ...], firing: tuple[str, ...], version: str, tmp_path: Path
+) -> None:
+    """Staging ends after half an hour; production goes on, with an account of the same name."""
+    for namespace in rules_of:
+        values = {"prometheusRule": {"enabled": True}, "namespaceOverride": namespace}
+        (found,) = render(values).every("PrometheusRule")
+        (tmp_path / f"{namespace}.yml").write_text(yaml.safe_dump(found["spec"]))
+    series = [
+        {
+            "series": f'{name}{{job="{FULL_NAME}", namespace="{namespace}"{labels}}}',
+            "values": samples,
+        }
+        for namespace, samples in (("production", "1x120"), ("staging", "1x30 stale"))
+        for name, labels in (
+            ("up", ""),
+            ("helpscout_exporter_build_info", ', version="1"'),
+            ("helpscout_up", ', account="acme"'),
+        )
+    ]
+    told = 'count by (alertname, namespace) (ALERTS{alertstate="firing"})'
+    tests = [
+        {"expr": told, "eval_time": "30m", "exp_samples": []},
+        {
+            "expr": told,
+            "eval_time": "80m",
+            "exp_samples": [
+                {"labels": f'{{alertname="{alert}", namespace="staging"}}', "value": 1}
+                for alert in firing
+            ],
+        },
+    ]
+    content = {
+        "rule_files": [f"{namespace}.yml" for namespace in rules_of],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}],
+    }
+    (tmp_path / "test.yml").write_text(yaml.safe_dump(content))
+    code, said = promtool("test", "rules", tmp_path / "test.yml", version=version)
+    assert code == 0, said
 
 
 ROUTED: Final = {"alertname": "HelpscoutSlaMissed", "namespace": "monitoring", "job": FULL_NAME}
