@@ -132,7 +132,6 @@ def test_a_segment_waits_until_all_its_tags_are_known() -> None:
 
 def test_ids_and_folders_wait_for_nothing() -> None:
     chosen = selection(segments=(Segment("a", (7,)), Segment("b", (), (991,))))
-    assert not chosen.needs_tags
     requests = requests_for("acme", chosen, [SUPPORT], {})
     assert {request.key.segment for request in requests} == {"", "a", "b"}
 
