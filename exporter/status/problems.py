@@ -259,18 +259,32 @@ def _answer(trouble: Trouble | None) -> tuple[str, str]:
 
 
 def _where(facts: Facts, account: str, keys: Collection[ReportKey]) -> str:
-    """Return mailboxes and windows of reports, as many as one reads."""
-    windows: dict[str, dict[str, None]] = {}
+    """Return mailboxes and cuts of reports, as many as one reads."""
+    by_mailbox: dict[str, list[ReportKey]] = defaultdict(list)
     for key in keys:
-        windows.setdefault(key.mailbox_id, {})[key.window] = None
-    names = {key.mailbox_id: facts.snapshot.entries[key].mailbox for key in keys}
+        by_mailbox[key.mailbox_id].append(key)
     told = [
-        f"{_mailbox(id_, names[id_])} ({', '.join(of_it)})"
-        for id_, of_it in list(windows.items())[:_MOST_NAMED]
+        f"{_mailbox(id_, facts.snapshot.entries[of_it[0]].mailbox)} ({_cuts(facts, of_it)})"
+        for id_, of_it in list(by_mailbox.items())[:_MOST_NAMED]
     ]
-    if len(windows) > _MOST_NAMED:
-        told.append(f"and {words.count(len(windows) - _MOST_NAMED)} more mailboxes")
+    if len(by_mailbox) > _MOST_NAMED:
+        told.append(f"and {words.count(len(by_mailbox) - _MOST_NAMED)} more mailboxes")
     return f"account {words.name(account)}: {', '.join(told)}"
+
+
+def _cuts(facts: Facts, keys: list[ReportKey]) -> str:
+    """Return what a mailbox's reports have in common: not what would be every type or segment."""
+    selection = facts.configuration.selection
+    found = [", ".join(dict.fromkeys(key.window for key in keys))]
+    types = {key.type for key in keys}
+    if types not in ({ALL}, set(selection.types)):
+        found.append(f"type {', '.join(sorted(types))}")
+    segments = {key.segment for key in keys}
+    if segments not in ({""}, {"", *(segment.name for segment in selection.segments)}):
+        found.append(f"segment {', '.join(sorted(segments - {''}))}")
+    if {key.office_hours for key in keys} == {True}:
+        found.append("office hours")
+    return "; ".join(found)
 
 
 def _mailbox(id_: str, name: str) -> str:

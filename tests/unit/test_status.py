@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from exporter.health import REASONS, AccountStatus, Failure
 from exporter.helpscout import advice
 from exporter.helpscout.budget import Usage
-from exporter.reports import Distribution, Mailbox, ProductivityReport, Statistics
+from exporter.reports import (
+    Distribution,
+    Mailbox,
+    ProductivityReport,
+    ReportKey,
+    Statistics,
+)
 from exporter.schedule import Outlook
 from exporter.status import Facts, ReloadFailure, Rendered, render, view, words
 from exporter.status.choice import TYPE_NAMES
@@ -407,6 +413,21 @@ def test_a_report_that_never_came_is_told_from_one_that_waits() -> None:
 
 
 # --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_a_failing_cut_is_named_whole() -> None:
+    environ = {
+        "HELPSCOUT_SEGMENTS": "[{name: vip, tags: [1]}]",
+        "HELPSCOUT_OFFICE_HOURS": "[false, true]",
+    }
+    world = World(environ=environ)
+    cut = ReportKey("acme", "2", "chat", "24h", True, "vip")
+    for key in (cut, cut._replace(window="7d")):
+        world.store.failed(key, Failure("plan", "HTTP 403"))
+    (problem,) = problems(world.facts())
+    assert (
+        problem.where == "account acme: Support #2 (24h, 7d; type chat; segment vip; office hours)"
+    )
 
 
 @pytest.mark.parametrize("reason", REASONS)
