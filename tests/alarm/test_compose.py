@@ -102,14 +102,21 @@ def test_prometheus_finds_rules_alertmanager_and_both_exporters(
 
 
 @EACH_VERSION
-def test_alertmanager_reads_its_configuration(version: str) -> None:
+def test_alertmanager_reads_what_is_mounted_the_template_of_texts_included(
+    version: str, tmp_path: Path
+) -> None:
+    for volume in SERVICES["alertmanager"]["volumes"]:
+        source, target = volume.split(":")[:2]
+        if target.startswith("/etc/alertmanager/"):
+            (tmp_path / Path(target).name).write_text((ROOT / source).read_text())
     checked = subprocess.run(
-        [need("amtool", version), "check-config", str(ROOT / "prometheus/alertmanager.yml")],
+        [need("amtool", version), "check-config", str(tmp_path / "alertmanager.yml")],
         capture_output=True,
         text=True,
         check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "1 templates" in checked.stdout
 
 
 def test_grafana_is_told_where_prometheus_is_and_gets_nothing_that_takes_over_its_own() -> None:
