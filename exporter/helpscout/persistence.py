@@ -14,6 +14,8 @@ from exporter.helpscout.errors import BadCredentials, BadResponse, HelpScoutErro
 RETRIES: Final = 3
 FIRST_RETRY_SECONDS: Final = 0.5
 _LONGEST_WAIT_SECONDS: Final = 60.0
+_WORTH_SAYING_SECONDS: Final = 5.0
+"""From here on somebody may wonder what the command waits for."""
 
 _T = TypeVar("_T")
 
@@ -41,7 +43,8 @@ def persistently(account: str, ask: Callable[[], _T], wait: Callable[[float], bo
             seconds = max(FIRST_RETRY_SECONDS * 2 ** (failures - 1), error.retry_after or 0.0)
             if not may_pass(error, failures) or seconds > _LONGEST_WAIT_SECONDS:
                 raise
-            structlog.get_logger().info(
+            log = structlog.get_logger()
+            (log.info if seconds >= _WORTH_SAYING_SECONDS else log.debug)(
                 "asking again what failed",
                 account=account,
                 error=str(error),
