@@ -1,7 +1,9 @@
 """Real Prometheus and Alertmanager servers for the rules, and what the tests read of them."""
 
+import json
 import re
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +17,9 @@ from tests.system.conftest import Start, start_once  # noqa: F401 - a fixture
 RULES: Final = ROOT / "prometheus" / "rules"
 PROMTOOL_TESTS: Final = ROOT / "prometheus" / "tests"
 GRAFANA: Final = ROOT / "grafana"
+
+ROUND_SECONDS: Final = 10
+"""How long it takes until every report is asked once: the shortest interval there is."""
 
 _HASTE: Final = 1800
 _LEAST_RANGE_SECONDS: Final = 4
@@ -36,30 +41,46 @@ def seconds(duration: str) -> int:
     return sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)([smhd])", duration))
 
 
-def hastened(text: str) -> str:
-    """Return rules whose hours are seconds: every `for`, range and offset 1800 times as short."""
+def hastened(text: str, haste: int = _HASTE) -> str:
+    """Return rules whose every `for`, range and offset is so many times as short."""
 
     def shorter(found: re.Match[str]) -> str:
         before, duration = found.groups()
-        short = seconds(duration) // _HASTE
+        short = seconds(duration) // haste
         return f"{before}{max(short, _LEAST_RANGE_SECONDS if before == '[' else 1)}s"
 
     return re.sub(r"(\[|offset |\bfor: |keep_firing_for: )((?:\d+[smhd])+)\b", shorter, text)
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One notification, as a person reads it: a group of alerts is one."""
+
+    about: str
+    """Receiver, status, number of alerts, and the labels that they share."""
+
+    title: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.about}\n\n{self.title}\n{self.text}"
+
+
 class Webhook:
-    """Takes in what Alertmanager tells: every alert of every message, in their order."""
+    """Takes in what Alertmanager tells, in the form for Slack: that is rendered by templates."""
 
     def __init__(self) -> None:
-        self.alerts: list[dict[str, Any]] = []
-        alerts = self.alerts
+        self.messages: list[Message] = []
+        messages = self.messages
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                alerts.extend(yaml.safe_load(body)["alerts"])
+                for told in json.loads(body)["attachments"]:
+                    messages.append(Message(told["pretext"], told["title"], told["text"]))
                 self.send_response(200)
                 self.end_headers()
+                self.wfile.write(b"ok")
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - theirs
                 """Say nothing."""
@@ -69,14 +90,6 @@ class Webhook:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
-    def told(self, status: str, **labels: str) -> list[dict[str, Any]]:
-        """Return the alerts with this status and (at least) these labels."""
-        return [
-            alert
-            for alert in list(self.alerts)
-            if alert["status"] == status and labels.items() <= alert["labels"].items()
-        ]
-
     def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
@@ -84,43 +97,71 @@ class Webhook:
         self._thread.join()
 
 
+_ABOUT: Final = (
+    "{{ .Receiver }}: {{ .Status }}, {{ len .Alerts }} of"
+    "{{ range .CommonLabels.SortedPairs }} {{ .Name }}={{ .Value }}{{ end }}"
+)
+
+
 def run_alertmanager(
-    start: Start, folder: Path, receiver: Webhook, version: str = "installed"
-) -> str:
-    """Start an Alertmanager that tells `receiver` at once; return its address."""
-    (folder / "alertmanager.yml").write_text(
-        "route: {receiver: test, group_by: [...], group_wait: 0s, group_interval: 1s}\n"
-        f"receivers: [{{name: test, webhook_configs: [{{url: '{receiver.url}'}}]}}]\n"
-    )
+    start: Start, folder: Path, listen: str, webhook: Webhook, version: str = "installed"
+) -> None:
+    """Start an Alertmanager as it is shipped, every receiver of which is `webhook`.
+
+    Its minutes are seconds, like those of the rules. The exporter is not hastened: what it asks
+    about mailboxes takes a round, and for those alerts the waits are longer than one.
+    """
+    shipped = ROOT / "prometheus"
+    config = yaml.safe_load((shipped / "alertmanager.yml").read_text())
+    config["route"] |= {"group_wait": "1s", "group_interval": "5s"}
+    (support,) = (route for route in config["route"]["routes"] if route["receiver"] == "support")
+    support |= {
+        "group_wait": f"{ROUND_SECONDS + 5}s",
+        "group_interval": f"{2 * ROUND_SECONDS + 2}s",
+    }
+    for receiver in config["receivers"]:
+        receiver["slack_configs"] = [
+            {
+                "api_url": webhook.url,
+                "send_resolved": True,
+                "pretext": _ABOUT,
+                "title": '{{ template "helpscout.title" . }}',
+                "text": '{{ template "helpscout.text" . }}',
+            }
+        ]
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(config))
+    (folder / "helpscout.tmpl").write_text((shipped / "helpscout.tmpl").read_text())
     process = start(
         f"--config.file={folder / 'alertmanager.yml'}",
         f"--storage.path={folder / 'alertmanager-data'}",
-        "--web.listen-address=127.0.0.1:0",
+        f"--web.listen-address={listen}",
         "--cluster.listen-address=",
         command=(need("prometheus-alertmanager", version),),
     )
-    address = process.says(LISTENING)
-    eventually(lambda: get(f"http://{address}/-/ready").ok, "Alertmanager is ready")
-    return address
+    process.says(LISTENING)
+    eventually(lambda: get(f"http://{listen}/-/ready").ok, "Alertmanager is ready")
 
 
 def run_prometheus(
     start: Start,
     folder: Path,
-    exporter: str,
+    *exporters: str,
     alertmanager: str | None = None,
     version: str = "installed",
+    haste: int = _HASTE,
 ) -> Prometheus:
-    """Start a Prometheus with the rules, hastened, that scrapes an exporter every second."""
+    """Start a Prometheus with the rules, hastened, that scrapes exporters every second."""
     for path in RULES.iterdir():
-        (folder / path.name).write_text(hastened(path.read_text()))
+        (folder / path.name).write_text(hastened(path.read_text(), haste))
     config: dict[str, Any] = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [f"{folder}/helpscout.*.yml"],
         "scrape_configs": [
             {
                 "job_name": "helpscout",
-                "static_configs": [{"targets": [exporter.removeprefix("http://")]}],
+                "static_configs": [
+                    {"targets": [exporter.removeprefix("http://") for exporter in exporters]}
+                ],
             }
         ],
     }
