@@ -127,6 +127,8 @@ class AccountHealth:
 
     def ok(self, now: float) -> None:
         """A usable answer, to whatever question."""
+        if not self.up:
+            self._list_failures.clear()  # they were part of the outage; the list is due again
         self.up = True
         self._answered_at = now
         self._sick_reason = None

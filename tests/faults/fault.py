@@ -244,8 +244,11 @@ def said_in_log(fault: Fault, lines: list[dict[str, Any]]) -> None:
     assert all(fault.error in line["error"] for line in told), told
     troubles, news = {"reports fail": fault.matters}, {"reports work again": fault.matters}
     if not fault.up:
-        troubles["account does not work"] = 1
+        troubles["account does not answer"] = 1
         news["account works"] = 1
+    elif fault.problems:
+        troubles["account has a problem"] = 1
+        news["account has no problem any more"] = 1
     if fault.lists:
         troubles["login or mailbox list failed"] = 1
         news["mailbox list works again"] = 1

@@ -115,8 +115,8 @@ ROWS: Final[list[Fault]] = [
     failing("503 without a word of when", "HTTP 503", code="503", status=503),
     failing("504", "HTTP 504", code="504", status=504),
     # -- the question is refused
-    one_mailbox("400", "HTTP 400", reason="bad_request", code="400", status=400),
-    one_mailbox("422", "HTTP 422", reason="bad_request", code="422", status=422),
+    one_mailbox("400", "HTTP 400", reason="bad_request", code="400", status=400, relisted=True),
+    one_mailbox("422", "HTTP 422", reason="bad_request", code="422", status=422, relisted=True),
     one_mailbox(
         "403 for one mailbox",
         "HTTP 403",
@@ -143,7 +143,6 @@ ROWS: Final[list[Fault]] = [
         error="HTTP 403",
         code="403",
         retried=False,
-        up=False,
         problems=frozenset({"plan"}),
         at_start=True,
         relisted=True,

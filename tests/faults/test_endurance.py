@@ -102,7 +102,7 @@ def play_rounds(bench: Bench) -> None:
     assert resident_bytes(daemon) < grown + 10_000_000
     in_every_row(bench, daemon, lambda report: report[0] != ILL, began)
     assert complaints(daemon.log(lines))["reports fail"] <= 2
-    assert complaints(daemon.log(lines))["account does not work"] == 1
+    assert complaints(daemon.log(lines))["account does not answer"] == 1
     assert daemon.end() == 0
 
 

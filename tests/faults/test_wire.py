@@ -39,8 +39,8 @@ def ended_in_time(_bench: Bench, daemon: Daemon) -> None:
     lines = [x.split() for x in text.splitlines() if x.startswith(name) and f'"{ILL}"' in x]
     values = {line[0].removeprefix(name): line[1] for line in lines}
     assert (
-        values[f'_bucket{{account="{ILL}",endpoint="report",le="5.0"}}']
-        == (values[f'_count{{account="{ILL}",endpoint="report"}}'])
+        values[f'_bucket{{account="{ILL}",le="5.0",operation="report"}}']
+        == (values[f'_count{{account="{ILL}",operation="report"}}'])
     )
 
 
