@@ -33,6 +33,10 @@ class Authentication(Protocol):
         """Return whether this was issued a moment ago, and may not be accepted yet."""
         ...
 
+    def accepted(self, auth: AuthBase) -> None:
+        """Take note that a call with this was answered."""
+        ...
+
 
 class KeyAuthentication:
     """1.0: the API key is the user name of HTTP Basic, the password a dummy."""
@@ -51,6 +55,9 @@ class KeyAuthentication:
     def is_new(self, auth: AuthBase) -> bool:  # noqa: ARG002 - of the protocol
         """A key is not issued by a call: it never is."""
         return False
+
+    def accepted(self, auth: AuthBase) -> None:
+        """Nothing depends on it."""
 
 
 class BearerAuth(AuthBase):
@@ -75,6 +82,7 @@ class TokenAuthentication:
         self._current: BearerAuth | None = None
         self._renew_at = 0.0
         self._fetched_at = float("-inf")
+        self._unproven: AuthBase | None = None
         self._fetches = 0
         self._failure: HelpScoutError | None = None
 
@@ -101,9 +109,14 @@ class TokenAuthentication:
         return True
 
     def is_new(self, auth: AuthBase) -> bool:
-        """Return whether this token is the current one, and was issued a moment ago."""
+        """Return whether this token was issued a moment ago, and has not been accepted yet."""
         with self._lock:
-            return self._current is auth and self._clock() - self._fetched_at < _NEW_SECONDS
+            return self._unproven is auth and self._clock() - self._fetched_at < _NEW_SECONDS
+
+    def accepted(self, auth: AuthBase) -> None:
+        """Take note that this token is valid."""
+        if self._unproven is auth:
+            self._unproven = None
 
     def _renew(self) -> None:
         self._failure = None
@@ -115,5 +128,6 @@ class TokenAuthentication:
         finally:
             self._fetches += 1
         self._current, self._fetched_at = BearerAuth(token), self._clock()
+        self._unproven = self._current
         # A life shorter than the margin is used for half of it, not fetched anew each call.
         self._renew_at = self._clock() + max(seconds - _MARGIN_SECONDS, seconds / 2)

@@ -256,7 +256,7 @@ class Client:
         auth, renewed, waited = self._authorize(), False, False
         while True:
             try:
-                return self._call(
+                body = self._call(
                     operation, "GET", path, auth=auth, paid=paid, timeout_seconds=timeout_seconds
                 )
             except BadCredentials as error:
@@ -272,6 +272,9 @@ class Client:
                         self._useless_renewal_at = self._clock()
                     raise
                 self._telemetry.api_retries.labels(self._account.name, error.reason).inc()
+            else:
+                self._authentication.accepted(auth)
+                return body
 
     def _may_renew(self, operation: str, refused: AuthBase) -> bool:
         """Drop a refused token and return whether to fetch another one.

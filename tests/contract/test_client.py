@@ -277,6 +277,15 @@ def test_a_token_that_becomes_valid_a_moment_late_is_waited_for(desk: Desk) -> N
     assert (len(desk.token_calls), desk.purse.paused) == (1, [1.0])
 
 
+def test_a_token_that_worked_and_is_refused_a_moment_later_is_renewed(desk: Desk) -> None:
+    answers = iter([as_json({"current": {}}), as_json({"error": "revoked"}, 401)])
+    desk.answer = lambda asked: next(answers, as_json({"current": {}}))
+    client = desk.client()
+    ask(client)
+    ask(client)
+    assert (len(desk.token_calls), desk.purse.paused) == (2, [])
+
+
 def test_one_question_that_is_always_unauthorized_costs_a_login_in_ten_minutes(desk: Desk) -> None:
     def script(asked: Asked) -> bytes:
         report = "mailboxes?" not in asked.target
