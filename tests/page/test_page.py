@@ -139,7 +139,7 @@ def test_refused_credentials_are_told_with_what_to_do_and_no_secret(
         )
         problem = page.locator(".problems li", has_text="refuses the credentials")
         expect(problem).to_contain_text("account refused, all of its reports · since")
-        expect(problem).to_contain_text("Runbook HelpscoutCredentialsRefused")
+        expect(problem).to_contain_text("Runbook HelpscoutAccountRefused")
         expect(problem.locator("time")).to_have_count(1)
         expect(tile(page, "Accounts up")).to_have_text("1 of 2")
         assert SECRET not in page.content()
@@ -152,7 +152,7 @@ def test_an_ill_mailbox_is_told_with_help_scouts_words_and_reference(
         page = seen.go("/?q=1001")
         problem = page.locator(".problems li", has_text="ref-4711")
         expect(problem).to_contain_text("Support #1001 (")
-        expect(problem.locator("q")).to_have_text("HTTP 404: <b>gone</b>")
+        expect(problem.locator("q")).to_have_text(re.compile(r"HTTP 404: <b>gone</b>$"))
         row = page.locator("table.figures tbody tr").first
         expect(row).to_contain_text("never came")
         expect(row.locator(".value")).to_have_count(0)
