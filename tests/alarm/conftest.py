@@ -50,9 +50,12 @@ def hastened(text: str, haste: int = _HASTE) -> str:
         return f"{before}{max(short, _LEAST_RANGE_SECONDS if before == '[' else 1)}s"
 
     short = re.sub(r"(\[|offset |\bfor: |keep_firing_for: )((?:\d+[smhd])+)\b", shorter, text)
-    # How soon the exporter notices an outage is not hastened: ten seconds, which would be long
-    # enough here for a brown-out to be told before it. So that one waits its whole time.
-    return re.sub(r"(- alert: HelpscoutBrownOut\n(?:.*\n)*?        for: )\d+s", r"\g<1>15m", short)
+    # How soon the exporter notices an outage is not hastened: up to half a minute, which is hours
+    # here. What gives way to HelpscoutAccountDown waits its whole time, or it would be told first.
+    for name in ("BrownOut", "CollectorDown", "Unreachable", "BadResponse"):
+        block = rf"(- alert: Helpscout{name}\n(?:.*\n)*?        for: )\d+s"
+        short = re.sub(block, r"\g<1>15m", short)
+    return short
 
 
 @dataclass(frozen=True, slots=True)
