@@ -41,6 +41,10 @@ def seconds(duration: str) -> int:
     return sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)([smhd])", duration))
 
 
+UNHASTENED = ("BrownOut", "CollectorDown", "Unreachable", "BadResponse")
+"""The alerts, without their prefix, whose `for` stays as it is."""
+
+
 def hastened(text: str, haste: int = _HASTE) -> str:
     """Return rules whose every `for`, range and offset is so many times as short."""
 
@@ -51,8 +55,8 @@ def hastened(text: str, haste: int = _HASTE) -> str:
 
     short = re.sub(r"(\[|offset |\bfor: |keep_firing_for: )((?:\d+[smhd])+)\b", shorter, text)
     # How soon the exporter notices an outage is not hastened: up to half a minute, which is hours
-    # here. What gives way to HelpscoutAccountDown waits its whole time, or it would be told first.
-    for name in ("BrownOut", "CollectorDown", "Unreachable", "BadResponse"):
+    # here. What gives way to HelpscoutAccountDown waits its whole time, or it would be sent first.
+    for name in UNHASTENED:
         block = rf"(- alert: Helpscout{name}\n(?:.*\n)*?        for: )\d+s"
         short = re.sub(block, r"\g<1>15m", short)
     return short
