@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from exporter.exposition import Exposition, Renderer
+from exporter.exposition import TEXT, Exposition, Renderer
 from exporter.poller import Poller
 from exporter.poller.dispatcher import utc_now
 from exporter.settings import Configuration
@@ -132,4 +132,4 @@ def one_round(
         and not exporter.store.troubles().accounts  # a mailbox list that is not whole
         and not exporter.store.missing()
     )
-    return b"".join(exporter.exposition.ready.text.parts), complete
+    return b"".join(exporter.exposition.body(TEXT, gzipped=False).made()), complete

@@ -79,6 +79,11 @@ class ReportKey(NamedTuple):
     office_hours: bool
     segment: str
 
+    @property
+    def collector(self) -> str:
+        """Which kind of question it is."""
+        return PRODUCTIVITY
+
 
 @dataclass(frozen=True, slots=True)
 class ReportRequest:

@@ -1,21 +1,24 @@
-"""The scrape-ready bodies: made when data changes, not when somebody asks.
+"""From the store to the bodies that scrapes are answered with.
 
-`assemble` renders the reports that changed, splices them into the pieces, adds what is small and
-the exporter's own metrics, and swaps the new bodies in whole. It runs in a thread of its own, at
-once after the first change and then at most once a second; a scrape only sends what is there.
+`assemble` renders the reports that changed and joins their fragments by family. It runs in a
+thread of its own, at once after the first change and then at most once a second. A body in one
+format and encoding is made for the first scrape that asks for it; later scrapes get the same one
+until the next assembly.
 """
 
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final
 
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.exposition.pieces import Piece, Pieces, compress, gzip_member, joined
-from exporter.exposition.render import REPORT_FAMILIES, Renderer, accounts
+from exporter.exposition.compression import gzip_member
+from exporter.exposition.render import FAMILIES, Renderer, accounts
+from exporter.metrics import CATALOGUE
 from exporter.reports import ReportKey
 from exporter.store import Entry, Snapshot, Store
 from exporter.telemetry import Family, Telemetry
@@ -24,8 +27,6 @@ TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _PERIOD_SECONDS: Final = 1.0
-_AT_ONCE: Final = 256
-_SEND_BYTES: Final = 16_384
 _SUFFIXES: Final = ("_total", "_bucket", "_sum", "_count")
 
 
@@ -50,76 +51,93 @@ def openmetrics_header(family: Family) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """One format's exposition: in parts as they are sent, its length, and as a gzip member."""
-
-    parts: tuple[bytes, ...]
-    length: int
-    gzipped: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """What a scrape is answered with."""
-
-    text: Body
-    openmetrics: Body
-
-
 class _Format:
-    """The headers of every family in one format."""
+    """How the formats differ: `own` writes a registry; in OpenMetrics it ends the exposition."""
 
-    def __init__(self, header: Callable[[Family], bytes]) -> None:
-        self._header = header
-        self._pieces: dict[str, Piece] = {}
+    header: Callable[[Family], bytes]
+    own: Callable[[Any], bytes]
 
-    def header(self, family: Family) -> Piece:
-        found = self._pieces.get(family.name)
-        if found is None:
-            found = self._pieces[family.name] = compress(self._header(family))
-        return found
+    def parts(self, samples: Iterable[tuple[Family, bytes]], registry: Any) -> tuple[bytes, ...]:
+        """Return the whole exposition; the samples are not copied."""
+        parts = [part for family, lines in samples for part in (self.header(family), lines)]
+        return (*parts, self.own(registry))
+
+
+_FORMATS: Final[Mapping[str, _Format]] = {
+    TEXT: _Format(text_header, generate_text),
+    OPENMETRICS: _Format(openmetrics_header, generate_openmetrics),
+}
+
+_PLACES: Final[Mapping[str, list[tuple[str, int]]]] = {
+    family.name: [
+        (collector, families.index(family))
+        for collector, families in sorted(FAMILIES.items())
+        if family in families
+    ]
+    for family in CATALOGUE
+}
+"""Where a family's fragments are: the collectors that have it, and which fragment it is there."""
+
+_NOTHING: Final[Mapping[str, tuple[bytes, ...]]] = {
+    collector: (b"",) * len(families) for collector, families in FAMILIES.items()
+}
+"""The fragments of a key without samples."""
+
+
+class Body:
+    """An exposition in one format and encoding, made once for all that ask. Thread-safe."""
+
+    def __init__(self, make: Callable[[], tuple[bytes, ...]]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self.parts: tuple[bytes, ...] | None = None
+        """The bytes in the order to send them; None until somebody called `made`."""
+
+    def made(self) -> tuple[bytes, ...]:
+        """Return the parts; the first call makes them, and those that come meanwhile wait."""
+        with self._lock:
+            if self.parts is None:
+                self.parts = self._make()
+            return self.parts
 
 
 class Exposition:
-    """Brings the store's state into bytes. `assemble` belongs to one thread, reading to all."""
+    """Turns the store's state into bytes. Thread-safe."""
 
     def __init__(self, store: Store, telemetry: Telemetry, renderer: Renderer) -> None:
-        self._store, self._telemetry = store, telemetry
+        self._store, self._telemetry, self._renderer = store, telemetry, renderer
         self._lock = threading.Lock()
-        self._renderer = renderer
-        self._rendered: Mapping[ReportKey, Entry] = {}
-        self._pieces = Pieces(len(REPORT_FAMILIES))
-        self._accounts: object = None
-        self._small: list[tuple[Family, Piece]] = []
         self._revision = -1
-        self._text, self._openmetrics = _Format(text_header), _Format(openmetrics_header)
-        self._ready = self._assembled()
+        self._forget()
+        self._families: tuple[tuple[Family, bytes], ...] = ()
+        self._bodies: Mapping[tuple[str, bool], Body] = {}
+        self.assemble()
 
-    @property
-    def ready(self) -> Ready:
-        """The bodies as they were last assembled."""
-        return self._ready
+    def body(self, content_type: str, *, gzipped: bool) -> Body:
+        """Return the body as of the last assembly; its own metrics are as of its making."""
+        return self._bodies[content_type, gzipped]
 
     def configure(self, renderer: Renderer) -> None:
-        """Export under another configuration: every report is rendered anew, at once."""
+        """Export under another configuration: every report is rendered again, at once."""
         with self._lock:
             self._renderer = renderer
-            self._rendered = {}
-            self._accounts = None
-            self._revision = -1
+            self._forget()
         self.assemble()
 
     def assemble(self) -> bool:
-        """Bring the bodies up to date; tell whether there was news from the store."""
+        """Bring the bodies up to date; return whether there was news from the store."""
         with self._lock:
-            before = self._revision
-            self._ready = self._assembled()
-            return self._revision != before
+            snapshot = self._store.snapshot()
+            news = snapshot.revision != self._revision
+            if news:
+                self._update(snapshot)
+                self._revision = snapshot.revision
+            self._bodies = _bodies(self._families, self._telemetry.registry)
+            return news
 
     def run(self, stopping: threading.Event) -> None:
         """Assemble until `stopping`: at once after a change, then at most once a second.
 
-        The exporter's own metrics are refreshed once a second meanwhile.
+        Without a change, bodies are made again each second for the exporter's own metrics.
         """
         while not stopping.is_set():
             started = time.monotonic()
@@ -132,90 +150,81 @@ class Exposition:
 
         A family's name stands for all its samples.
         """
-        openmetrics = content_type == OPENMETRICS
-        format_ = self._openmetrics if openmetrics else self._text
         wanted = set(names)
-        with self._lock:
-            parts = []
-            for family, piece in self._families():
-                samples = (
-                    f"{family.name}_bucket" if family.kind == "gaugehistogram" else family.name
-                )
-                if piece.length and wanted & {family.name, samples}:
-                    parts += [*format_.header(family).parts, *piece.parts]
+        families = [
+            (family, samples)
+            for family, samples in self._families
+            if family.name in wanted
+            or (family.kind == "gaugehistogram" and f"{family.name}_bucket" in wanted)
+        ]
         suffixed = {name + suffix for name in wanted for suffix in _SUFFIXES}
         registry = self._telemetry.registry.restricted_registry(wanted | suffixed)
-        own = _own(registry, openmetrics=openmetrics)
-        return b"".join([*parts, own])
+        return b"".join(_FORMATS[content_type].parts(families, registry))
 
-    def _assembled(self) -> Ready:
-        snapshot = self._store.snapshot()
-        if snapshot.revision != self._revision:
-            self._update(snapshot)
-            self._revision = snapshot.revision
-        registry = self._telemetry.registry
-        return Ready(
-            self._body(self._text, _own(registry, openmetrics=False)),
-            self._body(self._openmetrics, _own(registry, openmetrics=True)),
-        )
+    def _forget(self) -> None:
+        self._revision = -1
+        self._entries: Mapping[ReportKey, Entry] = {}
+        self._fragments: dict[str, dict[ReportKey, tuple[bytes, ...]]] = {c: {} for c in FAMILIES}
+        """By collector, keys in their order."""
+        self._samples: dict[str, bytes] = {}
+        """By family."""
 
     def _update(self, snapshot: Snapshot) -> None:
-        entries, rendered = snapshot.entries, self._rendered
-        if not rendered:
-            self._pieces = Pieces(len(REPORT_FAMILIES))
-        changed = [key for key, entry in entries.items() if rendered.get(key) is not entry]
-        changed += [key for key in rendered if key not in entries]
-        changed.sort()
-        # A few at a time: all the fragments of a large change together would take much memory.
-        for start in range(0, len(changed), _AT_ONCE):
-            self._pieces.update(
-                {
-                    key: self._renderer.report(key, entries[key]) if key in entries else None
-                    for key in changed[start : start + _AT_ONCE]
-                }
+        for name in self._render(snapshot.entries):
+            self._samples[name] = b"".join(
+                [
+                    fragments[place]
+                    for collector, place in _PLACES[name]
+                    for fragments in self._fragments[collector].values()
+                ]
             )
-        self._rendered = entries
-        if self._accounts != (snapshot.mailboxes, snapshot.accounts):
-            self._accounts = (snapshot.mailboxes, snapshot.accounts)
-            families = (
-                *self._renderer.configured(),
-                *accounts(snapshot.mailboxes, snapshot.accounts),
-            )
-            self._small = [(family, compress(body)) for family, body in families]
+        for family, lines in (
+            *self._renderer.configured(),
+            *accounts(snapshot.mailboxes, snapshot.accounts),
+        ):
+            self._samples[family.name] = lines
+        self._families = tuple((f, s) for f in CATALOGUE if (s := self._samples.get(f.name)))
 
-    def _families(self) -> Iterator[tuple[Family, Piece]]:
-        for number, family in enumerate(REPORT_FAMILIES):
-            yield family, self._pieces.family(number)
-        yield from self._small
+    def _render(self, entries: Mapping[ReportKey, Entry]) -> set[str]:
+        """Render the entries that changed; return the families with a fragment that differs."""
+        changed: set[str] = set()
+        grown: set[str] = set()
+        for key in self._entries.keys() - entries.keys():
+            old = self._fragments[key.collector].pop(key)
+            changed.update(_differing(key.collector, old, _NOTHING[key.collector]))
+        for key, entry in entries.items():
+            if self._entries.get(key) is not entry:
+                fragments = self._fragments[key.collector]
+                if key not in fragments:
+                    grown.add(key.collector)
+                    fragments[key] = _NOTHING[key.collector]
+                new = self._renderer.report(key, entry)
+                changed.update(_differing(key.collector, fragments[key], new))
+                fragments[key] = new
+        for collector in grown:
+            self._fragments[collector] = dict(sorted(self._fragments[collector].items()))
+        self._entries = entries
+        return changed
 
-    def _body(self, format_: _Format, own: bytes) -> Body:
-        pieces: list[Piece] = []
-        for family, piece in self._families():
-            if piece.length:
-                pieces += [format_.header(family), piece]
-        whole = joined((*pieces, compress(own)))
-        return Body(_coalesced(whole.parts), whole.length, gzip_member(whole))
+
+def _differing(collector: str, one: tuple[bytes, ...], other: tuple[bytes, ...]) -> Iterator[str]:
+    """Yield the names of the families whose fragments differ."""
+    for family, a, b in zip(FAMILIES[collector], one, other, strict=True):
+        if a != b:
+            yield family.name
 
 
-def _own(registry: Any, *, openmetrics: bool) -> bytes:
-    """Return the exporter's own metrics; in OpenMetrics that ends the exposition, too."""
-    generate: Any = generate_openmetrics if openmetrics else generate_text
-    return cast(bytes, generate(registry))
+def _bodies(
+    families: tuple[tuple[Family, bytes], ...], registry: Any
+) -> dict[tuple[str, bool], Body]:
+    """Return a body for each content type, plain and gzipped; none is made yet."""
+    bodies = {}
+    for content_type, format_ in _FORMATS.items():
+        plain = Body(partial(format_.parts, families, registry))
+        bodies[content_type, False] = plain
+        bodies[content_type, True] = Body(partial(_gzipped, plain))
+    return bodies
 
 
-def _coalesced(parts: Iterable[bytes]) -> tuple[bytes, ...]:
-    """Join what is too small for a send of its own; what is large is not copied."""
-    result: list[bytes] = []
-    small: list[bytes] = []
-    size = 0
-    for part in parts:
-        large = len(part) >= _SEND_BYTES
-        if small and (large or size >= _SEND_BYTES):
-            result.append(b"".join(small))
-            small, size = [], 0
-        if large:
-            result.append(part)
-        else:
-            small.append(part)
-            size += len(part)
-    return (*result, b"".join(small))
+def _gzipped(plain: Body) -> tuple[bytes, ...]:
+    return (gzip_member(plain.made()),)

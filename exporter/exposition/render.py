@@ -47,6 +47,9 @@ REPORT_FAMILIES: Final = (
 )
 """The families that a report's fragments belong to, in the order of the fragments."""
 
+FAMILIES: Final[Mapping[str, tuple[Family, ...]]] = {PRODUCTIVITY: REPORT_FAMILIES}
+"""The same for each collector."""
+
 _NAMES: Final = [figure.family.name for figure in FIGURES]
 _FIELDS: Final = [figure.field for figure in FIGURES]
 _PREVIOUS_NAMES: Final = [figure.previous.name for figure in FIGURES]
@@ -61,7 +64,7 @@ class Renderer:
     objectives: tuple[Objective, ...]
     windows: tuple[Window, ...]
 
-    def report(self, key: ReportKey, entry: Entry) -> list[bytes]:
+    def report(self, key: ReportKey, entry: Entry) -> tuple[bytes, ...]:
         """Return the sample lines of a report, one element for each of REPORT_FAMILIES."""
         labels = _Labels(key, entry.mailbox)
         if entry.report is None:
@@ -70,7 +73,7 @@ class Renderer:
             lines = self._data(key, entry, labels)
         lines.append(labels.attempt(metrics.LAST_SUCCESS.name, entry.succeeded_at))
         lines.append(labels.attempt(metrics.SUCCESS.name, entry.success))
-        return [line.encode() for line in lines]
+        return tuple(line.encode() for line in lines)
 
     def _data(self, key: ReportKey, entry: Entry, labels: "_Labels") -> list[str]:
         report = entry.report

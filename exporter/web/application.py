@@ -1,10 +1,10 @@
-"""HTTP: sends what lies ready, answers the probes, takes the reload. Nothing here asks Help Scout.
+"""HTTP: sends the exposition, answers the probes, takes the reload. Nothing here asks Help Scout.
 
 The routes are those of docs/behaviour.md#http. Who is let in is decided in `doors`, how a
 connection is held in `listener` and `connection`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -26,6 +26,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of what a browser shows; the status page brings a policy of its own."""
+_SEND_BYTES: Final = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +65,35 @@ class _Metrics:
                 body = await run_in_threadpool(self._exposition.selected, names, content_type)
                 await Response(body, media_type=content_type)(scope, receive, send)
                 return
-        ready = self._exposition.ready
-        body_ = ready.openmetrics if content_type == OPENMETRICS else ready.text
+        gzipped = accepts_gzip(encoding.decode("latin-1"))
         headers = [(b"content-type", content_type.encode()), (b"vary", b"accept, accept-encoding")]
-        parts: tuple[bytes, ...] = body_.parts
-        length = body_.length
-        if accepts_gzip(encoding.decode("latin-1")):
+        if gzipped:
             headers.append((b"content-encoding", b"gzip"))
-            parts = (body_.gzipped,)
-            length = len(body_.gzipped)
-        headers.append((b"content-length", b"%d" % length))
+        body_ = self._exposition.body(content_type, gzipped=gzipped)
+        parts = body_.parts
+        if parts is None:
+            parts = await run_in_threadpool(body_.made)
+        headers.append((b"content-length", b"%d" % sum(map(len, parts))))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        if scope["method"] == "HEAD":
-            parts = (b"",)
-        for part in parts[:-1]:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": parts[-1]})
+        if scope["method"] == "GET":
+            for part in sends(parts):
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def sends(parts: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+    """Yield the bytes in pieces worth a send each; large parts are not copied."""
+    small: list[bytes] = []
+    for part in parts:
+        if len(part) < _SEND_BYTES:
+            small.append(part)
+            continue
+        yield b"".join(small)
+        small = []
+        view = memoryview(part)
+        for start in range(0, len(part), _SEND_BYTES):
+            yield view[start : start + _SEND_BYTES]
+    yield b"".join(small)
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from exporter.exposition import Exposition, Renderer
+from exporter.exposition import TEXT, Exposition, Renderer
 from exporter.poller import Poller
 from exporter.settings import load
 from exporter.simulator import Simulator, SimulatorOptions, parse_faults
@@ -42,7 +42,7 @@ class Polled:
     def names(self) -> dict[str, set[str]]:
         """Return the names of each mailbox id in all series that bear one, `all` left out."""
         self.exposition.assemble()
-        text = b"".join(self.exposition.ready.text.parts).decode()
+        text = b"".join(self.exposition.body(TEXT, gzipped=False).made()).decode()
         names = dict[str, set[str]]()
         for sample in Metrics.of_text(text).samples:
             if sample.labels.get("mailbox_id", "all") != "all":

@@ -1,13 +1,16 @@
 """The scrape-ready bodies: the client library's bytes, through any sequence of changes."""
 
 import gzip
+import importlib.util
+import runpy
 import shutil
 import subprocess
+import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +21,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.exposition import OPENMETRICS, TEXT, Body, Exposition, Renderer, assembly, pieces
-from exporter.exposition.render import REPORT_FAMILIES
+from exporter.exposition import Exposition, Renderer, assembly, compression
 from exporter.health import AccountStatus
 from exporter.metrics import CATALOGUE
 from exporter.reports import ALL, Mailbox, ProductivityReport, ReportKey, Statistics
-from exporter.store import Store
+from exporter.store import Entry, Snapshot, Store
 from exporter.telemetry import Telemetry
 from tests.unit import exposed
 from tests.unit.exposed import (
@@ -36,24 +38,19 @@ from tests.unit.exposed import (
 )
 from tests.unit.library_view import LibraryView
 
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+LIFETIME_SECONDS = 600.0
 GOLDEN = Path(__file__).parent.parent / "testdata" / "exposition"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _small_blocks() -> Iterator[None]:
-    """Blocks of few keys, so that small examples split and empty them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "_BLOCK_KEYS", 2)
-        yield
-
-
-def plain(body: Body) -> bytes:
+def plain(exposition: Exposition, content_type: str) -> bytes:
     """The body as a scrape gets it, once it is clear that every way gets the same."""
-    whole = b"".join(body.parts)
-    assert body.length == len(whole)
-    assert gzip.decompress(body.gzipped) == whole
+    whole = b"".join(exposition.body(content_type, gzipped=False).made())
+    compressed = b"".join(exposition.body(content_type, gzipped=True).made())
+    assert gzip.decompress(compressed) == whole
     inflater = zlib.decompressobj(31)
-    assert inflater.decompress(body.gzipped) == whole
+    assert inflater.decompress(compressed) == whole
     assert inflater.eof
     assert not inflater.unused_data
     return whole
@@ -63,25 +60,21 @@ def exposition_of(store: Store) -> Exposition:
     return Exposition(store, Telemetry(process_metrics=False), Renderer(OBJECTIVES, WINDOWS))
 
 
-def view_of(store: Store, exposition: Exposition) -> LibraryView:
-    return LibraryView(store.snapshot(), OBJECTIVES, WINDOWS, exposition._telemetry)
-
-
-def check(store: Store, exposition: Exposition) -> None:
-    view = view_of(store, exposition)
-    assert plain(exposition.ready.text).decode() == view.text().decode()
-    assert plain(exposition.ready.openmetrics).decode() == view.openmetrics().decode()
+def check(snapshot: Snapshot, exposition: Exposition) -> None:
+    view = LibraryView(snapshot, OBJECTIVES, WINDOWS, exposition._telemetry)
+    assert plain(exposition, TEXT).decode() == view.text().decode()
+    assert plain(exposition, OPENMETRICS).decode() == view.openmetrics().decode()
 
 
 @given(exposed.stores())
 @settings(max_examples=50)
 def test_the_bytes_are_those_of_the_client_library(store: Store) -> None:
-    check(store, exposition_of(store))
+    check(store.snapshot(), exposition_of(store))
 
 
 def test_every_family_of_the_catalogue_is_among_the_compared() -> None:
-    store = full_store()
-    view = view_of(store, exposition_of(store))
+    telemetry = Telemetry(process_metrics=False)
+    view = LibraryView(full_store().snapshot(), OBJECTIVES, WINDOWS, telemetry)
     view.telemetry.watch_state_file(lambda: True)
     own = {family.name for family in view.telemetry.registry.collect()}
     assert {metric.name for metric in view.metrics(text=False)} | own == {
@@ -93,13 +86,15 @@ def test_every_family_of_the_catalogue_is_among_the_compared() -> None:
 @settings(max_examples=50)
 def test_the_librarys_parsers_read_back_every_label_and_value(store: Store) -> None:
     exposition = exposition_of(store)
-    view = view_of(store, exposition)
-    for body, parse, text in (
-        (exposition.ready.text, parse_text, True),
-        (exposition.ready.openmetrics, parse_openmetrics, False),
+    view = LibraryView(store.snapshot(), OBJECTIVES, WINDOWS, exposition._telemetry)
+    for content_type, parse, text in (
+        (TEXT, parse_text, True),
+        (OPENMETRICS, parse_openmetrics, False),
     ):
         parser: Any = parse
-        parsed = {family.name: family for family in parser(plain(body).decode())}
+        parsed = {
+            family.name: family for family in parser(plain(exposition, content_type).decode())
+        }
         for metric in view.metrics(text=text):
             found = parsed[metric.name]
             assert (found.type, found.documentation) == (metric.type, metric.documentation)
@@ -112,55 +107,68 @@ def test_the_librarys_parsers_read_back_every_label_and_value(store: Store) -> N
 
 
 class Changes(RuleBasedStateMachine):
-    """A store that is changed at random, exposed after each step, and compared."""
+    """A store that is changed at random, exposed after each step, and compared.
+
+    What is compared with is kept here, not asked of the store: otherwise a store that forgets to
+    drop what is too old would agree with itself.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
         self.store = Store(clock=lambda: self.now, wall=lambda: 1.7e9 + self.now)
         self.exposition = exposition_of(self.store)
-        self.planned: set[ReportKey] = set()
+        self.entries: dict[ReportKey, Entry] = {}
+        self.mailboxes: dict[str, list[Mailbox]] = {}
+        self.statuses = dict.fromkeys(ACCOUNTS, AccountStatus())
 
     @initialize(data=st.data())
     def begin(self, data: st.DataObject) -> None:
         self.store.set_accounts(ACCOUNTS)
         for account in ACCOUNTS:
             for window in WINDOWS:
-                self.store.set_lifetime(account, window.text, 600.0)
+                self.store.set_lifetime(account, window.text, LIFETIME_SECONDS)
         self.plan(data.draw(st.sets(exposed.keys, min_size=6, max_size=12)))
 
     @rule(keys=st.sets(exposed.keys, max_size=12))
     def plan(self, keys: set[ReportKey]) -> None:
         for account in ACCOUNTS:
             self.store.schedule(account, sorted(key for key in keys if key.account == account))
-        self.planned = keys
+        self.entries = {key: self.entries.get(key, Entry("")) for key in keys}
 
     @rule(data=st.data(), report=exposed.reports)
     def succeed(self, data: st.DataObject, report: ProductivityReport) -> None:
-        if self.planned:
-            self.store.succeeded(data.draw(st.sampled_from(sorted(self.planned))), report)
+        if self.entries:
+            key = data.draw(st.sampled_from(sorted(self.entries)))
+            self.store.succeeded(key, report)
+            self.entries[key] = Entry("", report, 1.7e9 + self.now, self.now, True)
 
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
-        if self.planned:
-            self.store.failed(data.draw(st.sampled_from(sorted(self.planned))), FAILURE)
+        if self.entries:
+            key = data.draw(st.sampled_from(sorted(self.entries)))
+            self.store.failed(key, FAILURE)
+            self.entries[key] = replace(self.entries[key], success=False)
 
     @rule(data=st.data(), account=st.sampled_from(ACCOUNTS))
     def rename(self, data: st.DataObject, account: str) -> None:
         names = [data.draw(exposed.names) for _ in range(3)]
         boxes = [Mailbox(id_, name, "", "") for id_, name in zip((1, 2, 10), names, strict=True)]
-        self.store.set_mailboxes(account, boxes[: data.draw(st.integers(0, 3))])
+        listed = boxes[: data.draw(st.integers(0, 3))]
+        self.store.set_mailboxes(account, listed)
+        self.mailboxes[account] = listed
 
     @rule(account=st.sampled_from(ACCOUNTS), status=exposed.statuses)
     def change_status(self, account: str, status: AccountStatus) -> None:
         self.store.set_status(account, status)
+        self.statuses[account] = status
 
     @rule(seconds=st.sampled_from([1.0, 400.0, 601.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
     @rule()
-    def configure_anew(self) -> None:
+    def configure_again(self) -> None:
         self.exposition.configure(Renderer(OBJECTIVES, WINDOWS))
 
     @rule()
@@ -170,7 +178,20 @@ class Changes(RuleBasedStateMachine):
     @invariant()
     def the_bytes_are_those_of_the_client_library(self) -> None:
         self.exposition.assemble()
-        check(self.store, self.exposition)
+        check(self.expected(), self.exposition)
+
+    def expected(self) -> Snapshot:
+        entries = {}
+        for key, entry in self.entries.items():
+            names = {str(box.id): box.name for box in self.mailboxes.get(key.account, [])}
+            fresh = self.now - entry.fresh_since <= LIFETIME_SECONDS
+            entries[key] = replace(
+                entry,
+                mailbox=ALL if key.mailbox_id == ALL else names.get(key.mailbox_id, key.mailbox_id),
+                report=entry.report if fresh else None,
+            )
+        mailboxes = tuple((a, box) for a, boxes in self.mailboxes.items() for box in boxes)
+        return Snapshot(0, entries, mailboxes, self.statuses)
 
 
 test_after_any_changes_the_bytes_are_those_of_the_client_library = Changes.TestCase
@@ -179,14 +200,88 @@ test_after_any_changes_the_bytes_are_those_of_the_client_library.settings = sett
 )
 
 
-def test_the_program_gzip_takes_both_bodies() -> None:
+# --- compression --------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["isal", "zlib"])
+def compress(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """gzip_member with the fast library, and as it is on a machine that has none."""
+    if request.param == "zlib":
+        monkeypatch.setitem(sys.modules, "isal.isal_zlib", None)
+    elif importlib.util.find_spec("isal") is None:
+        pytest.skip("isal has no wheels for this machine")
+    return runpy.run_path(compression.__file__)["gzip_member"]
+
+
+@pytest.mark.parametrize("content_type", [TEXT, OPENMETRICS])
+def test_the_program_gzip_takes_what_either_library_makes(compress: Any, content_type: str) -> None:
     program = shutil.which("gzip")
     assert program is not None
-    exposition = exposition_of(full_store())
-    for body in (exposition.ready.text, exposition.ready.openmetrics):
-        done = subprocess.run([program, "-dc"], input=body.gzipped, check=True, capture_output=True)
-        assert done.stdout == plain(body)
-        assert not done.stderr
+    parts = exposition_of(full_store()).body(content_type, gzipped=False).made()
+    done = subprocess.run([program, "-dc"], input=compress(parts), check=True, capture_output=True)
+    assert done.stdout == b"".join(parts)
+    assert not done.stderr
+
+
+@given(st.lists(st.binary(max_size=100_000), max_size=5))
+def test_parts_become_one_gzip_member(parts: list[bytes]) -> None:
+    inflater = zlib.decompressobj(31)
+    assert inflater.decompress(compression.gzip_member(parts)) == b"".join(parts)
+    assert inflater.eof
+    assert not inflater.unused_data
+
+
+@pytest.fixture
+def compressed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is compressed from now on."""
+    done: list[bytes] = []
+
+    def recording(parts: Iterable[bytes]) -> bytes:
+        done.append(b"".join(parts))
+        return compression.gzip_member(parts)
+
+    monkeypatch.setattr(assembly, "gzip_member", recording)
+    return done
+
+
+def test_nothing_is_compressed_before_a_scrape_asks_for_it(compressed: list[bytes]) -> None:
+    store, keys = many(3)
+    exposition = exposition_of(store)
+    store.succeeded(keys[0], published_like())
+    exposition.assemble()
+    assert compressed == []
+    exposition.body(TEXT, gzipped=False).made()
+    assert compressed == []
+    for _ in range(3):
+        exposition.body(OPENMETRICS, gzipped=True).made()
+    assert len(compressed) == 1
+    assert compressed[0].endswith(b"# EOF\n")
+
+
+def test_scrapes_that_wait_for_the_same_body_compress_it_once(
+    compressed: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording: Callable[[Iterable[bytes]], bytes] = vars(assembly)["gzip_member"]
+    begun = threading.Event()
+
+    def slow(parts: Iterable[bytes]) -> bytes:
+        begun.set()
+        threading.Event().wait(0.1)  # long enough for the others to ask
+        return recording(parts)
+
+    monkeypatch.setattr(assembly, "gzip_member", slow)
+    body = exposition_of(full_store()).body(TEXT, gzipped=True)
+    results: list[tuple[bytes, ...]] = []
+
+    threads = [threading.Thread(target=lambda: results.append(body.made())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+        assert begun.wait(5)
+    for thread in threads:
+        thread.join(5)
+    assert len(results) == 8
+    assert len(compressed) == 1
+    assert all(result is results[0] for result in results)
 
 
 # --- what is not done twice ---------------------------------------------------------------------
@@ -206,44 +301,24 @@ def many(number: int) -> tuple[Store, list[ReportKey]]:
     return store, keys
 
 
-@pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[bytes]]:
-    """What is compressed from now on: pieces of reports, and the rest."""
-    done: dict[str, list[bytes]] = {"pieces": [], "rest": []}
-    compress = pieces.compress
-
-    def recorder(where: str) -> Any:
-        def recording(raw: bytes) -> pieces.Piece:
-            done[where].append(bytes(raw))
-            return compress(raw)
-
-        return recording
-
-    monkeypatch.setattr(pieces, "compress", recorder("pieces"))
-    monkeypatch.setattr(assembly, "compress", recorder("rest"))
-    return done
-
-
-def test_only_the_family_and_the_block_that_changed_are_compressed(
-    work: dict[str, list[bytes]],
-) -> None:
+def test_only_the_families_that_changed_are_joined_again() -> None:
     store, keys = many(40)
     exposition = exposition_of(store)
-    families = range(len(REPORT_FAMILIES))
-    before = [exposition._pieces.family(number) for number in families]
-    work["pieces"].clear()
-    changed = ProductivityReport(Statistics(closed=2, response_time=60))
-    store.succeeded(keys[7], changed)
+    before = exposition.body(TEXT, gzipped=False).made()
+    store.succeeded(keys[7], ProductivityReport(Statistics(closed=2, response_time=60)))
     exposition.assemble()
-    compressed = [piece for piece in work["pieces"] if piece]
-    names = {piece.split(b"{")[0] for piece in compressed}
-    assert names == {
-        b"helpscout_conversations_closed",
-        b"helpscout_report_last_success_timestamp_seconds",
+    after = exposition.body(TEXT, gzipped=False).made()
+    same = {
+        new.split(b"{")[0]: any(new is old for old in before)
+        for new in after
+        if new.startswith((b"helpscout_conversations", b"helpscout_resp", b"helpscout_report"))
     }
-    assert all(piece.count(b"\n") <= 4 for piece in compressed)
-    unchanged = [exposition._pieces.family(number) is before[number] for number in families]
-    assert unchanged.count(False) == 2
+    assert same == {
+        b"helpscout_conversations_closed": False,
+        b"helpscout_response_time_seconds": True,
+        b"helpscout_report_last_success_timestamp_seconds": False,
+        b"helpscout_report_success": True,
+    }
 
 
 def test_only_the_report_that_changed_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +327,7 @@ def test_only_the_report_that_changed_is_rendered(monkeypatch: pytest.MonkeyPatc
     rendered: list[ReportKey] = []
     report = Renderer.report
 
-    def recording(self: Renderer, key: ReportKey, entry: Any) -> list[bytes]:
+    def recording(self: Renderer, key: ReportKey, entry: Any) -> tuple[bytes, ...]:
         rendered.append(key)
         return report(self, key, entry)
 
@@ -264,15 +339,7 @@ def test_only_the_report_that_changed_is_rendered(monkeypatch: pytest.MonkeyPatc
     assert rendered == [keys[3]]
 
 
-def test_without_news_no_piece_is_compressed(work: dict[str, list[bytes]]) -> None:
-    store, _ = many(10)
-    exposition = exposition_of(store)
-    work["pieces"].clear()
-    assert exposition.assemble() is False
-    assert work["pieces"] == []
-
-
-def test_assembling_tells_whether_there_was_news() -> None:
+def test_assembling_returns_whether_there_was_news() -> None:
     store, keys = many(3)
     exposition = exposition_of(store)
     assert exposition.assemble() is False
@@ -285,41 +352,28 @@ def test_the_exporters_own_metrics_are_fresh_after_each_assembly() -> None:
     exposition = exposition_of(Store())
     exposition._telemetry.throttled.labels("acme").inc()
     name = b'helpscout_exporter_throttled_total{account="acme"} 1.0\n'
-    assert name not in plain(exposition.ready.text)
     exposition.assemble()
-    assert name in plain(exposition.ready.text)
-    assert name in plain(exposition.ready.openmetrics)
+    assert name in plain(exposition, TEXT)
+    assert name in plain(exposition, OPENMETRICS)
 
 
 def test_what_was_handed_out_does_not_change() -> None:
     store, keys = many(5)
     exposition = exposition_of(store)
-    ready = exposition.ready
-    before = plain(ready.text)
+    body = exposition.body(TEXT, gzipped=False)
+    before = b"".join(body.made())
     store.succeeded(keys[0], published_like())
     exposition.assemble()
-    assert exposition.ready is not ready
-    assert plain(ready.text) == before
-
-
-def test_large_bodies_are_sent_in_parts_worth_a_send_each(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(pieces, "_BLOCK_KEYS", 200)
-    store, _ = many(3000)
-    parts = exposition_of(store).ready.text.parts
-    assert len(parts) > 1
-    # A small part stands alone only where its neighbour is large: joining them would copy that.
-    small = [len(part) < assembly._SEND_BYTES for part in parts]
-    assert not any(both == (True, True) for both in pairwise(small))
+    assert exposition.body(TEXT, gzipped=False) is not body
+    assert b"".join(body.made()) == before
 
 
 def test_another_configuration_counts_at_once() -> None:
     store = full_store()
     exposition = exposition_of(store)
-    assert b"helpscout_sla_compliance_ratio{" in plain(exposition.ready.text)
+    assert b"helpscout_sla_compliance_ratio{" in plain(exposition, TEXT)
     exposition.configure(Renderer((), WINDOWS[:1]))
-    body = plain(exposition.ready.text)
+    body = plain(exposition, TEXT)
     assert b"helpscout_sla" not in body
     assert b'helpscout_window_seconds{window="7d"}' not in body
     assert body == LibraryView(store.snapshot(), (), WINDOWS[:1], exposition._telemetry).text()
@@ -333,13 +387,42 @@ def test_the_loop_assembles_at_once_after_a_change_and_ends_at_once() -> None:
     loop.start()
     until = time.monotonic() + 5
     store.succeeded(keys[0], ProductivityReport(Statistics(closed=77)))
-    while b" 77.0\n" not in b"".join(exposition.ready.text.parts):
+    while b" 77.0\n" not in plain(exposition, TEXT):
         assert time.monotonic() < until
         threading.Event().wait(0.01)
     stopping.set()
     store.changed.set()
     loop.join(5)
     assert not loop.is_alive()
+
+
+def test_while_nothing_happens_the_loop_waits_a_second_each_time() -> None:
+    # An event that stays set would let it through at once: most of a core for nothing.
+    store, keys = many(1)
+    exposition = exposition_of(store)
+    waits: list[bool] = []
+
+    class Stopping(threading.Event):
+        def is_set(self) -> bool:
+            return len(waits) >= 5
+
+        def wait(self, timeout: float | None = None) -> bool:
+            return waiting(False, timeout)
+
+    class Changed(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            return waiting(self.is_set(), timeout)
+
+    def waiting(at_once: bool, timeout: float | None) -> bool:
+        assert timeout is not None
+        assert timeout > 0.5
+        waits.append(at_once)
+        return at_once
+
+    store.changed = Changed()
+    store.failed(keys[0], FAILURE)
+    exposition.run(Stopping())
+    assert waits == [False] * 5
 
 
 # --- name[] -------------------------------------------------------------------------------------
@@ -407,21 +490,23 @@ def test_all_names_together_choose_the_whole(content_type: str, parse: Any) -> N
     exposition = exposition_of(full_store())
     everything = [family.name for family in CATALOGUE]
     chosen = exposition.selected(everything, content_type)
-    whole = exposition.ready.openmetrics if content_type == OPENMETRICS else exposition.ready.text
+    whole = plain(exposition, content_type)
 
     def families(body: bytes) -> dict[str, Any]:
         return {f.name: f.samples for f in parse(body.decode()) if f.samples}
 
-    assert families(chosen) == families(plain(whole))
+    assert families(chosen) == families(whole)
 
 
 # --- golden -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "text"), [("small.txt", True), ("small.openmetrics.txt", False)])
-def test_a_small_exposition_is_the_golden_text(name: str, text: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "content_type"), [("small.txt", TEXT), ("small.openmetrics.txt", OPENMETRICS)]
+)
+def test_a_small_exposition_is_the_golden_text(name: str, content_type: str) -> None:
     exposition = exposition_of(full_store())
-    body = plain(exposition.ready.text if text else exposition.ready.openmetrics).decode()
+    body = plain(exposition, content_type).decode()
     reports = body[: body.index("# HELP helpscout_exporter_")]
     assert reports == (GOLDEN / name).read_text(encoding="utf-8")
 
@@ -429,8 +514,8 @@ def test_a_small_exposition_is_the_golden_text(name: str, text: bool) -> None:
 def test_the_sample_lines_are_the_same_in_both_formats() -> None:
     exposition = exposition_of(full_store())
     texts = [
-        [line for line in plain(body).decode().split("\n") if not line.startswith("#")]
-        for body in (exposition.ready.text, exposition.ready.openmetrics)
+        [line for line in plain(exposition, each).decode().split("\n") if not line.startswith("#")]
+        for each in (TEXT, OPENMETRICS)
     ]
     assert texts[0] == texts[1]
 
@@ -443,6 +528,6 @@ def test_all_has_its_own_series_beside_a_mailbox_of_that_name() -> None:
     store.schedule("acme", keys)
     for key in keys:
         store.succeeded(key, ProductivityReport(Statistics(closed=1)))
-    body = plain(exposition_of(store).ready.text).decode()
+    body = plain(exposition_of(store), TEXT).decode()
     series = [line for line in body.splitlines() if line.startswith("helpscout_conversations_cl")]
     assert len(set(series)) == 2

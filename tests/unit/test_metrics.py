@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from exporter.exposition import Exposition, Renderer
+from exporter.exposition import OPENMETRICS, Exposition, Renderer
 from exporter.metrics import CATALOGUE, FIGURES, REPORT_LABELS, SHAPES
 from exporter.sla import EDGES
 from exporter.telemetry import FAMILIES, Family, Telemetry
@@ -161,7 +161,7 @@ def exposed() -> dict[str, Any]:
     telemetry.reports.labels("acme", "productivity", "24h").set(1)
     telemetry.report_interval.labels("acme", "productivity", "24h").set(1)
     exposition = Exposition(full_store(), telemetry, Renderer(OBJECTIVES, WINDOWS))
-    text = b"".join(exposition.ready.openmetrics.parts).decode()
+    text = b"".join(exposition.body(OPENMETRICS, gzipped=False).made()).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
 
 

@@ -114,7 +114,7 @@ def test_a_figure_is_one_sample_and_0_is_one_too(field: str, family: str, value:
 def test_of_an_expired_report_the_last_success_and_the_outcome_stay() -> None:
     entry = Entry("Sales", None, 1_700_000_000.5, 1.0, False)
     fragments = Renderer(OBJECTIVES, WINDOWS).report(KEY, entry)
-    assert fragments[:-2] == [b""] * (len(REPORT_FAMILIES) - 2)
+    assert fragments[:-2] == (b"",) * (len(REPORT_FAMILIES) - 2)
     assert b"".join(fragments).decode().splitlines() == [
         f"helpscout_report_last_success_timestamp_seconds{ATTEMPT} 1.7000000005e+09",
         f"helpscout_report_success{ATTEMPT} 0.0",

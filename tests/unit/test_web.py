@@ -16,13 +16,17 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.exposition import OPENMETRICS, TEXT, Exposition, Renderer
+from exporter.exposition import Exposition, Renderer
 from exporter.settings import WebSettings
 from exporter.telemetry import Telemetry
-from exporter.web.application import Backend, accepts_gzip, application, negotiate
+from exporter.web.application import Backend, accepts_gzip, application, negotiate, sends
 from exporter.web.doors import Doors
 from exporter.web.listener import CannotListen, Server
 from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
+
+# Written out: what Prometheus is told, whatever the code calls it.
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 SETTINGS = WebSettings(
     host="127.0.0.1",
@@ -106,11 +110,11 @@ def site() -> Iterator[Site]:
 
 
 def text_body(site: Site) -> bytes:
-    return b"".join(site.exposition.ready.text.parts)
+    return b"".join(site.exposition.body(TEXT, gzipped=False).made())
 
 
 def openmetrics_body(site: Site) -> bytes:
-    return b"".join(site.exposition.ready.openmetrics.parts)
+    return b"".join(site.exposition.body(OPENMETRICS, gzipped=False).made())
 
 
 # --- routes -------------------------------------------------------------------------------------
@@ -408,8 +412,25 @@ def test_gzip_is_used_where_the_accept_encoding_header_allows_it(
 def test_head_of_a_gzipped_body_has_its_length(site: Site) -> None:
     site.start()
     answer = site.ask("/metrics", "HEAD", Accept_Encoding="gzip")
-    assert answer.headers["content-length"] == str(len(site.exposition.ready.text.gzipped))
+    assert answer.headers["content-length"] == str(
+        len(site.ask("/metrics", Accept_Encoding="gzip").body)
+    )
     assert answer.body == b""
+
+
+@pytest.mark.parametrize(
+    "sizes", [[], [0], [5, 7], [900_000], [1, 600_000, 2, 3, 262_144, 262_143]]
+)
+def test_a_body_is_sent_in_few_pieces_and_large_parts_are_not_copied(
+    sizes: list[int],
+) -> None:
+    parts = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    pieces = list(sends(parts))
+    assert b"".join(pieces) == b"".join(parts)
+    assert len(pieces) <= 2 * len(parts) + sum(map(len, pieces)) // 200_000 + 1
+    large = [part for part in parts if len(part) > 262_143]
+    views = {id(piece.obj) for piece in pieces if isinstance(piece, memoryview)}
+    assert views == {id(part) for part in large}
 
 
 # --- name[] -------------------------------------------------------------------------------------
