@@ -23,6 +23,12 @@ _NOTE: Final = (
     "{{ humanizePercentage $values.O.Value }}. Account {{ $labels.account }}, mailbox "
     "#{{ $labels.mailbox_id }}, type {{ $labels.type }}."
 )
+_PLACE: Final = (
+    '{{ if eq $labels.mailbox_id "all" }}all mailboxes together{{ else }}mailbox '
+    '{{ with $values.B }}{{ reReplaceAll "\\\\s+" " " .Labels.mailbox }} {{ end }}'
+    "(#{{ $labels.mailbox_id }}){{ end }}"
+)
+"""Where it is. B keeps the mailbox's name: Grafana matches series that have a label more."""
 _RECORDED: Final = {
     "HelpscoutSlaMissed": "helpscout:sla_missed_ratio",
     "HelpscoutSlaAtRisk": "helpscout:sla_at_risk_ratio",
@@ -30,12 +36,15 @@ _RECORDED: Final = {
 _MARGIN: Final = "helpscout:sla_margin_ratio"
 
 
-def _inlined(expr: str, margin: str) -> str:
-    """Return a recorded expression with the recorded margins in it written out."""
+def _inlined(expr: str, margin: str, only: str = "") -> str:
+    """Return a recorded expression with the recorded margins in it written out.
+
+    `only`: a matcher for the mailboxes.
+    """
 
     def written(found: re.Match[str]) -> str:
         horizon, offset = found.group("horizon"), found.group("offset") or ""
-        chosen = f'{{horizon="{horizon}"}}{offset}'
+        chosen = f'{{horizon="{horizon}"{only}}}{offset}'
         return re.sub(
             r"helpscout_sla_(?:compliance_ratio|conversations)", rf"\g<0>{chosen}", margin
         )
@@ -46,10 +55,19 @@ def _inlined(expr: str, margin: str) -> str:
     return re.sub(selector, written, expr)
 
 
+def _giving_way(expr: str, margin: str) -> str:
+    """Return an expression that leaves out all mailboxes together where a single one is in it."""
+    single = _inlined(expr, margin, ', mailbox_id!="all"')
+    found = f"group without (mailbox_id) ({single})"
+    together = f'label_replace({found}, "mailbox_id", "all", "", "")'
+    return f"({_inlined(expr, margin)})\nunless\n{together}"
+
+
 def _queries(missed: str, margin: str) -> dict[str, str]:
     """Return the alert's expression, and the figures of its text with the labels of its series."""
     found = re.match(r"min (without \([^)]*\))", margin)
     assert found is not None
+    with_name = found[1].replace(", mailbox)", ")")
     share = 'helpscout_sla_compliance_ratio{horizon="short"}'
 
     def of_its_process(metric: str) -> str:
@@ -58,7 +76,7 @@ def _queries(missed: str, margin: str) -> dict[str, str]:
 
     return {
         "A": missed,
-        "B": f"min {found[1]} ({share}) and ({missed})",
+        "B": f"min {with_name} ({share}) and ignoring (mailbox) ({missed})",
         "O": of_its_process("helpscout_sla_objective_ratio"),
         "S": of_its_process("helpscout_sla_target_seconds"),
         "R": of_its_process("helpscout_sla_target_replies"),
@@ -72,7 +90,7 @@ def rule_file() -> dict[str, Any]:
     recorded = {rule["record"]: rule["expr"].strip() for rule in found if "record" in rule}
     margin = recorded[_MARGIN]
     rules = [
-        _rule(rule, _queries(_inlined(recorded[_RECORDED[rule["alert"]]], margin), margin))
+        _rule(rule, _queries(_giving_way(recorded[_RECORDED[rule["alert"]]], margin), margin))
         for rule in found
         if rule.get("alert") in _RECORDED
     ]
@@ -98,8 +116,8 @@ def _rule(written: dict[str, Any], queries: dict[str, str]) -> dict[str, Any]:
         "execErrState": "Error",
         "labels": dict(written["labels"]),
         "annotations": {
-            "summary": f"SLA {{{{ $labels.sla }}}} is {state} in mailbox #"
-            "{{ $labels.mailbox_id }} of account {{ $labels.account }}",
+            "summary": f"SLA {{{{ $labels.sla }}}} is {state} in {_PLACE} of account "
+            "{{ $labels.account }}",
             "description": _NOTE,
             "runbook_url": written["annotations"]["runbook_url"],
         },

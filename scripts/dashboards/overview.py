@@ -47,6 +47,7 @@ def overview() -> Board:
         variables(many=True),
     )
     _service_levels(board)
+    _budget(board)
     _figures(board)
     _volume(board)
     _trend(board)
@@ -114,6 +115,26 @@ def _service_levels(board: Board) -> None:
         "percentunit",
         Query(f"bottomk({_MOST}, {margin})", "{{sla}} {{horizon}} " + _LEGEND, instant=True),
         thresholds=RED_BELOW_ZERO,
+    )
+
+
+def _budget(board: Board) -> None:
+    """Draw what prometheus/rules record of the misses that an SLA allows."""
+    chosen = f'{{{TARGET}, account=~"$account", mailbox_id=~"$mailbox"}}'
+    legend = "{{sla}} {{window}} {{account}} #{{mailbox_id}} {{type}}"
+    board.timeseries(
+        "Burn rate",
+        "How fast the misses that each SLA allows are used up. At 1 there are as many as it "
+        "allows, at 2 twice as many. It is recorded by this project's rules.",
+        "short",
+        Query(once("max", f"helpscout:sla_burn_ratio{chosen}"), legend),
+    )
+    board.timeseries(
+        "Error budget left",
+        "What is left of the misses that each SLA allows over its longer window. Below 0: more "
+        "than it allows. It is recorded by this project's rules.",
+        "percentunit",
+        Query(once("min", f"helpscout:sla_error_budget_ratio{chosen}"), legend),
     )
 
 
