@@ -46,14 +46,16 @@ UNHASTENED = ("BrownOut", "CollectorDown", "Unreachable", "BadResponse")
 
 
 def hastened(text: str, haste: int = _HASTE) -> str:
-    """Return rules whose every `for`, range and offset is so many times as short."""
+    """Return rules whose every `for`, range, offset and interval is so many times as short."""
 
     def shorter(found: re.Match[str]) -> str:
         before, duration = found.groups()
         short = seconds(duration) // haste
         return f"{before}{max(short, _LEAST_RANGE_SECONDS if before == '[' else 1)}s"
 
-    short = re.sub(r"(\[|offset |\bfor: |keep_firing_for: )((?:\d+[smhd])+)\b", shorter, text)
+    short = re.sub(
+        r"(\[|offset |\bfor: |keep_firing_for: |interval: )((?:\d+[smhd])+)\b", shorter, text
+    )
     # How soon the exporter notices an outage is not hastened: up to half a minute, which is hours
     # here. What gives way to HelpscoutAccountDown waits its whole time, or it would be sent first.
     for name in UNHASTENED:

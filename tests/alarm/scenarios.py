@@ -410,7 +410,7 @@ def _through_time(name: str, fault: Fault, rule: Mapping[str, Any]) -> History:
         Check("two replicas", end - 1, [two]),
         Check("resolved", last - 1, []),
     ]
-    return _history(f"{name} through time", processes, checks)
+    return history(f"{name} through time", processes, checks)
 
 
 def _among_neighbours(name: str, fault: Fault, rule: Mapping[str, Any]) -> History:
@@ -457,10 +457,11 @@ def _among_neighbours(name: str, fault: Fault, rule: Mapping[str, Any]) -> Histo
         Check("among neighbours", gone - 1, fired),
         Check("the target vanishes", last - 1, [missing]),
     ]
-    return _history(f"{name} among neighbours", processes, checks)
+    return history(f"{name} among neighbours", processes, checks)
 
 
-def _history(name: str, processes: list[Process], checks: list[Check]) -> History:
+def history(name: str, processes: list[Process], checks: list[Check]) -> History:
+    """Return a test that at each check exactly its alerts fire."""
     test = {
         "name": name,
         "interval": "1m",

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from scripts.dashboards.parts import PROCESS
-from tests.alarm import scenarios
+from tests.alarm import scenarios, worlds
 from tests.alarm.conftest import (
     ALERTS,
     GRAFANA,
@@ -79,13 +79,24 @@ HISTORIES = scenarios.tests()
 @EACH_VERSION
 @pytest.mark.parametrize("name", HISTORIES)
 def test_every_alert_stands_every_history(name: str, version: str, tmp_path: Path) -> None:
+    passes([history.test for history in HISTORIES[name]], version, tmp_path)
+
+
+@EACH_VERSION
+@pytest.mark.parametrize("name", worlds.WORLDS)
+def test_in_a_world_with_two_of_everything(name: str, version: str, tmp_path: Path) -> None:
+    passes([worlds.WORLDS[name].test(name)], version, tmp_path)
+
+
+def passes(tests: list[dict[str, Any]], version: str, folder: Path) -> None:
+    """Run promtool's tests on our rules."""
     document = {
         "rule_files": [str(path) for path in sorted(RULES.iterdir())],
         "evaluation_interval": "1m",
-        "tests": [history.test for history in HISTORIES[name]],
+        "tests": tests,
     }
-    (tmp_path / "test.yml").write_text(yaml.safe_dump(document))
-    code, said = promtool("test", "rules", tmp_path / "test.yml", version=version)
+    (folder / "test.yml").write_text(yaml.safe_dump(document))
+    code, said = promtool("test", "rules", folder / "test.yml", version=version)
     assert code == 0, said
 
 
@@ -116,6 +127,22 @@ def test_every_alert_says_how_bad_it_is_what_is_wrong_and_where_to_read_on(
 def test_every_alert_waits_and_holds_on(alert: dict[str, Any]) -> None:
     assert re.fullmatch(r"\d+[mh]", alert["for"])
     assert re.fullmatch(r"\d+[mh]", alert["keep_firing_for"])
+
+
+def test_an_alert_that_gives_way_fires_on_until_the_other_has_waited() -> None:
+    page = (ROOT / "docs" / "alerting.md").read_text()
+    waits = {alert["alert"]: seconds(alert["for"]) for alert in ALERTS}
+    holds = {alert["alert"]: seconds(alert["keep_firing_for"]) for alert in ALERTS}
+    rows = re.findall(r"^\| (Helpscout[^|\[]*) \| (Helpscout[^|]*) \|$", page, re.MULTILINE)
+    assert rows
+    too_short = [
+        (follower, cause)
+        for causes, followers in rows
+        for cause in re.findall(r"Helpscout\w+", causes)
+        for follower in re.findall(r"Helpscout\w+", followers)
+        if holds[follower] < waits[cause]
+    ]
+    assert too_short == []
 
 
 def test_the_runbooks_are_about_exactly_these_alerts_and_answer_three_questions() -> None:
@@ -186,8 +213,8 @@ def test_thresholds_of_service_levels_stand_in_the_exporters_configuration_only(
 def test_the_hastened_rules_differ_in_nothing_but_their_times() -> None:
     for path in RULES.iterdir():
         text = path.read_text()
-        plain = re.compile(r"(\[|offset |\bfor: |keep_firing_for: )\w+")
+        plain = re.compile(r"(\[|offset |\bfor: |keep_firing_for: |interval: )\w+")
         assert plain.sub(r"\1", hastened(text)) == plain.sub(r"\1", text)
         kept = rf"(- alert: Helpscout(?:{'|'.join(UNHASTENED)})\n(?:.*\n)*?        for: )15m"
         short = re.sub(kept, r"\1", hastened(text))
-        assert not re.search(r"(\[|offset |\bfor: |keep_firing_for: )\d+[mhd]", short)
+        assert not re.search(r"(\[|offset |\bfor: |keep_firing_for: |interval: )\d+[mhd]", short)
