@@ -6,7 +6,7 @@ alert in all of its cases; here several things are wrong at once, or look wrong 
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from tests.alarm.conftest import ALERTS
 from tests.alarm.scenarios import (
@@ -20,11 +20,14 @@ from tests.alarm.scenarios import (
     Check,
     Process,
     Rise,
-    Samples,
+    Value,
     calls,
     history,
     problem,
 )
+
+State: TypeAlias = dict[str, Value | Rise | Age]
+"""What is different from all being well."""
 
 _SEVERITY: Final = {alert["alert"]: alert["labels"] for alert in ALERTS}
 _OF_SLA: Final = {
@@ -42,20 +45,20 @@ SALES: Final = {**IDENTITY, "team": "sales"}
 BETA: Final = {ACCOUNT: 'account="beta"'}
 TOGETHER: Final = {'mailbox="Support", mailbox_id="7"': 'mailbox="all", mailbox_id="all"'}
 
-MISSED: Final[Samples] = {
+MISSED: Final[State] = {
     f"helpscout_sla_compliance_ratio{SHORT}": 0.7,
     f"helpscout_sla_compliance_ratio{LONG}": 0.7,
 }
-LENIENT: Final[Samples] = {'helpscout_sla_objective_ratio{sla="first-reply"}': 0.5}
-DOWN: Final[Samples] = {'helpscout_up{account="acme"}': 0, problem("unreachable"): 1}
-REFUSED: Final[Samples] = {'helpscout_up{account="acme"}': 0, problem("plan"): 1}
-STALE: Final[Samples] = {f"helpscout_report_last_success_timestamp_seconds{DAY}": Age(4000)}
-NEVER: Final[Samples] = {
+LENIENT: Final[State] = {'helpscout_sla_objective_ratio{sla="first-reply"}': 0.5}
+DOWN: Final[State] = {'helpscout_up{account="acme"}': 0, problem("unreachable"): 1}
+REFUSED: Final[State] = {'helpscout_up{account="acme"}': 0, problem("plan"): 1}
+STALE: Final[State] = {f"helpscout_report_last_success_timestamp_seconds{DAY}": Age(4000)}
+NEVER: Final[State] = {
     f"helpscout_report_success{DAY}": 0,
     f"helpscout_report_last_success_timestamp_seconds{DAY}": None,
 }
-FAILING: Final[Samples] = {calls("503"): Rise(10)}
-GONE: Final[Samples] = dict.fromkeys(WELL) | {"up": 0}
+FAILING: Final[State] = {calls("503"): Rise(10)}
+GONE: Final[State] = dict.fromkeys(WELL) | {"up": 0}
 
 
 class World(NamedTuple):
@@ -70,7 +73,7 @@ class World(NamedTuple):
         return history(name, self.processes, checks).test
 
 
-def shard(index: int, total: int) -> dict[str, Any]:
+def shard(index: int, total: int) -> State:
     """Return what a shard says of itself."""
     return {"helpscout_exporter_shard_index": index, "helpscout_exporter_shards": total}
 
