@@ -22,9 +22,9 @@ from exporter.reports import Mailbox, ReportKey, ReportRequest, Window
 from exporter.settings import WebSettings
 from exporter.store import Store
 from exporter.telemetry import Telemetry
+from exporter.web.access import Access
 from exporter.web.application import Backend, application
-from exporter.web.doors import Doors
-from exporter.web.listener import Server
+from exporter.web.server import Server
 
 SERIES_PER_REPORT = 48
 
@@ -99,9 +99,9 @@ def main() -> None:
     store, telemetry = Store(), Telemetry()
     keys = fill(store, max(1, options.series // SERIES_PER_REPORT))
     exposition = Exposition(store, telemetry, Renderer((), ()))
-    settings = WebSettings("127.0.0.1", 0, "/metrics", None, False)
+    settings = WebSettings(("127.0.0.1:0",), "/metrics", None, False)
     backend = Backend(exposition, lambda: "", lambda: True, lambda: True, tuple, lambda _: ("", ""))
-    server = Server(settings, application(settings, backend), Doors(None))
+    server = Server(settings, application(settings, backend), Access(None))
     stopping = threading.Event()
     threading.Thread(target=exposition.run, args=(stopping,), daemon=True).start()
     server.start()

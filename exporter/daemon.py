@@ -16,9 +16,9 @@ from exporter import __version__, logs
 from exporter.core import Exporter
 from exporter.settings import Configuration, ConfigurationError
 from exporter.status import Facts, ReloadFailure, Rendered, render, view
+from exporter.web.access import Access, BasicAuth
 from exporter.web.application import Backend, application
-from exporter.web.doors import Doors, Guarded
-from exporter.web.listener import Server
+from exporter.web.server import Server
 
 _FIXED: Final = ("web", "state_file")
 """What of the configuration takes a restart to change."""
@@ -29,7 +29,7 @@ class Daemon:
 
     def __init__(self, configuration: Configuration, load: Callable[[], Configuration]) -> None:
         """Raises StateFileInUse, and ConfigurationError for an unusable `web.config_file`."""
-        doors = Doors(configuration.web.config_file)
+        access = Access(configuration.web.config_file)
         self._load = load
         self._log: Any = structlog.get_logger()
         self._reloading = threading.Lock()
@@ -43,8 +43,8 @@ class Daemon:
             reload=self.reload,
             page=self._page,
         )
-        app = Guarded(application(configuration.web, backend), doors)
-        self.server = Server(configuration.web, app, doors)
+        app = BasicAuth(application(configuration.web, backend), access)
+        self.server = Server(configuration.web, app, access)
         self._stop = threading.Event()
         self._hang_up = threading.Event()
 
@@ -58,7 +58,8 @@ class Daemon:
         signal.signal(signal.SIGHUP, lambda *_: self._hang_up.set())
         self._warn(self.exporter.configuration.warnings)
         self.server.start()
-        self._log.info("listening", url=self.server.url, version=__version__)
+        for url in self.server.urls:
+            self._log.info("listening", url=url, version=__version__)
         self.exporter.start()
         if announce is not None:
             announce(self.server.url)

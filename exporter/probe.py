@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LISTEN: Final = "127.0.0.1:9877"
 """The default of `web.listen`."""
+SYSTEMD: Final = "systemd"
+"""As `web.listen`: the sockets that systemd passes."""
 LISTEN_VARIABLE: Final = "EXPORTER_LISTEN"
 """The variable by which the image brings a default of its own."""
 REQUIRED: Final = "RequireAndVerifyClientCert"
@@ -28,7 +30,7 @@ _FAILURES: Final = (OSError, http.client.HTTPException)
 
 
 class Listener(NamedTuple):
-    """Where the exporter listens. `config_file` is `web.config_file`."""
+    """Where the exporter listens first. `config_file` is `web.config_file`."""
 
     host: str
     port: int
@@ -46,6 +48,14 @@ class _Local(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._address)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return the parts of an address of `web.listen`. Raises ValueError."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise ValueError(f"{address} is not HOST:PORT")
+    return host.strip("[]"), int(port)
 
 
 def local_address(host: str, port: int) -> str:
@@ -79,21 +89,27 @@ def configured(config: "str | Path | None", environ: Mapping[str, str]) -> Liste
             web = read_file(Path(config)).get("web", {})
         except ValueError:
             return None
-    if environ.get("HELPSCOUT_WEB") or not isinstance(web, dict):
+    indexed = any(name.startswith("HELPSCOUT_WEB__LISTEN__") for name in environ)
+    if environ.get("HELPSCOUT_WEB") or indexed or not isinstance(web, dict):
         return None
     usual = environ.get(LISTEN_VARIABLE, "").strip() or LISTEN
     listen = environ.get("HELPSCOUT_WEB__LISTEN", "").strip() or web.get("listen", usual)
+    if isinstance(listen, list):
+        listen = listen[0] if listen else None
     file = environ.get("HELPSCOUT_WEB__CONFIG_FILE", "").strip() or web.get("config_file")
     if not isinstance(listen, str) or not isinstance(file, str | None):
         return None
-    host, _, port = listen.rpartition(":")
-    if not port.isdecimal() or int(port) > 65_535 or file in ("null", "Null", "NULL"):
+    try:
+        host, port = host_and_port(listen.partition(",")[0].strip())
+    except ValueError:
+        return None
+    if port > 65_535 or file in ("null", "Null", "NULL"):
         return None
     if file is not None:
         from pathlib import Path
 
-        return Listener(host.strip("[]"), int(port), Path(file))
-    return Listener(host.strip("[]"), int(port))
+        return Listener(host, port, Path(file))
+    return Listener(host, port)
 
 
 def health_url(listener: Listener) -> str:

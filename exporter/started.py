@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class Started(NamedTuple):
-    """The command, `serve` or `demo`, and its options; None for those that were not given."""
+    """The command, `serve` or `demo`, and its options; None for those that were not given.
+
+    `listen` is the first of several.
+    """
 
     command: str
     config: str | None = None
@@ -43,5 +46,9 @@ def _options(words: list[str]) -> dict[str, str]:
     for word in rest:
         name, equals, value = word.partition("=")
         if name in ("--config", "--listen"):
-            found[name.removeprefix("--")] = value if equals else next(rest, "")
+            value = value if equals else next(rest, "")
+            if name == "--config":  # of several the last one counts, but we listen on all
+                found["config"] = value
+            else:
+                found.setdefault("listen", value)
     return found

@@ -486,10 +486,11 @@ KEYS: Final[Mapping[str, Key]] = {
     "shard.total": Key("whole number", "over how many processes it is split; 1 to 1000", 2),
     "shard.by": Key("`account` or `mailbox`", "by what it is split", "mailbox"),
     "web.listen": Key(
-        "HOST:PORT",
-        "where to listen; `:9877` is every interface, and the default in the image: see "
-        "[network.md](network.md#listening-with-and-without-ipv6)",
-        "0.0.0.0:9877",
+        "HOST:PORT, a list of them (in a variable also separated by commas), or `systemd`",
+        "where to listen; `:9877` is every interface, and the default in the image; `systemd` is "
+        "for the sockets that systemd passes. `healthcheck` asks the first: see "
+        "[network.md](network.md#listening)",
+        ["127.0.0.1:9877", "[::1]:9877"],
     ),
     "web.telemetry_path": Key("path", "where the metrics are", "/helpscout/metrics"),
     "web.config_file": Key(

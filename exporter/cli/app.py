@@ -30,8 +30,12 @@ Config = Annotated[
     ),
 ]
 Listen = Annotated[
-    str | None,
-    typer.Option("--listen", metavar="HOST:PORT", help="Where to listen, over the configuration."),
+    list[str] | None,
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT",
+        help="Where to listen instead of web.listen; may be given several times.",
+    ),
 ]
 
 
@@ -55,7 +59,7 @@ def serve(config: Config = None, listen: Listen = None) -> None:
     """Run the daemon: poll Help Scout, serve /metrics. SIGHUP reloads, SIGTERM ends."""
     from exporter.cli import serve as command
 
-    command.serve(config, listen)
+    command.serve(config, listen or ())
 
 
 @app.command(short_help="Run the daemon on a built-in simulator. Needs no credentials.")
@@ -63,7 +67,7 @@ def demo(listen: Listen = None) -> None:
     """Run the daemon on a built-in simulator of Help Scout. Needs no credentials."""
     from exporter.cli import demo as command
 
-    command.demo(listen)
+    command.demo(listen or ())
 
 
 @app.command(short_help="Run the simulator alone, for both generations of the API.")

@@ -1,9 +1,10 @@
 """`demo`: the daemon on a simulator of its own."""
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
-from exporter.cli.serve import run
+from exporter.cli.serve import listening, run
 from exporter.cli.simulate import simulator
 from exporter.cli.words import note
 from exporter.probe import LISTEN_VARIABLE
@@ -19,7 +20,7 @@ _DEMO_SLA: Final = """[
 ]"""
 
 
-def demo(listen: str | None) -> None:
+def demo(listen: Sequence[str]) -> None:
     """Run the daemon on a simulator until it is told to end."""
     options = SimulatorOptions(rate_limit=_DEMO_LIMIT, mailboxes=4)
     with simulator(options, "127.0.0.1", 0) as service:
@@ -35,7 +36,7 @@ def demo(listen: str | None) -> None:
         }
         kept = ("HELPSCOUT_WEB__", "HELPSCOUT_LOG__", LISTEN_VARIABLE)
         environ |= {k: v for k, v in os.environ.items() if k.startswith(kept)}
-        overrides = {"web.listen": listen} if listen else {}
+        overrides = listening(listen)
         run(lambda: load(None, environ, overrides), _say_where_to_look)
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from exporter.cli.words import say
 from exporter.failure import Failure
-from exporter.probe import Listener, ask_listener, ask_url, configured, health_url
+from exporter.probe import (
+    SYSTEMD,
+    Listener,
+    ask_listener,
+    ask_url,
+    configured,
+    health_url,
+    host_and_port,
+)
 from exporter.started import Started, main_process
 
 if TYPE_CHECKING:
@@ -83,7 +91,7 @@ def _asked(url: str, ask: Callable[[], tuple[int, str]]) -> str | None:
 def _loaded(config: "str | Path | None", environ: Mapping[str, str]) -> Listener:
     """Return the listener of the whole configuration, of `demo`, too, which has no account.
 
-    Raises ConfigurationError, without warnings: a probe's output is no place for them.
+    Raises Failure, and ConfigurationError without warnings: a probe's output is no place for them.
     """
     from pathlib import Path
 
@@ -92,4 +100,9 @@ def _loaded(config: "str | Path | None", environ: Mapping[str, str]) -> Listener
     some = config is not None or any(name.startswith(_OF_ACCOUNTS) for name in environ)
     account = {} if some else {"HELPSCOUT_API_KEY": "none"}
     web = load(Path(config) if config else None, {**environ, **account}).web
-    return Listener(web.host, web.port, web.config_file)
+    if web.listen == (SYSTEMD,):
+        raise Failure(
+            "web.listen is systemd: only the service itself is given its sockets,"
+            " so name what to ask, like --url http://127.0.0.1:9877/-/healthy"
+        )
+    return Listener(*host_and_port(web.listen[0]), web.config_file)

@@ -1,7 +1,7 @@
 """`serve`: the daemon."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exporter import logs
@@ -9,10 +9,15 @@ from exporter.daemon import Daemon
 from exporter.settings import Configuration, load
 
 
-def serve(config: Path | None, listen: str | None) -> None:
+def serve(config: Path | None, listen: Sequence[str]) -> None:
     """Run the daemon until it is told to end."""
-    overrides = {"web.listen": listen} if listen else {}
+    overrides = listening(listen)
     run(lambda: load(config, os.environ, overrides))
+
+
+def listening(listen: Sequence[str]) -> dict[str, str]:
+    """Return what the flags `--listen` override."""
+    return {"web.listen": ",".join(listen)} if listen else {}
 
 
 def run(load_: Callable[[], Configuration], announce: Callable[[str], None] | None = None) -> None:

@@ -37,10 +37,13 @@ def one_line(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """Where and how is served; an empty `host` is every interface, port 0 any free one."""
+    """Where and how is served.
 
-    host: str
-    port: int
+    `listen` has one HOST:PORT or several, or `systemd` alone, for the sockets that systemd passes.
+    An empty host is every interface, port 0 any free one.
+    """
+
+    listen: tuple[str, ...]
     telemetry_path: str
     config_file: Path | None
     enable_lifecycle: bool

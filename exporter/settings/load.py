@@ -86,7 +86,6 @@ def _index_by_host_name(tree: dict[str, Any], hostname: Callable[[], str]) -> It
 def _configuration(settings: schema.Settings, warnings: list[str]) -> Configuration:
     """Return the domain objects; most have fields that are named like the file's keys."""
     accounts = tuple(map(_account, settings.accounts))
-    host, _, port = settings.web.listen.rpartition(":")
     return Configuration(
         accounts=accounts,
         selection=Selection(
@@ -103,8 +102,7 @@ def _configuration(settings: schema.Settings, warnings: list[str]) -> Configurat
         objectives=tuple(Objective(**dict(sla)) for sla in settings.sla),
         state_file=settings.state_file,
         web=WebSettings(
-            host.strip("[]"),
-            int(port),
+            tuple(settings.web.listen),
             settings.web.telemetry_path,
             settings.web.config_file,
             settings.web.enable_lifecycle,

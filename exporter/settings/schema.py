@@ -211,7 +211,7 @@ class Shard(_Section):
 
 
 class Web(_Section):
-    listen: values.Listen = LISTEN
+    listen: values.Listen = (LISTEN,)
     telemetry_path: values.TelemetryPath = "/metrics"
     config_file: values.File = None
     enable_lifecycle: values.Boolean = False

@@ -7,6 +7,7 @@ end of a message.
 
 import json
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from pydantic import (
 
 from exporter.durations import format_duration, parse_duration
 from exporter.helpscout.account import Secret, flaw, proxy_flaw
+from exporter.probe import SYSTEMD
 from exporter.settings.keys import Problem
 from exporter.yaml_file import parse_yaml
 
@@ -166,12 +168,30 @@ def _base_url(value: object) -> str:
     return str(url).rstrip("/")
 
 
-def _listen(value: object) -> str:
+def _listen(value: object) -> tuple[str, ...]:
+    """Return the addresses, or `systemd` alone. In one text they are separated by commas."""
+    if isinstance(value, Text) and value.startswith("[") and value.endswith("]"):
+        value = parse_yaml(value)
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",")]
+    addresses = value if isinstance(value, list) else [value]
+    if addresses == [SYSTEMD]:
+        return (SYSTEMD,)
+    if not addresses:
+        raise ValueError("is empty: leave it out for the default")
+    wrong = [(i, flaw) for i, each in enumerate(addresses) if (flaw := _address_flaw(each))]
+    if wrong:
+        raise Problems(*(((i,) if len(addresses) > 1 else (), flaw) for i, flaw in wrong))
+    return _once(tuple(addresses))
+
+
+def _address_flaw(value: object) -> str | None:
+    if value == SYSTEMD:
+        return f"{shown(SYSTEMD)} must stand alone, without addresses"
     match = re.fullmatch(r"([\w.-]*|\[[\da-fA-F.]*:[\w:.%]+\]):(\d{1,5})", str(value), re.ASCII)
-    if not match or int(match[2]) > 65535:
-        form = "HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877"
-        raise ValueError(f"{shown(value)} is not {form}")
-    return str(value)
+    if match and int(match[2]) <= 65535:
+        return None
+    return f"{shown(value)} is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877"
 
 
 def _telemetry_path(value: object) -> str:
@@ -209,6 +229,10 @@ File = Annotated[Path | None, PlainValidator(_path)]
 SecretText = Annotated[Secret, PlainValidator(_secret), PlainSerializer(lambda _: "<secret>")]
 ProxyUrl = Annotated[Secret, PlainValidator(_proxy_url), PlainSerializer(_without_password)]
 BaseUrl = Annotated[str, PlainValidator(_base_url)]
-Listen = Annotated[str, PlainValidator(_listen)]
+Listen = Annotated[
+    Sequence[str],  # a list in one variable: to the overlay a single value
+    PlainValidator(_listen),
+    PlainSerializer(lambda listen: listen[0] if len(listen) == 1 else list(listen)),
+]
 TelemetryPath = Annotated[str, PlainValidator(_telemetry_path)]
 Once = AfterValidator(_once)

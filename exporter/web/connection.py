@@ -1,243 +1,295 @@
-"""One connection: uvicorn's, with deadlines and limits.
+"""One connection, from TCP to HTTP: between asyncio, which accepts, and uvicorn, which answers.
 
-What uvicorn leaves open is bounded here: how long a request may take to come in and an answer to go
-out, how large headers and body are. Measured: a half-sent request would be kept for ever.
+uvicorn is given no TLS. So each TCP connection is counted here before its handshake: beyond the
+bound, the connection that has waited longest is closed. asyncio's `start_tls` encrypts it under the
+context of that moment; then it belongs to uvicorn's HTTP protocol. What uvicorn leaves open is
+bounded here: the time for handshake, request and answer, and the size of a request.
 """
 
 import asyncio
+import contextlib
+import heapq
+import ssl
 from asyncio.events import TimerHandle
+from collections.abc import Callable
+from enum import IntEnum
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEADER_BYTES: Final = 32_768
 MAX_BODY_BYTES: Final = 65_536
-MAX_PIPELINED: Final = 64
-LINGER_SECONDS: Final = 2.0
-_MAX_REQUEST_BYTES: Final = MAX_HEADER_BYTES + 2 * MAX_BODY_BYTES
-"""Chunks have sizes and trailers, which no callback counts."""
-_REQUEST_SECONDS: Final = 10.0
+HANDSHAKE_SECONDS: Final = 10.0
+REQUEST_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0
+KEEP_ALIVE_SECONDS: Final = 75
+LINGER_SECONDS: Final = 2.0
+_PIECE: Final = 1024
+"""Bytes given to the parser at once: how exactly a request is measured, how much is pipelined."""
+_CHUNK_OVERHEAD: Final = 4096
+"""What a chunked body may add: sizes, extensions and trailers are kept like the body."""
+_WRITE_BUFFER: Final = 65_536
 
-# Our own: http.client's differ between Pythons.
-_PHRASES: Final = {
-    400: b"Bad Request",
-    408: b"Request Timeout",
-    413: b"Request Entity Too Large",
-    429: b"Too Many Requests",
-    431: b"Request Header Fields Too Large",
+# Our own phrases: those of http.HTTPStatus differ between versions of Python.
+_REFUSALS: Final = {
+    400: ("Bad Request", "this is not a valid HTTP request"),
+    408: ("Request Timeout", "the request did not arrive in time"),
+    413: ("Request Entity Too Large", f"the body is larger than {MAX_BODY_BYTES} bytes"),
+    431: (
+        "Request Header Fields Too Large",
+        f"path and headers are larger than {MAX_HEADER_BYTES} bytes",
+    ),
 }
-_WORDS: Final = {
-    408: "the request did not come in time",
-    413: "the body is too large",
-    429: "too many requests at once",
-    431: "the headers are too large",
-}
+
+
+class Phase(IntEnum):
+    """What a connection is doing, in the order in which connections are closed to make room."""
+
+    WAITING = 0
+    """For a handshake, or for the rest of a request."""
+    IDLE = 1
+    """Kept alive after an answer."""
+    ANSWERING = 2
+    """A request is being answered, or its answer sent."""
+
+
+class Connections:
+    """All open connections, `most` at a time."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.held: set[Connection] = set()
+
+    def add(self, connection: "Connection") -> None:
+        """Take one in, in place of another if there are too many."""
+        self.drop(len(self.held) + 1 - self.most)
+        self.held.add(connection)
+
+    def drop(self, number: int) -> None:
+        """Close the connections that have waited longest: half requests before idle ones."""
+        for each in heapq.nsmallest(number, self.held, key=lambda one: (one.phase, one.since)):
+            each.drop()
 
 
 class _Refused(Exception):
-    """Thrown through the parser, which ends the request."""
+    """Thrown through the parser, which then calls `send_400_response`."""
 
 
 class Connection(HttpToolsProtocol):
-    """uvicorn's, with deadlines and limits.
+    """uvicorn's HTTP protocol behind TLS, with deadlines and limits.
 
-    A request must be complete within `_REQUEST_SECONDS` of the connection or of its first byte, its
-    answer taken within `ANSWER_SECONDS`. Between requests uvicorn's own keep-alive counts.
+    `context` returns what a connection that begins now is encrypted with, None for plain HTTP.
     """
 
-    _deadline: TimerHandle | None = None
-    _running: RequestResponseCycle | None = None
-    """The request that is answered now, or was last; uvicorn's `cycle` is the last that came."""
-    _bytes = 0
-    """How much of the request has come, as far as the parser had it in pieces."""
-    _body_bytes = 0
-    _reading = False
-    """Whether a request has begun and not come in whole."""
-    _in_head = True
-    _ended = False
-    """Whether a request ended in what came last."""
-    _status = 400
-    _refusal: str | None = None
-    """What to say once the requests before are answered; nothing is read any more."""
-    given_up = False
-    """Whether it was closed to make room."""
-    _over = False
-    """Whether all is said; what still comes is thrown away."""
-    waiting_since = 0.0
-    """Since when the other side has to do something, in the loop's seconds."""
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        context: Callable[[], ssl.SSLContext | None],
+        **uvicorns: Any,
+    ) -> None:
+        super().__init__(**uvicorns)
+        self._all = connections
+        self._context = context
+        self._raw: asyncio.Transport | None = None
+        self._handshake: asyncio.Task[None] | None = None
+        self._unread = bytearray()
+        """What has arrived and the parser not seen; it waits for handshake and answer."""
+        self._phase = Phase.WAITING
+        self.since = self.loop.time()
+        """Since when it is in its phase, in the loop's seconds."""
+        self._deadline: TimerHandle | None = None
+        self._unanswered = 0
+        """Requests whose headers have arrived and whose answers are not complete."""
+        self._reading = False
+        """Whether a request has begun and not arrived whole."""
+        self._in_head = True
+        self._bytes = 0
+        """The size of the head, or else of the body, that is arriving."""
+        self._status = 400
+        self._last_words: bytes | None = None
+        """What to say once the requests before are answered; nothing more is read."""
 
     @property
-    def answering(self) -> bool:
-        """Whether a whole request is being answered, or the answer not been taken.
+    def phase(self) -> Phase:
+        """What it is doing; an answer that the client has not taken is not over."""
+        if self._phase is Phase.IDLE and self._raw and self._raw.get_write_buffer_size():
+            return Phase.ANSWERING
+        return self._phase
 
-        Of an answer over TLS the part that is encrypted already passes for taken.
-        """
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or self._reading:
-            return False
-        return not cycle.response_complete or self.transport.get_write_buffer_size() > 0
-
-    @property
-    def idle(self) -> bool:
-        """Whether it is kept alive after an answer and nothing more has come."""
-        return self.timeout_keep_alive_task is not None and not self._reading
-
-    @property
-    def _owing(self) -> bool:
-        """Whether an earlier request than the one that is coming in still has no whole answer."""
-        running = self._running
-        if running is None or running.response_complete:
-            return False
-        return not (self._in_body and running is self.cycle)
-
-    @property
-    def _in_body(self) -> bool:
-        return self._reading and not self._in_head
+    # --- from TCP to HTTP -----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.waiting_since = self.loop.time()
-        self._arm(_REQUEST_SECONDS)
+        self._raw = transport
+        self._all.add(self)
+        self.connections.add(self)  # those that uvicorn shuts down
+        context = self._context()
+        if context is None:
+            self._begin(transport)
+        else:
+            self._handshake = self.loop.create_task(self._encrypt(transport, context))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
-        self._unset_keepalive_if_required()
-        super().connection_lost(exc)
+    async def _encrypt(self, raw: asyncio.Transport, context: ssl.SSLContext) -> None:
+        encrypted = None
+        # A client that speaks no TLS, or shows no good certificate, is hung up on.
+        with contextlib.suppress(OSError):
+            if not raw.is_closing():
+                encrypted = await self.loop.start_tls(
+                    raw,
+                    self,
+                    context,
+                    server_side=True,
+                    ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                    # It counts while the last answer is on its way, too.
+                    ssl_shutdown_timeout=ANSWER_SECONDS,
+                )
+        if encrypted is None or encrypted.is_closing():
+            self.drop()
+        else:
+            encrypted.set_write_buffer_limits(_WRITE_BUFFER)
+            self._begin(encrypted)
+
+    def _begin(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._enter(Phase.WAITING, REQUEST_SECONDS)
+        self._parse()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - all the same here
+        self._leave()
+        if self.transport is not None:
+            super().connection_lost(None)  # with an exception it would keep its timer
+
+    def drop(self) -> None:
+        """Close it at once."""
+        self._leave()
+        if self._raw is not None:
+            self._raw.abort()
+
+    def shutdown(self) -> None:
+        """Let an answer under way end; nothing else is waited for when the server stops."""
+        if self.phase is Phase.ANSWERING:
+            super().shutdown()
+        else:
+            self.drop()
+
+    def _enter(self, phase: Phase, seconds: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._phase, self.since = phase, self.loop.time()
+        self._deadline = self.loop.call_later(seconds, self._expire)
+
+    def _leave(self) -> None:
+        self._all.held.discard(self)
+        self.connections.discard(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _expire(self) -> None:
+        if self._reading and self._phase is Phase.WAITING and self._last_words is None:
+            self._status = 408
+            self.send_400_response("")
+        else:
+            self.drop()
+
+    # --- requests: what uvicorn's protocol calls, and the parser ----------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._over or self._refusal is not None:
+        if self._last_words is not None:
             return
-        if self._deadline is None or self.idle:
-            self.waiting_since = self.loop.time()
-            self._arm(_REQUEST_SECONDS)
-        self._ended = False
-        super().data_received(data)
-        if self._reading and not self._ended and not self._over:
-            # The parser keeps a header for itself until it has come whole.
-            self._bytes += len(data)
-            if self._bytes > (MAX_HEADER_BYTES if self._in_head else _MAX_REQUEST_BYTES):
+        self._unread += data
+        if self.transport is not None:
+            self._parse()
+
+    def _parse(self) -> None:
+        while self._unread and self._last_words is None:
+            if self._phase is Phase.ANSWERING:
+                self.transport.pause_reading()
+                return
+            if self._phase is Phase.IDLE:
+                self._enter(Phase.WAITING, REQUEST_SECONDS)
+            piece = bytes(self._unread[:_PIECE])
+            del self._unread[:_PIECE]
+            self._bytes += len(piece)
+            super().data_received(piece)
+            most = MAX_HEADER_BYTES if self._in_head else MAX_BODY_BYTES + _CHUNK_OVERHEAD
+            if self._bytes > most and self._last_words is None:
                 self._status = 431 if self._in_head else 413
                 self.send_400_response("")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._reading = self._in_head = True
-        self._bytes = self._body_bytes = 0
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > MAX_HEADER_BYTES:
-            self._refuse(431)
         lengths = (value for name, value in self.headers if name == b"content-length")
         if int(next(lengths, b"0")) > MAX_BODY_BYTES:
-            self._refuse(413)
-        if len(self.pipeline) >= MAX_PIPELINED:
-            self._refuse(429)
+            self._status = 413
+            raise _Refused
         super().on_headers_complete()
-        self._in_head = False
-
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        if self._body_bytes > MAX_BODY_BYTES:
-            self._refuse(413)
-        super().on_body(body)
+        self._in_head, self._bytes = False, 0
+        self._unanswered += 1
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._reading, self._ended = False, True
-        if self.cycle.response_complete:
-            self._disarm()
+        self._reading, self._in_head, self._bytes = False, True, 0
+        if self._unanswered:
+            self._enter(Phase.ANSWERING, ANSWER_SECONDS)
         else:
-            self._arm(ANSWER_SECONDS)
+            self._await_request()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self.waiting_since = self.loop.time()
-        if self._owing:  # the next one has been waiting
-            self._arm(ANSWER_SECONDS)
-        elif self._refusal is not None:
-            self._say_and_close(self._refusal)
-        elif self._reading:
-            self._arm(_REQUEST_SECONDS)
-        elif self.answering or not self.idle:
-            self._arm(ANSWER_SECONDS)
+        self._unanswered -= 1
+        if self.transport.is_closing() or self._earlier_unanswered:
+            self._enter(Phase.ANSWERING, ANSWER_SECONDS)
+        elif self._last_words is not None:
+            self._end()
         else:
-            self._disarm()
+            self._await_request()
+            self.transport.resume_reading()
+            self._parse()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close it; an answer that is not taken by now never will be."""
-        self.close()
+    def _await_request(self) -> None:
+        if self._reading:
+            self._enter(Phase.WAITING, REQUEST_SECONDS)
+        else:
+            # uvicorn closes it before that, but waits for a client that takes nothing.
+            self._enter(Phase.IDLE, KEEP_ALIVE_SECONDS + LINGER_SECONDS)
 
-    def send_400_response(self, msg: str) -> None:
+    @property
+    def _in_body(self) -> bool:
+        return self._reading and not self._in_head
+
+    @property
+    def _earlier_unanswered(self) -> bool:
+        """Whether a request before the one that is arriving has no whole answer."""
+        return self._unanswered > self._in_body
+
+    # --- refusals ---------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - has words of its own
         """Say what is wrong with the request, after the answers to those before it, and close."""
-        words = _WORDS.get(self._status, msg)
-        if self._owing:
-            self._refusal = words
-            if self._in_body:
-                self.pipeline.popleft()  # it is not answered
-        elif self._in_body and self.cycle.response_started:
-            self.close()  # it has its answer, though it had not come whole
-        else:
-            self._say_and_close(words)
-
-    def shutdown(self) -> None:
-        """Let an answer under way end; what has not been asked whole is not waited for."""
-        if not self.answering:
-            self.transport.abort()
-        elif self.cycle.response_complete:
-            self.transport.close()
-        else:
-            super().shutdown()
-
-    def close(self) -> None:
-        """Close it, by force if the other side does not take what is left."""
-        self._disarm()
-        self._over = True
-        for cycle in filter(None, (self._running, self.cycle)):
-            cycle.disconnected = True
-        if self.transport.can_write_eof():
-            # Closed with something unread, the kernel would throw away what we have said.
-            self.transport.write_eof()
-            self.flow.resume_reading()
-        else:
-            self.transport.close()
-        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
-
-    def give_up(self) -> None:
-        """Close it at once, so that another gets in."""
-        self.given_up = True
-        self.transport.abort()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
-
-    def _say_and_close(self, words: str) -> None:
-        body = f"{words}\n".encode()
-        self.transport.write(
-            b"HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n"
-            b"Connection: close\r\n\r\n%s" % (self._status, _PHRASES[self._status], len(body), body)
+        phrase, words = _REFUSALS[self._status]
+        head = (
+            f"HTTP/1.1 {self._status} {phrase}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+            f"Content-Length: {len(words) + 1}\r\nConnection: close\r\n\r\n"
         )
-        self.close()
+        # A request whose body had not arrived whole may have its answer.
+        answered = self._in_body and self.cycle.response_started
+        self._last_words = b"" if answered else f"{head}{words}\n".encode()
+        if not self._earlier_unanswered:
+            self._end()
 
-    def _refuse(self, status: int) -> None:
-        self._status = status
-        raise _Refused
-
-    def _arm(self, seconds: float) -> None:
-        self._disarm()
-        self._deadline = self.loop.call_later(seconds, self._expire)
-
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _expire(self) -> None:
-        self._deadline = None
-        if self._reading and not self._owing:
-            self._status = 408
-            self.send_400_response("")
-        elif not self.idle or self.answering:
-            self.transport.abort()
+    def _end(self) -> None:
+        """Say the last words and close, by force if the client does not take them."""
+        self._enter(Phase.WAITING, LINGER_SECONDS)
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+        if self._last_words:
+            self.transport.write(self._last_words)
+        if self.transport.can_write_eof():
+            # Closed with something unread, the kernel would throw away what was said.
+            self.transport.write_eof()
+            self.transport.resume_reading()
+        else:
+            self.transport.close()

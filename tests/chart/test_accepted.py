@@ -17,7 +17,7 @@ import yaml
 
 from exporter.probe import REQUIRED
 from exporter.settings import load
-from exporter.web.doors import Doors
+from exporter.web.access import Access
 from scripts.chart import CHART
 from tests.chart.rendering import ACCEPTED, HERE, NAMESPACE, Rendered, rendered, values_of
 from tests.servers import promtool
@@ -143,7 +143,7 @@ def test_the_program_accepts_its_file_and_its_variables(name: str, tmp_path: Pat
         assert str(configuration.state_file) == "/var/lib/helpscout-exporter/state.db"
     assert configuration.warnings == ()
     (port,) = found.exporter["ports"]
-    assert (configuration.web.host, configuration.web.port) == ("", port["containerPort"])
+    assert configuration.web.listen == (f":{port['containerPort']}",)
     assert configuration.selection.shard.total == found.workload["spec"]["replicas"]
 
 
@@ -162,11 +162,11 @@ def test_the_program_accepts_its_web_configuration(name: str, tmp_path: Path) ->
     authority.cert_pem.write_to_path(tmp_path / "ca.crt")
     mounted = "/etc/helpscout-exporter/tls"
     (tmp_path / "web.yml").write_text(given[0].replace(mounted, str(tmp_path)))
-    doors = Doors(tmp_path / "web.yml")
+    access = Access(tmp_path / "web.yml")
     probe = found.exporter["livenessProbe"]
-    assert ("exec" in probe) == (doors.tls is not None and doors.tls.client_auth_type == REQUIRED)
+    assert ("exec" in probe) == (access.tls is not None and access.tls.client_auth_type == REQUIRED)
     if "httpGet" in probe:
-        assert probe["httpGet"]["scheme"] == ("HTTPS" if doors.tls else "HTTP")
+        assert probe["httpGet"]["scheme"] == ("HTTPS" if access.tls else "HTTP")
 
 
 def test_some_values_have_a_web_configuration_of_each_kind() -> None:

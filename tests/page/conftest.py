@@ -21,9 +21,9 @@ from exporter.health import AccountStatus, Failure
 from exporter.settings import WebSettings
 from exporter.status import render, view
 from exporter.telemetry import Telemetry
+from exporter.web.access import Access
 from exporter.web.application import Backend, application
-from exporter.web.doors import Doors
-from exporter.web.listener import Server
+from exporter.web.server import Server
 from tests.support import eventually, get, need, round_is_complete
 from tests.system.conftest import Start, address, desk, start_once  # noqa: F401 - a fixture
 from tests.unit.exposed import published_like
@@ -189,7 +189,7 @@ class Site:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        settings = WebSettings("127.0.0.1", 0, "/metrics", None, enable_lifecycle=False)
+        settings = WebSettings(("127.0.0.1:0",), "/metrics", None, enable_lifecycle=False)
         backend = Backend(
             exposition=Exposition(world.store, Telemetry(process_metrics=False), Renderer((), ())),
             configuration=lambda: "",
@@ -198,7 +198,7 @@ class Site:
             reload=tuple,
             page=lambda query: render(view(world.facts(), query)),
         )
-        self.server = Server(settings, application(settings, backend), Doors(None))
+        self.server = Server(settings, application(settings, backend), Access(None))
         self.server.start()
 
     @property

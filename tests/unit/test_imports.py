@@ -20,7 +20,7 @@ try:
 finally:
     print(json.dumps([code, list(sys.modules)]), file=sys.stderr)
 """
-LISTENING = {"uvicorn", "starlette", "jinja2", "bcrypt", "exporter.web.listener", "exporter.status"}
+LISTENING = {"uvicorn", "starlette", "jinja2", "bcrypt", "exporter.web.server", "exporter.status"}
 CALLING = {"requests", "urllib3", "exporter.helpscout.client"}
 PROGRAM = LISTENING | CALLING | {"pydantic", "structlog", "prometheus_client", "exporter.settings"}
 OTHERS = {f"exporter.{name}" for name in ("backfill", "checking", "core", "planning", "simulator")}
@@ -119,7 +119,7 @@ def test_a_healthcheck_imports_the_standard_library_and_what_reads_a_file(
             ("check", *NO_CONFIG),
             2,
             {"requests", "exporter.checking"},
-            (OTHERS | LISTENING | {"exporter.poller", "exporter.web.doors"})
+            (OTHERS | LISTENING | {"exporter.poller", "exporter.web.access"})
             - {"exporter.checking"},
         ),
         (

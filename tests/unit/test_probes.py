@@ -13,11 +13,18 @@ import trustme
 from starlette.responses import PlainTextResponse
 from structlog.testing import capture_logs
 
-from exporter.probe import Listener, ask_listener, ask_url, configured, health_url
+from exporter.probe import (
+    Listener,
+    ask_listener,
+    ask_url,
+    configured,
+    health_url,
+    host_and_port,
+)
 from exporter.settings import ConfigurationError, WebSettings, load
-from exporter.web.doors import Doors, Guarded
-from exporter.web.listener import Server
-from exporter.web.probes import listen_for_probes
+from exporter.web.access import Access, BasicAuth
+from exporter.web.server import Server
+from exporter.web.sockets import listen_for_probes
 from tests.unit.test_web import SETTINGS
 
 TLS = "tls_server_config:\n  cert_file: both.pem\n  key_file: both.pem\n"
@@ -29,7 +36,7 @@ Serve = Callable[[str], WebSettings]
 
 
 def listener(settings: WebSettings) -> Listener:
-    return Listener(settings.host, settings.port, settings.config_file)
+    return Listener(*host_and_port(settings.listen[0]), settings.config_file)
 
 
 @pytest.fixture
@@ -48,11 +55,11 @@ def serve(folder: Path) -> Iterator[Serve]:
         config = folder / "web.yml"
         config.write_text(text)
         settings = replace(SETTINGS, config_file=config)
-        doors = Doors(config)
-        server = Server(settings, Guarded(PlainTextResponse("healthy\n"), doors), doors)
+        access = Access(config)
+        server = Server(settings, BasicAuth(PlainTextResponse("healthy\n"), access), access)
         server.start()
         servers.append(server)
-        return replace(settings, port=int(server.url.rpartition(":")[2]))
+        return replace(settings, listen=(server.url.rpartition("/")[2],))
 
     yield start
     for server in servers:
@@ -74,7 +81,7 @@ def serve(folder: Path) -> Iterator[Serve]:
 )
 def test_the_listener_is_asked_as_it_is_configured(text: str, scheme: str, serve: Serve) -> None:
     settings = serve(text)
-    assert health_url(listener(settings)) == f"{scheme}://127.0.0.1:{settings.port}/-/healthy"
+    assert health_url(listener(settings)) == f"{scheme}://{settings.listen[0]}/-/healthy"
     assert ask_listener(listener(settings)) == (200, "healthy")
 
 
@@ -99,7 +106,7 @@ def test_where_nobody_listens_there_is_no_answer(text: str, folder: Path) -> Non
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(OSError):
-        ask_listener(Listener(SETTINGS.host, port, config))
+        ask_listener(Listener("127.0.0.1", port, config))
 
 
 @pytest.mark.parametrize("text", ["", USERS, TLS, REQUIRED])
@@ -116,7 +123,7 @@ def test_the_probes_own_socket_has_no_place_in_the_file_system_and_ends_with_the
     serve: Serve, folder: Path
 ) -> None:
     settings = serve(REQUIRED)
-    name = f"helpscout-exporter/127.0.0.1:{settings.port}"
+    name = f"helpscout-exporter/{settings.listen[0]}"
     assert f"@{name}" in Path("/proc/net/unix").read_text()
     assert not list(folder.glob("*exporter*"))
 
@@ -126,7 +133,7 @@ def test_the_probes_own_socket_answers_probes_alone(serve: Serve) -> None:
     for path, status in (("/-/healthy", 200), ("/-/ready", 200), ("/metrics", 404), ("/", 404)):
         connection = http.client.HTTPConnection("localhost")
         with socket.socket(socket.AF_UNIX) as connection.sock:
-            connection.sock.connect(f"\0helpscout-exporter/127.0.0.1:{settings.port}")
+            connection.sock.connect(f"\0helpscout-exporter/{settings.listen[0]}")
             connection.request("GET", path)
             assert connection.getresponse().status == status
 
@@ -167,6 +174,12 @@ KEY = {"HELPSCOUT_API_KEY": "a-key"}
         ('web: {listen: "0.0.0.0:65535", config_file: null}', {}),
         ("web: {listen: 9877}", {}),
         ("web: {listen: nowhere}", {}),
+        ("web: {listen: ['[::1]:1', ':2'], config_file: web.yml}", {}),
+        ("web: {listen: []}", {}),
+        ("web: {listen: systemd}", {}),
+        ("web: {listen: [':1', ':3']}", {"LISTEN__0": ":2"}),
+        (None, {"LISTEN": "localhost:1, :2"}),
+        (None, {"LISTEN": "systemd"}),
         ("web: {listen: 127.0.0.1:65536}", {}),
         ("web: {config_file: 5}", {}),
         ("web: [listen]", {}),
@@ -193,23 +206,25 @@ def test_the_quick_reader_finds_the_listener_that_the_whole_loader_finds_or_leav
         loaded = listener(load(config, KEY | given).web)
     except ConfigurationError:
         assert found is None
+    except ValueError:
+        assert found is None  # systemd's
     else:
         assert found in (None, loaded)
-        assert found is not None or "" in environ or "null" in environ.values()
+        assert found is not None or {"", "LISTEN__0"} & {*environ} or "null" in environ.values()
 
 
 def test_a_url_is_asked_as_it_says(serve: Serve) -> None:
     hashed = bcrypt.hashpw(b"a word", bcrypt.gensalt(4)).decode()
     settings = serve(f"basic_auth_users: {{alice: {hashed}}}")
-    assert ask_url(f"http://127.0.0.1:{settings.port}/-/healthy?x=y") == (200, "healthy")
-    assert ask_url(f"http://127.0.0.1:{settings.port}")[0] == 401
-    assert ask_url(f"http://alice:wrong@127.0.0.1:{settings.port}/")[0] == 401
-    assert ask_url(f"http://alice:a%20word@127.0.0.1:{settings.port}/") == (200, "healthy")
+    assert ask_url(f"http://{settings.listen[0]}/-/healthy?x=y") == (200, "healthy")
+    assert ask_url(f"http://{settings.listen[0]}")[0] == 401
+    assert ask_url(f"http://alice:wrong@{settings.listen[0]}/")[0] == 401
+    assert ask_url(f"http://alice:a%20word@{settings.listen[0]}/") == (200, "healthy")
 
 
 def test_a_certificate_that_nobody_vouches_for_is_no_answer_under_a_url(serve: Serve) -> None:
     with pytest.raises(OSError):
-        ask_url(f"https://127.0.0.1:{serve(TLS).port}/-/healthy")
+        ask_url(f"https://{serve(TLS).listen[0]}/-/healthy")
 
 
 @pytest.mark.parametrize(

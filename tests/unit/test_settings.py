@@ -120,7 +120,7 @@ def test_two_keys_are_enough_and_the_rest_has_the_documented_defaults() -> None:
         stale_after=3,
         objectives=(),
         state_file=None,
-        web=WebSettings("127.0.0.1", 9877, "/metrics", None, enable_lifecycle=False),
+        web=WebSettings(("127.0.0.1:9877",), "/metrics", None, enable_lifecycle=False),
         log=LogSettings("info", "auto"),
         warnings=(),
     )
@@ -176,7 +176,7 @@ def test_everything_that_is_said_is_heard() -> None:
     )
     assert (loaded.stale_after, loaded.state_file) == (1.5, CONFIG / "state.db")
     assert loaded.web == WebSettings(
-        "", 0, "/help-scout/metrics", CONFIG / "web.yml", enable_lifecycle=True
+        (":0",), "/help-scout/metrics", CONFIG / "web.yml", enable_lifecycle=True
     )
     assert loaded.log == LogSettings("debug", "logfmt")
 
@@ -250,18 +250,37 @@ def test_http_elsewhere_is_refused_unless_allowed(url: str, write: Write) -> Non
 
 
 @pytest.mark.parametrize(
-    ("listen", "host", "port"),
+    "listen",
     [
-        ("127.0.0.1:9877", "127.0.0.1", 9877),
-        ("[::1]:9877", "::1", 9877),
-        (":0", "", 0),
-        ("metrics.example:65535", "metrics.example", 65535),
+        "127.0.0.1:9877",
+        "[::1]:9877",
+        ":0",
+        "metrics.example:65535",
+        "systemd",
+        ["127.0.0.1:9877", "[::1]:9878"],
     ],
 )
-def test_a_listener_is_a_host_and_a_port(listen: str, host: str, port: int, write: Write) -> None:
-    loaded = load(write(f"{ACCOUNT}web: {{listen: '{listen}'}}"), {})
-    assert (loaded.web.host, loaded.web.port) == (host, port)
+def test_a_listener_is_a_host_and_a_port_or_several_or_systemd(
+    listen: str | list[str], write: Write
+) -> None:
+    loaded = load(write(f"{ACCOUNT}web: {{listen: {listen!r}}}"), {})
+    assert loaded.web.listen == (tuple(listen) if isinstance(listen, list) else (listen,))
     assert yaml.safe_load(loaded.masked())["web"]["listen"] == listen
+
+
+@pytest.mark.parametrize(
+    ("listen", "problem"),
+    [
+        ("[]", ": is empty: leave it out for the default"),
+        ("[':1', x]", '[1]: "x" is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877'),
+        ("[':1', ':1']", '[1]: ":1" is there twice'),
+        ("[':1', systemd]", '[1]: "systemd" must stand alone, without addresses'),
+        ("{a: 1}", ": a mapping is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877"),
+    ],
+)
+def test_what_is_no_list_of_listeners_is_named(listen: str, problem: str, write: Write) -> None:
+    path = write(f"{ACCOUNT}web: {{listen: {listen}}}")
+    assert refusals(path) == [f"{path}: web.listen{problem}"]
 
 
 def test_an_objective_takes_the_first_two_windows_the_shorter_one_first(write: Write) -> None:

@@ -361,7 +361,7 @@ def test_a_variable_replaces_what_the_file_says_and_leaves_the_rest(write: Write
     assert [w.text for w in loaded.selection.windows] == ["24h", "30d"]
     assert loaded.selection.windows[0].every == timedelta(hours=1)
     assert loaded.selection.types == ("phone",)
-    assert (loaded.web.port, loaded.web.telemetry_path) == (2, "/m")
+    assert (loaded.web.listen, loaded.web.telemetry_path) == ((":2",), "/m")
     assert loaded.log.level == "debug"
 
 
@@ -369,11 +369,11 @@ def test_flag_before_variable_before_file_before_default(write: Write) -> None:
     path = write("accounts: [{api_key: k}]\nweb: {listen: ':1'}\n")
     variables = {"HELPSCOUT_WEB__LISTEN": ":2"}
     flags = {"web.listen": ":3"}
-    assert load(None, {"HELPSCOUT_API_KEY": "k"}).web.port == 9877
-    assert load(path, {}).web.port == 1
-    assert load(path, variables).web.port == 2
-    assert load(path, variables, flags).web.port == 3
-    assert load(path, {}, flags).web.port == 3
+    assert load(None, {"HELPSCOUT_API_KEY": "k"}).web.listen == ("127.0.0.1:9877",)
+    assert load(path, {}).web.listen == (":1",)
+    assert load(path, variables).web.listen == (":2",)
+    assert load(path, variables, flags).web.listen == (":3",)
+    assert load(path, {}, flags).web.listen == (":3",)
 
 
 def test_a_wrong_flag_is_named() -> None:
@@ -498,12 +498,17 @@ def test_white_space_around_a_secret_or_id_in_the_file_is_dropped(write: Write) 
 @pytest.mark.parametrize(
     ("file", "environ", "flags", "listen"),
     [
-        ("", {}, {}, ("", 9877)),
-        ("web: {telemetry_path: /m}", {}, {}, ("", 9877)),
-        ("web: {listen: '127.0.0.1:1'}", {}, {}, ("127.0.0.1", 1)),
-        ("", {"HELPSCOUT_WEB__LISTEN": ":2"}, {}, ("", 2)),
-        ("", {"HELPSCOUT_WEB": "{listen: ':3'}"}, {}, ("", 3)),
-        ("web: {listen: ':1'}", {"HELPSCOUT_WEB__LISTEN": ":2"}, {"web.listen": ":4"}, ("", 4)),
+        ("", {}, {}, (":9877",)),
+        ("web: {telemetry_path: /m}", {}, {}, (":9877",)),
+        ("web: {listen: '127.0.0.1:1'}", {}, {}, ("127.0.0.1:1",)),
+        ("", {"HELPSCOUT_WEB__LISTEN": ":2"}, {}, (":2",)),
+        ("", {"HELPSCOUT_WEB": "{listen: ':3'}"}, {}, (":3",)),
+        ("", {"HELPSCOUT_WEB__LISTEN": "[::1]:1, :2"}, {}, ("[::1]:1", ":2")),
+        ("", {"HELPSCOUT_WEB__LISTEN": "['[::1]:1', ':2']"}, {}, ("[::1]:1", ":2")),
+        ("", {"HELPSCOUT_WEB__LISTEN": "systemd"}, {}, ("systemd",)),
+        ("web: {listen: [':1', ':3']}", {"HELPSCOUT_WEB__LISTEN__1": ":2"}, {}, (":1", ":2")),
+        ("web: {listen: [':1', ':3']}", {}, {"web.listen": ":4,:5"}, (":4", ":5")),
+        ("web: {listen: ':1'}", {"HELPSCOUT_WEB__LISTEN": ":2"}, {"web.listen": ":4"}, (":4",)),
     ],
 )
 def test_the_images_default_of_listen_gives_way_to_everything_else(
@@ -511,11 +516,11 @@ def test_the_images_default_of_listen_gives_way_to_everything_else(
     file: str,
     environ: dict[str, str],
     flags: dict[str, str],
-    listen: tuple[str, int],
+    listen: tuple[str, ...],
 ) -> None:
     environ = ACCOUNT | {"EXPORTER_LISTEN": ":9877\n"} | environ
     web = load(write(f"{file}\n"), environ, flags).web
-    assert (web.host, web.port) == listen
+    assert web.listen == listen
 
 
 def test_a_wrong_default_of_listen_is_named() -> None:

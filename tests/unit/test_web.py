@@ -3,12 +3,14 @@
 import errno
 import gzip
 import http.client
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,11 +19,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.exposition import Exposition, Renderer
+from exporter.probe import ask_url
 from exporter.settings import WebSettings
 from exporter.telemetry import Telemetry
+from exporter.web.access import Access
 from exporter.web.application import Backend, accepts_gzip, application, negotiate, sends
-from exporter.web.doors import Doors
-from exporter.web.listener import CannotListen, Server
+from exporter.web.server import Server
+from exporter.web.sockets import CannotListen, listen
 from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
 
 # Written out: what Prometheus is told, whatever the code calls it.
@@ -29,12 +33,16 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 SETTINGS = WebSettings(
-    host="127.0.0.1",
-    port=0,
+    listen=("127.0.0.1:0",),
     telemetry_path="/metrics",
     config_file=None,
     enable_lifecycle=True,
 )
+
+
+def at(host: str, port: int = 0) -> WebSettings:
+    where = f"[{host}]" if ":" in host else host
+    return replace(SETTINGS, listen=(f"{where}:{port}",))
 
 
 @dataclass
@@ -77,7 +85,7 @@ class Site:
             reload=reload,
             page=page,
         )
-        self.server = Server(settings, application(settings, backend), Doors(None))
+        self.server = Server(settings, application(settings, backend), Access(None))
         self.server.start()
 
     @property
@@ -484,7 +492,7 @@ def test_a_port_in_use_is_said_in_one_line(site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotListen) as caught:
-            site.start(replace(SETTINGS, port=port))
+            site.start(at("127.0.0.1", port))
     assert str(caught.value) == (
         f"web.listen: cannot listen on 127.0.0.1:{port}: Address already in use"
     )
@@ -494,7 +502,7 @@ def test_a_port_in_use_is_said_in_one_line(site: Site) -> None:
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70, ".."])
 def test_a_name_that_does_not_resolve_is_said_in_one_line(site: Site, host: str) -> None:
     with pytest.raises(CannotListen) as caught:
-        site.start(replace(SETTINGS, host=host, port=1))
+        site.start(at(host, 1))
     assert str(caught.value) == (
         f"web.listen: cannot listen on {host}:1: the name does not resolve"
     )
@@ -503,7 +511,7 @@ def test_a_name_that_does_not_resolve_is_said_in_one_line(site: Site, host: str)
 
 def test_an_address_of_another_machine_is_said_in_one_line(site: Site) -> None:
     with pytest.raises(CannotListen) as caught:
-        site.start(replace(SETTINGS, host="192.0.2.1", port=9877))
+        site.start(at("192.0.2.1", 9877))
     assert str(caught.value) == (
         "web.listen: cannot listen on 192.0.2.1:9877: Cannot assign requested address"
     )
@@ -543,14 +551,14 @@ def families_reached(port: int) -> list[str]:
     ],
 )
 def test_every_family_of_a_host_is_listened_on(site: Site, host: str, reached: list[str]) -> None:
-    site.start(replace(SETTINGS, host=host))
+    site.start(at(host))
     assert families_reached(site.address[1]) == reached
 
 
 @pytest.mark.usefixtures("without_ipv6")
 @pytest.mark.parametrize("host", ["", "localhost"])
 def test_without_ipv6_it_is_ipv4_alone(site: Site, host: str) -> None:
-    site.start(replace(SETTINGS, host=host))
+    site.start(at(host))
     with socket.create_connection(("127.0.0.1", site.address[1]), timeout=5):
         assert site.ask("/-/healthy").status == 200
 
@@ -559,7 +567,7 @@ def test_without_ipv6_it_is_ipv4_alone(site: Site, host: str) -> None:
 @pytest.mark.parametrize("host", ["::1", "::"])
 def test_an_ipv6_address_without_ipv6_is_said_in_one_line(site: Site, host: str) -> None:
     with pytest.raises(CannotListen) as caught:
-        site.start(replace(SETTINGS, host=host, port=1))
+        site.start(at(host, 1))
     assert str(caught.value) == (
         f"web.listen: cannot listen on [{host}]:1: this machine has no IPv6"
     )
@@ -575,7 +583,7 @@ def test_a_port_that_is_in_use_in_one_family_is_in_use(
     with socket.create_server((taken_by, 0), family=family) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CannotListen, match="Address already in use"):
-            site.start(replace(SETTINGS, host=host, port=port))
+            site.start(at(host, port))
         other = {"127.0.0.1": "::1", "::1": "127.0.0.1"}[taken_by]
         assert other not in families_reached(port)
     site.server = None
@@ -583,10 +591,85 @@ def test_a_port_that_is_in_use_in_one_family_is_in_use(
 
 @pytest.mark.parametrize("host", ["localhost", "", "0.0.0.0"])
 def test_the_url_is_one_that_a_person_on_this_machine_reaches(site: Site, host: str) -> None:
-    site.start(replace(SETTINGS, host=host))
+    site.start(at(host))
     assert site.server is not None
     assert site.server.url.startswith(("http://127.0.0.1:", "http://localhost:"))
     assert site.ask("/-/healthy").status == 200
+
+
+def test_several_addresses_are_listened_on_and_the_first_is_the_url(site: Site) -> None:
+    site.start(replace(SETTINGS, listen=("127.0.0.1:0", "[::1]:0")))
+    assert site.server is not None
+    first, second = site.server.urls
+    assert (first, site.server.url) == (first, first)
+    assert first.startswith("http://127.0.0.1:")
+    assert second.startswith("http://[::1]:")
+    for url in (first, second):
+        assert ask_url(f"{url}/-/healthy") == (200, "healthy")
+
+
+def test_if_one_of_several_addresses_cannot_be_had_none_is_listened_on(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(CannotListen, match=r"cannot listen on 192\.0\.2\.1:1: "):
+        site.start(replace(SETTINGS, listen=(f"127.0.0.1:{port}", "192.0.2.1:1")))
+    assert families_reached(port) == []
+    site.server = None
+
+
+def passed(monkeypatch: pytest.MonkeyPatch, made: socket.socket) -> dict[str, str]:
+    """Pass a socket as systemd does; return the variables."""
+    monkeypatch.setattr("exporter.web.sockets._FIRST_DESCRIPTOR", made.detach())
+    return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+
+
+@pytest.mark.parametrize(
+    ("family", "address"),
+    [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"), (socket.AF_UNIX, "")],
+)
+def test_the_sockets_of_systemd_are_served(
+    site: Site, family: int, address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = socket.socket(family)
+    made.bind(str(tmp_path / "web") if family == socket.AF_UNIX else (address, 0))
+    made.listen()
+    where = made.getsockname()
+    for name, value in passed(monkeypatch, made).items():
+        monkeypatch.setenv(name, value)
+    site.start(replace(SETTINGS, listen=("systemd",)))
+    with socket.socket(family) as client:
+        client.connect(where)
+        client.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert client.recv(15) == b"HTTP/1.1 200 OK"
+    assert site.server is not None
+    assert str(where if family == socket.AF_UNIX else where[1]) in site.server.url
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"LISTEN_PID": "1", "LISTEN_FDS": "1"},
+        {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "0"},
+        {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "x"},
+    ],
+)
+def test_without_sockets_of_systemd_it_says_so_in_one_line(environ: dict[str, str]) -> None:
+    with pytest.raises(CannotListen) as caught:
+        listen(("systemd",), environ)
+    assert str(caught.value) == (
+        "web.listen: systemd has passed no socket to this process (LISTEN_PID, LISTEN_FDS):"
+        " it does for a service with a .socket unit"
+    )
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_socket_that_does_not_accept_is_said_in_one_line(
+    kind: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = passed(monkeypatch, socket.socket(socket.AF_INET, kind))
+    with pytest.raises(CannotListen, match=r"the \.socket unit needs ListenStream= and Accept=no"):
+        listen(("systemd",), environ)
 
 
 def test_it_stops_at_once_though_a_connection_is_kept_open(site: Site) -> None:

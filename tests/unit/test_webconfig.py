@@ -9,7 +9,7 @@ import trustme
 
 from exporter.probe import REQUIRED
 from exporter.settings import ConfigurationError
-from exporter.web.doors import Doors
+from exporter.web.access import Access
 from exporter.web.webconfig import IF_GIVEN, NO_CLIENT, Tls, WebConfig, read
 from tests.support import TESTDATA
 
@@ -34,7 +34,7 @@ REFUSED = {
 def refusals(path: Path) -> list[str]:
     """Return every problem with a file, each of them one line without a hash."""
     with pytest.raises(ConfigurationError) as caught:
-        Doors(path)
+        Access(path)
     assert str(caught.value) == "\n".join(caught.value.messages)
     for message in caught.value.messages:
         assert message.startswith(f"{path}: ")
@@ -158,22 +158,22 @@ def folder(tmp_path: Path) -> Folder:
 def test_each_way_to_ask_for_clients_certificates_is_openssls(
     kind: str, mode: ssl.VerifyMode, folder: Folder
 ) -> None:
-    context = Doors(folder.clients(kind)).context
+    context = Access(folder.clients(kind)).context
     assert context is not None
     assert context.verify_mode is mode
     assert len(context.get_ca_certs()) == 1
 
 
 def test_versions_are_bounded_as_the_file_says_and_1_2_is_the_least(folder: Folder) -> None:
-    context = Doors(folder.write()).context
+    context = Access(folder.write()).context
     assert context is not None
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.maximum_version == ssl.TLSVersion.TLSv1_3
     assert context.verify_mode is ssl.CERT_NONE
-    context = Doors(folder.write("  min_version: TLS13\n")).context
+    context = Access(folder.write("  min_version: TLS13\n")).context
     assert context is not None
     assert context.minimum_version == ssl.TLSVersion.TLSv1_3
-    context = Doors(folder.write("  max_version: TLS12\n")).context
+    context = Access(folder.write("  max_version: TLS12\n")).context
     assert context is not None
     assert context.maximum_version == ssl.TLSVersion.TLSv1_2
 
@@ -201,7 +201,7 @@ def test_a_file_name_that_no_file_can_have_is_told(folder: Folder) -> None:
     config = folder.path / "web.yml"
     config.write_text('tls_server_config:\n  cert_file: "a\\0b"\n  key_file: web.key\n')
     with pytest.raises(ConfigurationError, match="embedded null byte"):
-        Doors(config)
+        Access(config)
 
 
 @pytest.mark.parametrize(

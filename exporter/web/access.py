@@ -1,9 +1,9 @@
-"""Who gets in, over which encryption: what `web.config_file` says is held to here.
+"""TLS and basic auth, as configured in `web.config_file`.
 
-The file and the certificates that it names are looked at anew for every connection and request, so
-that a renewed one counts without a restart. What cannot be used changes nothing: the last good one
-stays, and the log says so once. Whether there is TLS and whether there are users is settled at the
-start: a file that is half written, and so says neither, must not open the door.
+The file and the certificates that it names are checked for changes at every connection and request,
+so a renewed one takes effect without a restart. One that cannot be used changes nothing: the last
+good one stays in force, and the log says so once. Whether there is TLS and whether there are users
+is decided at the start: a half written file, which says neither, must not let everybody in.
 """
 
 import base64
@@ -26,19 +26,19 @@ from exporter.settings import ConfigurationError
 from exporter.web.webconfig import Tls, WebConfig, context, read
 
 OPEN_PATHS: Final = frozenset({"/-/healthy", "/-/ready"})
-"""What probes ask, who have no password. Nothing there but one word."""
+"""Paths for probes, which have no password. The answers say nothing but a word."""
 
 Stamp = tuple[int, int, int]
 Seen = dict[Path, Stamp | None]
-"""Files, and by what it is noticed that one has changed; None: it was not there."""
+"""Files, each with what changes when the file does; None: there was no such file."""
 
 _BCRYPT_BYTES: Final = 72
 _REMEMBERED: Final = 128
 _WAITING: Final = 16
 
 
-class Doors:
-    """The file in force. Without a file everything is open and in the clear."""
+class Access:
+    """The file in force. Without a file, plain HTTP for everybody."""
 
     def __init__(self, path: Path | None) -> None:
         """Raises ConfigurationError for a file, certificate or key that cannot be used."""
@@ -46,32 +46,32 @@ class Doors:
         self._lock = threading.Lock()
         self._log: Any = structlog.get_logger()
         self._passwords = Passwords()
-        self._told: str | None = None
+        self._logged: str | None = None
         self._seen: Seen = {}
-        self._config, self._context = _opened(path, self._seen) if path else (WebConfig(), None)
+        self._config, self._context = _read(path, self._seen) if path else (WebConfig(), None)
 
     @property
     def tls(self) -> Tls | None:
-        """How connections are encrypted, None if they are not."""
+        """The file's TLS part, None without TLS."""
         return self._current()[0].tls
 
     @property
     def context(self) -> ssl.SSLContext | None:
-        """What the next connection is encrypted with, None if it is not."""
+        """What the next connection is encrypted with, None without TLS."""
         return self._current()[1]
 
     @property
     def users(self) -> Mapping[str, str]:
-        """Each user's hash; none: everybody may come in."""
+        """Each user's hash; without any, no password is needed."""
         return self._current()[0].users
 
-    async def lets_in(self, authorization: str) -> bool | None:
-        """Tell whether an Authorization header is a user's, None if too many wait for that."""
+    async def allows(self, authorization: str) -> bool | None:
+        """Return whether an Authorization header is a user's, None if too many checks wait."""
         users = self.users
         if not users:
             return True
         found = _basic(authorization)
-        return found is not None and await self._passwords.right(*found, users)
+        return found is not None and await self._passwords.match(*found, users)
 
     def _current(self) -> tuple[WebConfig, ssl.SSLContext | None]:
         if self._path is not None and _changed(self._seen):
@@ -84,23 +84,23 @@ class Doors:
         problems: tuple[str, ...]
         seen: Seen = {}
         try:
-            config, context = _opened(path, seen)
-            problems = tuple(_opens(self._config, config))
+            config, context = _read(path, seen)
+            problems = tuple(_switched(self._config, config))
         except ConfigurationError as error:
             problems = error.messages
         self._seen = seen
         if problems:
             words = "; ".join(problems)
-            if words != self._told:
-                self._told = words
+            if words != self._logged:
+                self._logged = words
                 self._log.error("web.config_file cannot be used, the last one stays", problem=words)
             return
-        self._config, self._context, self._told = config, context, None
+        self._config, self._context, self._logged = config, context, None
         self._log.info("web.config_file or a certificate is new")
 
 
-def _opened(path: Path, seen: Seen) -> tuple[WebConfig, ssl.SSLContext | None]:
-    """Return what the file says; note in `seen` each file that this was made of, before reading."""
+def _read(path: Path, seen: Seen) -> tuple[WebConfig, ssl.SSLContext | None]:
+    """Return what the file says; note each file in `seen` before it is read."""
     seen[path] = _stamp(path)
     config = read(path)
     for file in config.tls.files if config.tls else ():
@@ -108,11 +108,11 @@ def _opened(path: Path, seen: Seen) -> tuple[WebConfig, ssl.SSLContext | None]:
     return config, context(path, config)
 
 
-def _opens(old: WebConfig, new: WebConfig) -> Iterator[str]:
+def _switched(old: WebConfig, new: WebConfig) -> Iterator[str]:
     if bool(old.tls) != bool(new.tls):
-        yield "TLS is switched on and off at a start only"
+        yield "switching TLS on or off takes a restart"
     if bool(old.users) != bool(new.users):
-        yield "basic auth is switched on and off at a start only"
+        yield "switching basic auth on or off takes a restart"
 
 
 def _changed(seen: Seen) -> bool:
@@ -143,11 +143,11 @@ def _basic(header: str) -> tuple[str, bytes] | None:
 
 
 class Passwords:
-    """Compares passwords with bcrypt hashes, each pair once: bcrypt is slow because it has to be.
+    """Compares passwords with bcrypt hashes, each pair once: bcrypt is slow on purpose.
 
     One at a time, so that guessing takes one core at most, and never all threads of the web. An
-    unknown name takes as long as a known one. What is remembered is a keyed digest, right ones and
-    wrong ones apart: whoever guesses must not make the scraper's own be forgotten.
+    unknown name takes as long as a known one. Keyed digests are remembered, right and wrong ones
+    apart, so that guesses do not push out the scraper's own.
     """
 
     def __init__(self) -> None:
@@ -159,8 +159,8 @@ class Passwords:
         self._one = threading.Lock()
         self._waiting = 0
 
-    async def right(self, name: str, password: bytes, users: Mapping[str, str]) -> bool | None:
-        """Tell whether the password is the user's; None: too many others wait, ask again later.
+    async def match(self, name: str, password: bytes, users: Mapping[str, str]) -> bool | None:
+        """Return whether the password is the user's, None if too many checks wait.
 
         Runs in one event loop.
         """
@@ -186,30 +186,30 @@ class Passwords:
         return right and expected is not None
 
     def _check(self, password: bytes, stored: str) -> bool:
-        import bcrypt  # only who has users needs it
+        import bcrypt  # needed only where there are users
 
         with self._one:
-            # As Go's and everybody's bcrypt does: what comes after 72 bytes does not count.
+            # As every bcrypt does: bytes after the 72nd do not count.
             return bcrypt.checkpw(password[:_BCRYPT_BYTES], stored.encode())
 
 
 def _like(users: Mapping[str, str]) -> str:
-    """Return a hash that costs what the users' cost, and that no password is known for."""
+    """Return a hash that costs what the users' hashes cost, and that no password has."""
     cost = next(iter(users.values()))[4:6]
     return f"$2b${cost}${'.' * 53}"
 
 
-class Guarded:
-    """The application behind basic auth, except what probes ask."""
+class BasicAuth:
+    """An application behind a user and a password, except the paths for probes."""
 
-    def __init__(self, app: ASGIApp, doors: Doors) -> None:
+    def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
-        self._doors = doors
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] not in OPEN_PATHS:
             header = next((v for n, v in scope["headers"] if n == b"authorization"), b"")
-            answer = await self._doors.lets_in(header.decode("latin-1"))
+            answer = await self._access.allows(header.decode("latin-1"))
             if answer is None:
                 response = PlainTextResponse(
                     "too many wrong passwords at once: try again later\n", 503, {"Retry-After": "5"}
@@ -223,3 +223,14 @@ class Guarded:
                 )
                 return await response(scope, receive, send)
         return await self._app(scope, receive, send)
+
+
+class ProbesOnly:
+    """The paths of an application that are for probes, for a socket without any protection."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app if scope["path"] in OPEN_PATHS else PlainTextResponse("not found\n", 404)
+        await app(scope, receive, send)

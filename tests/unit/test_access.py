@@ -15,7 +15,7 @@ import trustme
 from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
-from exporter.web.doors import Doors, Guarded, Passwords
+from exporter.web.access import Access, BasicAuth, Passwords
 
 _T = TypeVar("_T")
 Log = list[Any]
@@ -94,11 +94,11 @@ def web(tmp_path: Path) -> Web:
     return Web(tmp_path)
 
 
-def lets_in(doors: Doors, *headers: str) -> list[bool | None]:
+def lets_in(access: Access, *headers: str) -> list[bool | None]:
     """Return the answers to these Authorization headers, one after the other."""
 
     async def ask() -> list[bool | None]:
-        return [await doors.lets_in(header) for header in headers]
+        return [await access.allows(header) for header in headers]
 
     return run(ask)
 
@@ -128,10 +128,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 
 def test_without_a_file_everybody_may_come_in_the_clear() -> None:
-    doors = Doors(None)
-    assert lets_in(doors, "", "nonsense", ALICE) == [True, True, True]
-    assert doors.context is None
-    assert doors.tls is None
+    access = Access(None)
+    assert lets_in(access, "", "nonsense", ALICE) == [True, True, True]
+    assert access.context is None
+    assert access.tls is None
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_without_a_file_everybody_may_come_in_the_clear() -> None:
 def test_a_user_with_the_password_gets_in_and_nobody_else(
     header: str, expected: bool, web: Web
 ) -> None:
-    assert lets_in(Doors(web.path), header) == [expected]
+    assert lets_in(Access(web.path), header) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_user_with_the_password_gets_in_and_nobody_else(
 def test_a_malformed_header_lets_nobody_in_and_costs_no_bcrypt(
     header: str, web: Web, counted: Counted
 ) -> None:
-    assert lets_in(Doors(web.path), header) == [False]
+    assert lets_in(Access(web.path), header) == [False]
     assert counted.calls == []
 
 
@@ -195,37 +195,40 @@ def test_every_version_of_bcrypt_that_htpasswd_and_others_write_is_known(
     version: str, web: Web
 ) -> None:
     web.users({"carol": hashed(b"pass", version)})
-    assert lets_in(Doors(web.path), basic("carol", "pass"), basic("carol", "Pass")) == [True, False]
+    assert lets_in(Access(web.path), basic("carol", "pass"), basic("carol", "Pass")) == [
+        True,
+        False,
+    ]
 
 
 def test_of_a_long_password_72_bytes_count_as_everywhere(web: Web) -> None:
     web.users({"carol": hashed(b"p" * 72)})
-    doors = Doors(web.path)
+    access = Access(web.path)
     headers = [basic("carol", b"p" * length) for length in (71, 72, 73, 5000)]
-    assert lets_in(doors, *headers) == [False, True, True, True]
+    assert lets_in(access, *headers) == [False, True, True, True]
 
 
 def test_a_name_and_a_password_may_hold_any_text(web: Web) -> None:
     web.users({"zoë 🌻": hashed("pä:ss:".encode()), "raw": hashed(b"\xff\xfe")})
-    doors = Doors(web.path)
-    assert lets_in(doors, basic("zoë 🌻", "pä:ss:"), basic("raw", b"\xff\xfe")) == [True, True]
-    assert lets_in(doors, basic("zoë 🌻", "pä")) == [False]
+    access = Access(web.path)
+    assert lets_in(access, basic("zoë 🌻", "pä:ss:"), basic("raw", b"\xff\xfe")) == [True, True]
+    assert lets_in(access, basic("zoë 🌻", "pä")) == [False]
 
 
 # --- what it costs ------------------------------------------------------------------------------
 
 
 def test_a_pair_costs_bcrypt_once_right_or_wrong(web: Web, counted: Counted) -> None:
-    doors = Doors(web.path)
+    access = Access(web.path)
     wrong, unknown = basic("alice", "wrong"), basic("mallory", "x")
-    assert lets_in(doors, *[ALICE] * 5) == [True] * 5
+    assert lets_in(access, *[ALICE] * 5) == [True] * 5
     assert len(counted.calls) == 1
-    assert lets_in(doors, *[wrong] * 5, *[unknown] * 5) == [False] * 10
+    assert lets_in(access, *[wrong] * 5, *[unknown] * 5) == [False] * 10
     assert len(counted.calls) == 3
 
 
 def test_an_unknown_name_costs_what_a_known_one_does(web: Web, counted: Counted) -> None:
-    assert lets_in(Doors(web.path), basic("mallory", "x")) == [False]
+    assert lets_in(Access(web.path), basic("mallory", "x")) == [False]
     ((password, stored),) = counted.calls
     assert password == b"x"
     assert stored.startswith(b"$2b$04$")
@@ -233,25 +236,25 @@ def test_an_unknown_name_costs_what_a_known_one_does(web: Web, counted: Counted)
 
 
 def test_guesses_do_not_make_the_right_pair_be_forgotten(web: Web, counted: Counted) -> None:
-    doors = Doors(web.path)
+    access = Access(web.path)
     guesses = [basic("alice", f"guess {number}") for number in range(300)]
-    assert lets_in(doors, ALICE, *guesses, ALICE) == [True, *[False] * 300, True]
+    assert lets_in(access, ALICE, *guesses, ALICE) == [True, *[False] * 300, True]
     assert len(counted.calls) == 301
 
 
 def test_what_is_remembered_of_guesses_is_bounded(web: Web, counted: Counted) -> None:
-    doors = Doors(web.path)
-    lets_in(doors, *(basic("alice", f"guess {number}") for number in range(300)))
-    assert lets_in(doors, basic("alice", "guess 299"), basic("alice", "guess 0")) == [False, False]
+    access = Access(web.path)
+    lets_in(access, *(basic("alice", f"guess {number}") for number in range(300)))
+    assert lets_in(access, basic("alice", "guess 299"), basic("alice", "guess 0")) == [False, False]
     assert len(counted.calls) == 301
-    assert all(len(known) <= 128 for known in doors._passwords._known.values())
+    assert all(len(known) <= 128 for known in access._passwords._known.values())
 
 
 def test_what_is_remembered_holds_no_password_and_is_of_this_process_alone(web: Web) -> None:
-    one, other = Doors(web.path), Doors(web.path)
+    one, other = Access(web.path), Access(web.path)
     lets_in(one, ALICE)
     lets_in(other, ALICE)
-    known = [list(doors._passwords._known[True]) for doors in (one, other)]
+    known = [list(access._passwords._known[True]) for access in (one, other)]
     assert known[0] != known[1]
     assert b"open sesame" not in b"".join(known[0])
 
@@ -267,36 +270,36 @@ def test_no_two_pairs_are_taken_for_one(
     passwords = Passwords()
 
     async def ask() -> tuple[bool | None, bool | None]:
-        return await passwords.right(*one, users), await passwords.right(*other, users)
+        return await passwords.match(*one, users), await passwords.match(*other, users)
 
     assert run(ask) == (True, False)
 
 
 def test_who_knew_an_old_password_is_not_remembered_under_the_new(web: Web) -> None:
-    doors = Doors(web.path)
-    assert lets_in(doors, ALICE) == [True]
+    access = Access(web.path)
+    assert lets_in(access, ALICE) == [True]
     web.users({"alice": hashed(b"new")})
-    assert lets_in(doors, ALICE, basic("alice", "new")) == [False, True]
+    assert lets_in(access, ALICE, basic("alice", "new")) == [False, True]
     web.users(USERS)
-    assert lets_in(doors, basic("alice", "new"), ALICE) == [False, True]
+    assert lets_in(access, basic("alice", "new"), ALICE) == [False, True]
 
 
 def test_a_user_who_is_removed_stays_outside(web: Web) -> None:
-    doors = Doors(web.path)
-    assert lets_in(doors, ALICE) == [True]
+    access = Access(web.path)
+    assert lets_in(access, ALICE) == [True]
     web.users({"bob": USERS["bob"]})
-    assert lets_in(doors, ALICE, basic("bob", "bob's own")) == [False, True]
+    assert lets_in(access, ALICE, basic("bob", "bob's own")) == [False, True]
 
 
 def test_guesses_are_compared_one_at_a_time(
     web: Web, counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    doors = Doors(web.path)
+    access = Access(web.path)
     counted.go_on.clear()
 
     async def ask() -> list[bool | None]:
         asked = [
-            asyncio.create_task(doors.lets_in(basic("alice", f"guess {number}")))
+            asyncio.create_task(access.allows(basic("alice", f"guess {number}")))
             for number in range(5)
         ]
         while not counted.calls:
@@ -334,7 +337,7 @@ async def _receive() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def asked(app: Guarded, path: str, *headers: str) -> Answered:
+async def asked(app: BasicAuth, path: str, *headers: str) -> Answered:
     answered = Answered()
     scope = {
         "type": "http",
@@ -347,14 +350,14 @@ async def asked(app: Guarded, path: str, *headers: str) -> Answered:
 
 
 @pytest.fixture
-def guarded(web: Web) -> Guarded:
-    return Guarded(PlainTextResponse("in"), Doors(web.path))
+def guarded(web: Web) -> BasicAuth:
+    return BasicAuth(PlainTextResponse("in"), Access(web.path))
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/config", "/-/reload", "/nowhere", "", "*"])
 @pytest.mark.parametrize("header", [(), (basic("alice", "wrong"),), ("Basic !",)])
 def test_every_path_but_the_probes_is_401_without_a_good_password(
-    guarded: Guarded, path: str, header: tuple[str, ...]
+    guarded: BasicAuth, path: str, header: tuple[str, ...]
 ) -> None:
     answer = run(lambda: asked(guarded, path, *header))
     assert answer.status == 401
@@ -364,29 +367,29 @@ def test_every_path_but_the_probes_is_401_without_a_good_password(
     assert b"in" not in [message.get("body") for message in answer.messages]
 
 
-def test_with_a_good_password_the_application_answers(guarded: Guarded) -> None:
+def test_with_a_good_password_the_application_answers(guarded: BasicAuth) -> None:
     answer = run(lambda: asked(guarded, "/metrics", ALICE))
     assert (answer.status, answer.messages[1]["body"]) == (200, b"in")
 
 
-def test_of_several_headers_the_first_counts(guarded: Guarded) -> None:
+def test_of_several_headers_the_first_counts(guarded: BasicAuth) -> None:
     assert run(lambda: asked(guarded, "/metrics", ALICE, "x")).status == 200
     assert run(lambda: asked(guarded, "/metrics", "x", ALICE)).status == 401
 
 
 @pytest.mark.parametrize("path", ["/-/healthy", "/-/ready"])
 @pytest.mark.parametrize("header", [(), (basic("alice", "wrong"),)])
-def test_probes_need_no_password(guarded: Guarded, path: str, header: tuple[str, ...]) -> None:
+def test_probes_need_no_password(guarded: BasicAuth, path: str, header: tuple[str, ...]) -> None:
     assert run(lambda: asked(guarded, path, *header)).status == 200
 
 
 @pytest.mark.parametrize("path", ["/-/healthy/", "/-/Ready", "//-/ready", "/-/ready/../metrics"])
-def test_what_looks_like_a_probe_is_none(guarded: Guarded, path: str) -> None:
+def test_what_looks_like_a_probe_is_none(guarded: BasicAuth, path: str) -> None:
     assert run(lambda: asked(guarded, path)).status == 401
 
 
 def test_too_many_guesses_at_once_are_503_and_known_users_still_get_in(
-    guarded: Guarded, counted: Counted
+    guarded: BasicAuth, counted: Counted
 ) -> None:
     async def attack() -> None:
         assert (await asked(guarded, "/metrics", ALICE)).status == 200
@@ -409,7 +412,7 @@ def test_too_many_guesses_at_once_are_503_and_known_users_still_get_in(
     run(attack)
 
 
-def test_after_a_burst_of_guesses_there_is_room_again(guarded: Guarded, counted: Counted) -> None:
+def test_after_a_burst_of_guesses_there_is_room_again(guarded: BasicAuth, counted: Counted) -> None:
     async def attack() -> None:
         counted.go_on.clear()
         guesses = [
@@ -429,16 +432,16 @@ def test_after_a_burst_of_guesses_there_is_room_again(guarded: Guarded, counted:
 
 
 def test_a_renewed_file_counts_at_once_and_the_log_says_so_once(web: Web, log: Log) -> None:
-    doors = Doors(web.path)
+    access = Access(web.path)
     web.users({"carol": hashed(b"hers")})
-    assert lets_in(doors, ALICE, basic("carol", "hers")) == [False, True]
+    assert lets_in(access, ALICE, basic("carol", "hers")) == [False, True]
     assert events(log) == ["web.config_file or a certificate is new"]
 
 
 def test_a_file_that_is_touched_changes_nothing(web: Web, log: Log) -> None:
-    doors = Doors(web.path)
+    access = Access(web.path)
     os.utime(web.path, ns=(1, 1))
-    assert lets_in(doors, ALICE, basic("alice", "x")) == [True, False]
+    assert lets_in(access, ALICE, basic("alice", "x")) == [True, False]
     assert len(log) == 1
 
 
@@ -447,9 +450,9 @@ def test_a_file_that_is_touched_changes_nothing(web: Web, log: Log) -> None:
     [
         ("basic_auth_users: {alice: wrong}", "is not a bcrypt hash"),
         ("basic_auth_users: {alice: ", "line 1, column "),
-        ("", "basic auth is switched on and off at a start only"),
-        ("basic_auth_users:\n", "basic auth is switched on and off at a start only"),
-        ("# a comment\n", "basic auth is switched on and off at a start only"),
+        ("", "switching basic auth on or off takes a restart"),
+        ("basic_auth_users:\n", "switching basic auth on or off takes a restart"),
+        ("# a comment\n", "switching basic auth on or off takes a restart"),
         ("rate_limit: {}\n", "rate_limit: is not supported here"),
         (None, "cannot be read: No such file or directory"),
     ],
@@ -457,54 +460,54 @@ def test_a_file_that_is_touched_changes_nothing(web: Web, log: Log) -> None:
 def test_a_broken_file_keeps_the_last_is_told_once_and_so_is_its_recovery(
     text: str | None, words: str, web: Web, log: Log
 ) -> None:
-    doors = Doors(web.path)
+    access = Access(web.path)
     if text is None:
         web.path.unlink()
     else:
         web.write(text)
-    assert lets_in(doors, ALICE, "", ALICE, basic("alice", "x")) == [True, False, True, False]
+    assert lets_in(access, ALICE, "", ALICE, basic("alice", "x")) == [True, False, True, False]
     (line,) = log
     assert line["log_level"] == "error"
     assert line["event"] == "web.config_file cannot be used, the last one stays"
     assert words in line["problem"]
     if text is not None:
         os.utime(web.path, ns=(1, 1))
-    assert lets_in(doors, ALICE) == [True]
+    assert lets_in(access, ALICE) == [True]
     assert len(log) == 1
     web.users({"carol": hashed(b"hers")})
-    assert lets_in(doors, ALICE, basic("carol", "hers")) == [False, True]
+    assert lets_in(access, ALICE, basic("carol", "hers")) == [False, True]
     assert events(log)[1:] == ["web.config_file or a certificate is new"]
     web.write(text or "")
-    assert lets_in(doors, basic("carol", "hers")) == [True]
+    assert lets_in(access, basic("carol", "hers")) == [True]
     assert len(log) == 3
 
 
 def test_another_problem_is_told_too(web: Web, log: Log) -> None:
-    doors = Doors(web.path)
+    access = Access(web.path)
     for text in ("a: b", "c: d"):
         web.write(text)
-        lets_in(doors, ALICE)
+        lets_in(access, ALICE)
     assert ["a: unknown" in log[0]["problem"], "c: unknown" in log[1]["problem"]] == [True, True]
 
 
 def test_a_problem_that_is_logged_holds_no_hash(web: Web, log: Log) -> None:
-    doors = Doors(web.path)
+    access = Access(web.path)
     web.write(f'basic_auth_users: {{alice: "{HASH}x", "{HASH}": alice}}\n{HASH}: 1\n')
-    lets_in(doors, ALICE)
+    lets_in(access, ALICE)
     assert len(log) == 1
     assert HASH not in str(log)
 
 
 def test_auth_is_not_switched_on_while_it_runs(web: Web, log: Log) -> None:
     web.write("")
-    doors = Doors(web.path)
+    access = Access(web.path)
     web.users(USERS)
-    assert lets_in(doors, "") == [True]
-    assert log[0]["problem"] == "basic auth is switched on and off at a start only"
+    assert lets_in(access, "") == [True]
+    assert log[0]["problem"] == "switching basic auth on or off takes a restart"
 
 
-def context_of(doors: Doors) -> object:
-    context = doors.context
+def context_of(access: Access) -> object:
+    context = access.context
     assert context is not None
     return context
 
@@ -512,51 +515,51 @@ def context_of(doors: Doors) -> object:
 def test_certificates_that_are_renewed_count_for_the_next_connection(web: Web, log: Log) -> None:
     web.certify()
     web.tls()
-    doors = Doors(web.path)
-    first = context_of(doors)
-    assert context_of(doors) is first
+    access = Access(web.path)
+    first = context_of(access)
+    assert context_of(access) is first
     web.certify()
-    second = context_of(doors)
+    second = context_of(access)
     assert second is not first
-    assert context_of(doors) is second
+    assert context_of(access) is second
     assert events(log)[-1] == "web.config_file or a certificate is new"
 
 
 def test_a_new_certificate_whose_key_has_not_come_yet_waits_for_it(web: Web, log: Log) -> None:
     web.certify()
     web.tls()
-    doors = Doors(web.path)
-    first = context_of(doors)
+    access = Access(web.path)
+    first = context_of(access)
     folder = web.path.parent
     old = (folder / "web.key").read_bytes()
     web.certify()
     new = (folder / "web.key").read_bytes()
     (folder / "web.key").write_bytes(old)
-    assert context_of(doors) is first
+    assert context_of(access) is first
     assert log[-1]["log_level"] == "error"
     (folder / "web.key").write_bytes(new)
     os.utime(folder / "web.key", ns=(2, 2))
-    assert context_of(doors) is not first
+    assert context_of(access) is not first
     assert log[-1]["log_level"] == "info"
 
 
 def test_certificates_that_come_after_the_file_that_names_them_count(web: Web, log: Log) -> None:
     web.certify()
     web.tls()
-    doors = Doors(web.path)
-    first = context_of(doors)
+    access = Access(web.path)
+    first = context_of(access)
     web.tls("other")
-    assert context_of(doors) is first
+    assert context_of(access) is first
     assert "other.crt: No such file" in log[-1]["problem"]
     web.certify("other")
-    second = context_of(doors)
+    second = context_of(access)
     assert second is not first
-    assert doors.tls is not None
-    assert doors.tls.cert_file.name == "other.crt"
-    assert context_of(doors) is second
+    assert access.tls is not None
+    assert access.tls.cert_file.name == "other.crt"
+    assert context_of(access) is second
     assert events(log)[-1:] == ["web.config_file or a certificate is new"]
     web.certify("other")
-    assert context_of(doors) is not second
+    assert context_of(access) is not second
 
 
 @pytest.mark.parametrize("text", ["", "tls_server_config:\n", "{}"])
@@ -565,37 +568,37 @@ def test_tls_is_not_switched_off_by_a_file_that_is_half_written(
 ) -> None:
     web.certify()
     web.tls()
-    doors = Doors(web.path)
-    first = context_of(doors)
+    access = Access(web.path)
+    first = context_of(access)
     web.write(text)
-    assert context_of(doors) is first
-    assert [line["problem"] for line in log] == ["TLS is switched on and off at a start only"]
+    assert context_of(access) is first
+    assert [line["problem"] for line in log] == ["switching TLS on or off takes a restart"]
 
 
 def test_a_certificate_that_vanishes_keeps_the_last(web: Web, log: Log) -> None:
     web.certify()
     web.tls()
-    doors = Doors(web.path)
-    first = context_of(doors)
+    access = Access(web.path)
+    first = context_of(access)
     (web.path.parent / "web.crt").unlink()
-    assert context_of(doors) is first
-    assert context_of(doors) is first
+    assert context_of(access) is first
+    assert context_of(access) is first
     assert len(log) == 1
     web.certify()
-    assert context_of(doors) is not first
+    assert context_of(access) is not first
 
 
 def test_several_threads_read_a_renewed_file_once(web: Web, log: Log) -> None:
     web.certify()
     web.tls()
-    doors = Doors(web.path)
+    access = Access(web.path)
     web.certify()
     together = threading.Barrier(8)
     seen = []
 
     def look() -> None:
         together.wait(10)
-        seen.append(context_of(doors))
+        seen.append(context_of(access))
 
     threads = [threading.Thread(target=look) for _ in range(8)]
     for thread in threads:
