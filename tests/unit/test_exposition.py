@@ -167,6 +167,11 @@ class Changes(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
+    @rule(data=st.data(), report=exposed.reports)
+    def grow_old(self, data: st.DataObject, report: ProductivityReport) -> None:
+        self.succeed(data, report)
+        self.wait(LIFETIME_SECONDS + 1)
+
     @rule()
     def configure_again(self) -> None:
         self.exposition.configure(Renderer(OBJECTIVES, WINDOWS))
@@ -366,6 +371,23 @@ def test_what_was_handed_out_does_not_change() -> None:
     exposition.assemble()
     assert exposition.body(TEXT, gzipped=False) is not body
     assert b"".join(body.made()) == before
+
+
+def test_a_report_that_is_too_old_is_not_exposed() -> None:
+    now = [0.0]
+    store = Store(clock=lambda: now[0], wall=lambda: 1.7e9 + now[0])
+    store.set_accounts(["acme"])
+    store.set_lifetime("acme", "24h", LIFETIME_SECONDS)
+    key = ReportKey("acme", "1", "email", "24h", False, "")
+    store.schedule("acme", [key])
+    store.succeeded(key, ProductivityReport(Statistics(closed=1)))
+    exposition = exposition_of(store)
+    found = []
+    for now[0] in (LIFETIME_SECONDS, LIFETIME_SECONDS + 1):
+        exposition.assemble()
+        found.append(b"helpscout_conversations_closed{" in plain(exposition, TEXT))
+    assert found == [True, False]
+    assert b"helpscout_report_last_success_timestamp_seconds{" in plain(exposition, TEXT)
 
 
 def test_another_configuration_counts_at_once() -> None:
