@@ -770,6 +770,10 @@ def test_a_repeated_call_is_paid_as_well(desk: Desk) -> None:
     assert desk.purse.spent == 2  # a token and the second try
 
 
+BUCKETS = ("0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "+Inf")
+"""The edges of the duration's histogram as dashboards know them, in seconds."""
+
+
 def test_calls_are_counted_and_timed_by_endpoint(desk: Desk) -> None:
     desk.answer = lambda asked: (
         page("v2", 1, 1, 1) if "mailboxes?" in asked.target else as_json({"current": {}})
@@ -782,6 +786,19 @@ def test_calls_are_counted_and_timed_by_endpoint(desk: Desk) -> None:
         assert desk.counted("api_requests_total", operation=endpoint, code="200") == calls
         name = "api_request_duration_seconds_count"
         assert desk.counted(name, operation=endpoint) == calls
+
+
+def test_a_call_is_timed_in_seconds(desk: Desk) -> None:
+    def slow(_asked: Asked) -> bytes:
+        desk.seconds += 0.75
+        return as_json({"current": {}})
+
+    desk.answer = slow
+    ask(desk.client())
+    name = "api_request_duration_seconds"
+    assert desk.counted(f"{name}_sum", operation="report") == 0.75
+    within = {le: desk.counted(f"{name}_bucket", operation="report", le=le) for le in BUCKETS}
+    assert within == {le: float(le) >= 0.75 for le in BUCKETS}
 
 
 # --- the mailbox list ---------------------------------------------------------------------------

@@ -182,6 +182,12 @@ def test_what_is_exposed_has_the_kind_the_help_and_the_labels_of_the_catalogue()
             assert set(sample.labels) in (allowed, set(family.labels))
 
 
+def test_the_buckets_of_the_exporters_own_histogram_are_seconds() -> None:
+    samples = exposed()["helpscout_exporter_api_request_duration_seconds"].samples
+    edges = [sample.labels["le"] for sample in samples if sample.name.endswith("_bucket")]
+    assert edges == ["0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "+Inf"]
+
+
 def test_no_sample_has_a_timestamp() -> None:
     assert all(
         sample.timestamp is None for family in exposed().values() for sample in family.samples
