@@ -22,12 +22,12 @@ from typing import Any
 import requests
 
 from benchmarks.results import machine, table, write
+from exporter.backfill.answers import Answers
 from exporter.backfill.grid import Grid
-from exporter.backfill.journal import Journal
-from exporter.backfill.series import Book
+from exporter.backfill.series import SeriesTable
 from exporter.backfill.writer import exposition
 from exporter.exposition import Renderer
-from exporter.reports import ProductivityReport, ReportKey, Statistics, Window
+from exporter.questions import Key, Question, Window
 
 HEADING = "Backfill"
 UNLIMITED = 6_000_000
@@ -237,28 +237,32 @@ def year() -> None:
     with tempfile.TemporaryDirectory() as name:
         grid = Grid(1_735_776_000, 1_735_776_000 + 364 * 86_400, 86_400)
         renderer = Renderer((), (Window("24h", timedelta(days=1), timedelta(minutes=5)),))
-        book = Book(renderer, lambda key: key.mailbox_id, [("job", "helpscout")], compare=False)
-        journal = Journal(Path(name) / "journal", {}, 0)
-        keys = [
-            ReportKey("acme", box, type_, window, False, "")
+        series = SeriesTable(renderer, lambda key: key.mailbox_id, [("job", "helpscout")])
+        answers = Answers(Path(name) / "answers", {}, 0)
+        questions = [
+            Question(
+                Key("productivity", "acme", box, type_, window, "false"),
+                timedelta(minutes=5),
+                timedelta(days=1),
+                ((), (), ()),
+            )
             for box in ("all", *map(str, range(1000, 1050)))
             for type_ in ("all", "email", "chat", "phone")
             for window in ("24h", "7d", "30d")
         ]
-        everything = b" ".join([b"3456.789"] * sum(1 for _ in book.series(keys[0])))
-        assert book.figures(keys[0], ProductivityReport(Statistics(1)))
-        for key in keys:
+        everything = b" ".join([b"3456.789"] * sum(1 for _ in series.series(questions[0])))
+        for question in questions:
             for at in grid:
-                journal.keep(key, at, everything)
+                answers.keep(question.key, at, everything)
         cpu = time.process_time()
         size = samples = 0
         with Path(os.devnull).open("wb") as nowhere:
-            for line in exposition(keys, book, journal, (), grid):
+            for line in exposition(questions, series, answers, (), grid):
                 size += nowhere.write(line)
                 samples += 1
         cpu = time.process_time() - cpu
         peak = peak_mb("self")
-        kept = (Path(name) / "journal").stat().st_size
+        kept = (Path(name) / "answers").stat().st_size
     print(f"{samples} {size / 1e9:.2f} {kept / 1e6:.0f} {cpu:.0f} {peak:.0f}")
 
 

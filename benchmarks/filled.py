@@ -12,13 +12,14 @@ import sys
 import threading
 from datetime import timedelta
 
+from exporter import collectors
+from exporter.collectors.productivity.wire import parse_report
 from exporter.exposition import Exposition, Renderer
 from exporter.helpscout.account import Account, Secret
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
-from exporter.helpscout.wire import parse_report
 from exporter.poller.dispatcher import utc_now
-from exporter.reports import Mailbox, ReportKey, ReportRequest, Window
+from exporter.questions import Key, Mailbox, Question, Reading
 from exporter.settings import WebSettings
 from exporter.store import Store
 from exporter.telemetry import Telemetry
@@ -69,7 +70,13 @@ def answer(chance: random.Random) -> bytes:
     return json.dumps(document).encode()
 
 
-def fill(store: Store, reports: int) -> list[ReportKey]:
+def parsed(body: bytes) -> Reading:
+    """Return a body as the store keeps it."""
+    report, _ = parse_report(body, compare=False, odd=print)
+    return Reading(report, utc_now())
+
+
+def fill(store: Store, reports: int) -> list[Key]:
     """Schedule and answer so many reports; return their keys."""
     chance = random.Random(1)
     bodies = [answer(chance) for _ in range(50)]
@@ -78,14 +85,14 @@ def fill(store: Store, reports: int) -> list[ReportKey]:
     boxes = -(-reports // len(cuts))
     mailboxes = [Mailbox(n, f"Mailbox number {n}", "s", "m@acme.com") for n in range(1, boxes + 1)]
     keys = [
-        ReportKey("acme", str(box.id), type_, window, False, "")
+        Key("productivity", "acme", str(box.id), type_, window, "false", "")
         for box in mailboxes
         for type_, window in cuts
     ][:reports]
     store.set_mailboxes("acme", mailboxes)
     store.schedule("acme", keys)
     for number, key in enumerate(keys):
-        store.succeeded(key, parse_report(bodies[number % len(bodies)], compare=False))
+        store.succeeded(key, parsed(bodies[number % len(bodies)]))
     return keys
 
 
@@ -110,14 +117,14 @@ def main() -> None:
 
     def change() -> None:
         while not stopping.wait(options.every):
-            store.succeeded(chance.choice(keys), parse_report(body, compare=False))
+            store.succeeded(chance.choice(keys), parsed(body))
 
     def fetch(client: Client) -> None:
-        window = Window("24h", timedelta(hours=24), timedelta(minutes=5))
+        every, day = timedelta(minutes=5), timedelta(hours=24)
         while not stopping.is_set():
-            request = ReportRequest(chance.choice(keys), window, (1,), (), (), compare=False)
-            answer = client.report(request, window.ending(utc_now()), tags=False)
-            store.succeeded(request.key, answer.report)
+            question = Question(chance.choice(keys), every, day, ((1,), (), ()))
+            reading = collectors.ask(client, question, utc_now())
+            store.succeeded(question.key, reading.kept)
 
     if options.poll:
         account = Account(

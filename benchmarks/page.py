@@ -11,7 +11,7 @@ from benchmarks.filled import fill
 from benchmarks.results import machine, table, verdict, write
 from exporter.health import AccountStatus
 from exporter.helpscout.budget import Usage
-from exporter.schedule import Outlook, WindowOutlook
+from exporter.schedule import Group, GroupOutlook, Outlook
 from exporter.settings import load
 from exporter.status import Facts, render, view
 from exporter.store import Store
@@ -40,7 +40,12 @@ def filled(mailboxes: int) -> Store:
 def facts_of(store: Store) -> Facts:
     """Take the facts of now, as the daemon does for every page."""
     windows = tuple(
-        WindowOutlook(window, 2_000, window.every.total_seconds(), time.monotonic() + 9)
+        GroupOutlook(
+            Group("productivity", window.text, window.every.total_seconds()),
+            2_000,
+            window.every.total_seconds(),
+            time.monotonic() + 9,
+        )
         for window in CONFIGURATION.selection.windows
     )
     return Facts(

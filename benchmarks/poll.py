@@ -20,15 +20,14 @@ from pathlib import Path
 import requests
 
 from benchmarks import peers, shared_account
-from benchmarks.filled import answer
+from benchmarks.filled import answer, parsed
 from benchmarks.results import machine, table, verdict, write
+from exporter import collectors
 from exporter.helpscout.account import Account, Secret
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
-from exporter.helpscout.wire import parse_report
 from exporter.poller.dispatcher import utc_now
-from exporter.reports import Mailbox, ReportKey, ReportRequest, Window
-from exporter.selection import requests_for
+from exporter.questions import Key, Learned, Mailbox, Question
 from exporter.settings import load
 from exporter.state import State
 from exporter.store import Store
@@ -148,9 +147,8 @@ def cpu_a_report() -> list[Target]:
             timedelta(seconds=30),
         )  # fmt: skip
         client = Client(account, budget, telemetry)
-        window = Window("7d", timedelta(days=7), timedelta(minutes=35))
-        key = ReportKey("a", "1001", "all", "7d", False, "")
-        request = ReportRequest(key, window, (1001,), (), (), compare=False)
+        key = Key("productivity", "a", "1001", "all", "7d", "false")
+        question = Question(key, timedelta(minutes=35), timedelta(days=7), ((1001,), (), ()))
         store = Store()
         store.set_accounts(["a"])
         store.schedule("a", [key])
@@ -163,8 +161,7 @@ def cpu_a_report() -> list[Target]:
         }
 
         def ours() -> None:
-            answer = client.report(request, window.ending(utc_now()), tags=False, paid=True)
-            store.succeeded(key, answer.report)
+            store.succeeded(key, collectors.ask(client, question, utc_now(), paid=True).kept)
 
         def bare() -> None:
             requests.get(
@@ -205,15 +202,16 @@ def remembered(environ: dict[str, str]) -> int:
     configuration = load(None, environ)
     (account,) = configuration.accounts
     boxes = [Mailbox(n, f"Mailbox number {n}", "s", "m@acme.com") for n in range(1, 250)]
-    requests_ = requests_for(account.name, configuration.selection, boxes, {})
+    scope = collectors.scope(account, configuration, boxes, {})
+    questions = collectors.questions_of(scope)
     chance = random.Random(1)
-    reports = [parse_report(answer(chance), compare=False) for _ in range(50)]
-    state = State(configuration.state_file)
-    state.remember_account(account.identity, boxes, {})
-    for number, request in enumerate(requests_):
-        state.remember_report(account.identity, request, reports[number % 50], time.time())
+    readings = [parsed(answer(chance)) for _ in range(50)]
+    state = State(configuration.state_file, collectors.codec)
+    state.remember_account(account.identity, boxes, Learned())
+    for number, question in enumerate(questions):
+        state.remember(account.identity, question, readings[number % 50], time.time())
     state.close()
-    return len(requests_)
+    return len(questions)
 
 
 def restarting() -> list[Target]:

@@ -1,30 +1,31 @@
 """Does an account work, and is there what the configuration names? Asked once, without poller."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
+from exporter.collectors import ask, questions_of, scope
 from exporter.health import Missing
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import NotAllowed, NotThere, Refused
-from exporter.helpscout.persistence import persistently
+from exporter.helpscout.retries import persistently
 from exporter.missing import mailbox_patterns, of_segments
-from exporter.reports import ReportRequest
+from exporter.questions import Mailbox, Question
 from exporter.schedule import demand_per_minute
-from exporter.selection import Segment, requests_for
+from exporter.selection import Segment
 from exporter.settings import Configuration
 from exporter.telemetry import Telemetry
 
 _MOST_MAILBOXES: Final = 20
 """So many are asked at most for the one that a segment's folders belong to."""
 
-_Ask = Callable[[ReportRequest], dict[str, int]]
-"""Asks a report; returns the account's tags as far as the answer names them."""
+_Ask = Callable[[Question], dict[str, int]]
+"""Asks a question; returns the account's tags as far as the answer names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +47,35 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
     client = Client(account, budget, telemetry)
     selection = configuration.selection
 
-    def ask(request: ReportRequest) -> dict[str, int]:
-        range_ = request.window.ending(datetime.now(UTC))
-        call = partial(client.report, request, range_, tags=selection.needs_tags)
-        return dict(persistently(account.name, call, wait).tags or {})
+    def tags_of(question: Question) -> dict[str, int]:
+        call = partial(ask, client, question, datetime.now(UTC))
+        return dict(persistently(account.name, call, wait).learned.tags)
+
+    def questions(mailboxes: list[Mailbox], tags: Mapping[str, int]) -> list[Question]:
+        return questions_of(scope(account, configuration, mailboxes, tags))
 
     try:
         mailboxes = persistently(account.name, client.mailboxes, wait)
-        requests = requests_for(account.name, selection, mailboxes, {})
-        if not requests:
+        asked = questions(mailboxes, {})
+        if not asked:
             raise NotThere(
                 f"login good, {len(mailboxes)} mailboxes, but none of them is selected: look at"
                 " mailboxes.include and mailboxes.exclude"
             )
-        tags = ask(requests[0])
+        first = {question.key.collector: question for question in reversed(asked)}
+        tags: dict[str, int] = {}
+        for question in first.values():
+            tags |= tags_of(question)
         if selection.needs_tags and not tags:
             # A range without conversations may name none: a longer one does.
-            tags = ask(max(requests, key=lambda request: request.window.range))
-        requests = requests_for(account.name, selection, mailboxes, tags)
-        refused = set(_refused(ask, selection.segments, requests))
+            tags = tags_of(max(asked, key=lambda question: question.range or timedelta()))
+        asked = questions(mailboxes, tags)
+        refused = set(_refused(tags_of, selection.segments, asked))
     finally:
         client.close()
     return Checked(
         f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes, report"
-        f" good; {len(requests)} reports, {demand_per_minute(requests):.1f} calls a minute"
+        f" good; {len(asked)} reports, {demand_per_minute(asked):.1f} calls a minute"
         f" of {budget.per_minute * account.budget:.0f} in the budget",
         tuple(of_segments(selection, tags, {}, refused)),
         frozenset(mailbox_patterns(selection, mailboxes)),
@@ -77,23 +83,23 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
 
 
 def _refused(
-    ask: _Ask, segments: Iterable[Segment], requests: Iterable[ReportRequest]
+    tags_of: _Ask, segments: Iterable[Segment], questions: Iterable[Question]
 ) -> Iterable[str]:
     """Yield the segments whose folders belong to none of the mailboxes: each refuses them."""
-    first: dict[tuple[str, str], ReportRequest] = {}
-    for request in requests:
-        first.setdefault((request.key.segment, request.key.mailbox_id), request)
+    first: dict[tuple[str, str], Question] = {}
+    for question in questions:
+        first.setdefault((question.key.segment, question.key.mailbox_id), question)
     for segment in segments:
         of_it = [each for (name, _), each in first.items() if name == segment.name]
         if not segment.folders or not of_it:
             continue
-        if not any(_is_allowed(ask, each) for each in of_it[:_MOST_MAILBOXES]):
+        if not any(_is_allowed(tags_of, each) for each in of_it[:_MOST_MAILBOXES]):
             yield segment.name
 
 
-def _is_allowed(ask: _Ask, request: ReportRequest) -> bool:
+def _is_allowed(tags_of: _Ask, question: Question) -> bool:
     try:
-        ask(request)
+        tags_of(question)
     except (NotAllowed, NotThere, Refused):
         return False
     return True

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from exporter.collectors import codec
 from exporter.exposition import TEXT, Exposition, Renderer
 from exporter.poller import Poller
 from exporter.poller.dispatcher import utc_now
@@ -44,7 +45,7 @@ class Exporter:
         self.configuration = configuration
         self.telemetry = Telemetry(process_metrics=process_metrics)
         self.store = Store()
-        self._state = State(configuration.state_file)
+        self._state = State(configuration.state_file, codec)
         if configuration.state_file is not None:
             self.telemetry.watch_state_file(lambda: bool(self._state.ok))
         self.poller = Poller(self.store, self.telemetry, self._state, now=now, patient=patient)
@@ -73,7 +74,7 @@ class Exporter:
         self._assembler.start()
 
     def stop(self) -> bool:
-        """Stop asking; tell whether what was in flight ended in time."""
+        """Stop asking; return whether what was in flight ended in time."""
         ended = self.poller.stop()
         self._stopping.set()
         self.store.changed.set()
@@ -87,9 +88,7 @@ class Exporter:
         self.exposition.configure(_renderer(configuration))
 
     def _configured(self, configuration: Configuration) -> None:
-        shard = configuration.selection.shard
-        accounts = [a for a in configuration.accounts if shard.may_own(a.name)]
-        self.poller.configure(accounts, configuration.selection, configuration.stale_after)
+        self.poller.configure(configuration)
         self.telemetry.reload_successful.set(1)
         self.loaded_at = time.time()
         self.telemetry.reload_timestamp.set(self.loaded_at)

@@ -5,11 +5,11 @@ clears a failure, silence clears nothing, and the mailbox list is a cheap probe 
 outage or disproves it. What one question says of itself is kept apart (`Refusals`).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.reports import ALL, PRODUCTIVITY, ReportKey
+from exporter.questions import Key
 
 REASONS: Final = (
     "credentials",
@@ -179,7 +179,11 @@ class AccountHealth:
         return min(silent, self._confirm_at)
 
     def status(
-        self, refusals: "Refusals", segments: tuple[tuple[str, bool], ...], *, gate_closed: bool
+        self,
+        collectors: Mapping[str, "Refusals"],
+        segments: tuple[tuple[str, bool], ...],
+        *,
+        gate_closed: bool,
     ) -> AccountStatus:
         """Judge. `gate_closed`: the service said 429 and its time is not over."""
         problems = {"throttled"} if gate_closed else set()
@@ -188,11 +192,14 @@ class AccountHealth:
         # Once may be a hiccup, unless there has never been anything else.
         if len(self._list_failures) > 1 or (self._list_failures and not self.up):
             problems.add(_PROBLEM[self._list_failures[-1]])
-        if refusals.problem is not None:
-            problems.add(_PROBLEM[refusals.problem])
-        works = refusals.works
-        collectors = () if works is None else ((PRODUCTIVITY, works),)
-        return AccountStatus(self.up, frozenset(problems), collectors, segments)
+        problems |= {_PROBLEM[r.problem] for r in collectors.values() if r.problem is not None}
+        works = [(name, refusals.works) for name, refusals in collectors.items()]
+        return AccountStatus(
+            self.up,
+            frozenset(problems),
+            tuple((name, up) for name, up in works if up is not None),
+            segments,
+        )
 
     def _sick(self, now: float, started_at: float, reason: str) -> None:
         self._sick_reason = reason
@@ -204,25 +211,29 @@ class AccountHealth:
 
 
 class Refusals:
-    """What each key's last attempt says of the key, its mailbox and its collector.
+    """What each key's last attempt says of the key, its mailbox and its collector. One a collector.
 
     A key's plain question is the one for type `all` in calendar time without a segment. Where none
-    is configured so, every key without a segment is plain.
+    is configured so, every key without a segment is plain. `needs_reports` says that a plan without
+    reports refuses them all.
     """
 
-    def __init__(self) -> None:
-        self._plain: frozenset[ReportKey] = frozenset()
-        self._last: dict[str, dict[ReportKey, str | None]] = {}
+    def __init__(self, *, needs_reports: bool = True) -> None:
+        self._needs_reports = needs_reports
+        self._plain: frozenset[Key] = frozenset()
+        self._last: dict[str, dict[Key, str | None]] = {}
         """By mailbox: the reason of each key's last attempt, None for a success."""
-        self._tried: set[ReportKey] = set()
-        self._failing: set[ReportKey] = set()
-        self._failed_twice: set[ReportKey] = set()
+        self._tried: set[Key] = set()
+        self._failing: set[Key] = set()
+        self._failed_twice: set[Key] = set()
         self._resting: set[str] = set()
+        self.trial_at = float("-inf")
+        """When a collector that rests is tried again, for whoever asks."""
 
-    def keep(self, keys: Collection[ReportKey]) -> None:
+    def keep(self, keys: Collection[Key]) -> None:
         """Judge exactly these keys from now on."""
         whole = [key for key in keys if not key.segment]
-        plain = [key for key in whole if key.type == ALL and not key.office_hours]
+        plain = [key for key in whole if key == key.plain]
         self._plain = frozenset(plain or whole)
         self._last = {
             mailbox_id: {key: reason for key, reason in of_it.items() if key in keys}
@@ -236,7 +247,7 @@ class Refusals:
         """Leave nothing alone until it is refused again: something may have been allowed."""
         self._resting.clear()
 
-    def note(self, key: ReportKey, reason: str | None) -> None:
+    def note(self, key: Key, reason: str | None) -> None:
         """Note an attempt: None for a success, else the error's reason."""
         self._last.setdefault(key.mailbox_id, {})[key] = reason
         if key in self._plain:
@@ -253,7 +264,7 @@ class Refusals:
         else:
             self._resting.discard(key.mailbox_id)
 
-    def is_plain(self, key: ReportKey) -> bool:
+    def is_plain(self, key: Key) -> bool:
         """Return whether this is a plain question."""
         return key in self._plain
 
@@ -276,7 +287,7 @@ class Refusals:
             return None
         reasons = [self._last[key.mailbox_id].get(key) for key in self._tried & self._failing]
         if all(reason == "plan" for reason in reasons):
-            return "plan"
+            return "plan" if self._needs_reports else None
         return next((r for r in reasons if r in ("bad_response", "bad_request", "not_found")), None)
 
     def mailbox_rests(self, mailbox_id: str) -> bool:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 from exporter.health import Missing
-from exporter.reports import Mailbox
-from exporter.selection import Segment, Selection, matches
+from exporter.questions import Mailbox
+from exporter.selection import Segment, Selection
 
 
 def of_segments(
@@ -53,6 +53,6 @@ def mailbox_patterns(selection: Selection, mailboxes: Iterable[Mailbox]) -> Iter
     """Yield the globs and ids that match none of an account's mailboxes."""
     listed = list(mailboxes)
     for where, pattern in selection.named:
-        if not any(matches((pattern,), mailbox) for mailbox in listed):
+        if not any(mailbox.matches((pattern,)) for mailbox in listed):
             kind = "has the id" if isinstance(pattern, int) else "has a name like"
             yield Missing(where, f"no mailbox {kind} {pattern}")

@@ -5,18 +5,17 @@ slow down or to drop, and what each saves.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from exporter.collectors import COLLECTORS, Meaning, imagined, questions_of
 from exporter.durations import format_duration
 from exporter.helpscout.account import Account
-from exporter.metrics import FIGURES, REPLIES_VALUES, SHAPES
-from exporter.reports import Mailbox, ReportRequest
-from exporter.schedule import demand_per_minute
-from exporter.selection import MailboxChoice, Selection, requests_for
+from exporter.questions import Question, Reading
+from exporter.schedule import Stretch, demand_per_minute
+from exporter.selection import MailboxChoice, Selection
 from exporter.settings import Configuration
 from exporter.state import mailbox_counts
 
@@ -24,18 +23,30 @@ _DISCOVERIES_PER_MINUTE: Final = 0.1
 _MAILBOXES_PER_PAGE: Final = 50
 _LONGEST_EVERY: Final = timedelta(days=1)
 _WAYS_OUT: Final = 3
+_SOME_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_OWN_SERIES: Final = 2
+"""Of every question: when it last succeeded, and whether it did the last time."""
 
 
 @dataclass(frozen=True, slots=True)
-class WindowCost:
-    """One window of one account. `every` and `effective` are how often a report is asked."""
+class Cost:
+    """One window of one account, or one kind of question about now, whose `window` is empty.
 
+    `every` and `effective` are how often a question is asked, without and with stretch.
+    """
+
+    collector: str
     window: str
     reports: int
     per_minute: float
     every: timedelta
     effective: timedelta
     series: int
+
+    @property
+    def name(self) -> str:
+        """What a user calls it."""
+        return self.window or self.collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class AccountPlan:
     """One account's share: `limit` and `budget` in calls a minute, `overhead` what lists cost."""
 
     account: str
-    windows: tuple[WindowCost, ...]
+    costs: tuple[Cost, ...]
     overhead: float
     limit: float
     budget: float
@@ -61,7 +72,7 @@ class AccountPlan:
     @property
     def per_minute(self) -> float:
         """Calls a minute that the configuration asks for."""
-        return self.overhead + sum(window.per_minute for window in self.windows)
+        return self.overhead + sum(cost.per_minute for cost in self.costs)
 
     @property
     def fits(self) -> bool:
@@ -77,35 +88,52 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
     shard = configuration.selection.shard
     overhead = _DISCOVERIES_PER_MINUTE * max(1, math.ceil(mailboxes / _MAILBOXES_PER_PAGE))
     budget = account.requests_per_minute * account.budget * shard.budget_share
-    requests = _requests(account, configuration.selection, mailboxes)
-    demand = demand_per_minute(requests)
-    stretch = max(1.0, demand / max(budget - overhead, 1e-9))
-    per_report = _series_per_report(configuration)
-    reports = Counter(request.window.text for request in requests)
-    costs = tuple(
-        WindowCost(
-            window.text,
-            reports[window.text],
-            reports[window.text] * 60 / window.every.total_seconds(),
-            window.every,
-            window.every * stretch,
-            reports[window.text] * per_report,
-        )
-        for window in configuration.selection.windows
+    questions = questions_of(imagined(account, configuration, mailboxes))
+    left = max(budget - overhead, 1e-9)
+    stretch = Stretch.fitting(
+        demand_per_minute(q for q in questions if q.range is None),
+        demand_per_minute(q for q in questions if q.range is not None),
+        left,
     )
-    ways = _ways_out(account, configuration.selection, mailboxes, demand - (budget - overhead))
+    groups: dict[tuple[str, str], list[Question]] = {}
+    for question in questions:
+        groups.setdefault(question.key.group, []).append(question)
+    meaning = Meaning(
+        tuple(replace(objective, mailboxes=("*",)) for objective in configuration.objectives)
+    )
+    costs = tuple(
+        Cost(
+            collector,
+            window,
+            len(of_it),
+            sum(question.calls for question in of_it) * 60 / of_it[0].every.total_seconds(),
+            of_it[0].every,
+            of_it[0].every * stretch.of(of_it[0]),
+            sum(_series(question, meaning) for question in of_it),
+        )
+        for (collector, window), of_it in groups.items()
+    )
+    excess = demand_per_minute(questions) - left
     return AccountPlan(
         account.name,
         costs,
         overhead,
         account.requests_per_minute,
         budget,
-        tuple(ways) if stretch > 1 else (),
+        tuple(_ways_out(account, configuration, mailboxes, excess)) if excess > 0 else (),
     )
 
 
-def assumptions(selection: Selection, account: Account) -> Iterator[str]:
+def _series(question: Question, meaning: Meaning) -> int:
+    """Return how many series a question has if everything is measured."""
+    collector = COLLECTORS[question.key.collector]
+    reading = Reading(collector.specimen(question), _SOME_TIME)
+    return sum(1 for _ in collector.samples(question.key, reading, "", meaning)) + _OWN_SERIES
+
+
+def assumptions(configuration: Configuration, account: Account) -> Iterator[str]:
     """Yield the assumptions of a plan, the number of mailboxes aside; each is one clause."""
+    selection = configuration.selection
     if selection.mailboxes != MailboxChoice(all=selection.mailboxes.all):
         yield "that all of them are selected: include and exclude go by names, not known here"
     plans = "; Plus plans have 400, Pro plans 800" if account.api == "v2" else ""
@@ -113,16 +141,18 @@ def assumptions(selection: Selection, account: Account) -> Iterator[str]:
     yield f"{limit}, until Help Scout says otherwise{plans}"
     if selection.needs_tags:
         yield "that the tags of every segment exist"
+    if any(objective.mailboxes != ("*",) for objective in configuration.objectives):
+        yield "that every SLA covers every mailbox: sla[].mailboxes goes by names, not known here"
 
 
 def table(plan_: AccountPlan) -> str:
     """Return the plan as lines of text."""
     rows = [("window", "reports", "calls/min", "of limit", "every", "stretched", "series")]
-    for cost in plan_.windows:
+    for cost in plan_.costs:
         stretched = cost.effective - cost.every > cost.every * 0.005
         rows.append(
             (
-                cost.window,
+                cost.name,
                 str(cost.reports),
                 f"{cost.per_minute:.1f}",
                 f"{cost.per_minute / plan_.limit:.1%}",
@@ -145,12 +175,12 @@ def table(plan_: AccountPlan) -> str:
     rows.append(
         (
             "together",
-            str(sum(cost.reports for cost in plan_.windows)),
+            str(sum(cost.reports for cost in plan_.costs)),
             f"{plan_.per_minute:.1f}",
             f"{plan_.per_minute / plan_.limit:.1%}",
             "-",
             "-",
-            str(sum(cost.series for cost in plan_.windows)),
+            str(sum(cost.series for cost in plan_.costs)),
         )
     )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -174,27 +204,18 @@ def _verdict(plan_: AccountPlan) -> str:
     return f"does not fit: {numbers}; every interval would be stretched. Ways out:"
 
 
-def _requests(account: Account, selection: Selection, mailboxes: int) -> list[ReportRequest]:
-    listed = [Mailbox(number, f"mailbox {number}", "", "") for number in range(1, mailboxes + 1)]
-    everything = replace(selection, mailboxes=MailboxChoice(all=selection.mailboxes.all))
-    names = [tag for segment in selection.segments for tag in segment.tags if isinstance(tag, str)]
-    return requests_for(account.name, everything, listed, dict.fromkeys(names, 1))
-
-
-def _series_per_report(configuration: Configuration) -> int:
-    buckets = sum(len(shape.edges) + 1 for shape in SHAPES)
-    compared = 2 * len(FIGURES) if configuration.selection.compare else 0
-    return len(FIGURES) + buckets + len(REPLIES_VALUES) + compared + 2
-
-
 def _ways_out(
-    account: Account, selection: Selection, mailboxes: int, excess: float
+    account: Account, configuration: Configuration, mailboxes: int, excess: float
 ) -> list[WayOut]:
     """Return the cheapest: what alone is enough and loses least first, else what saves most."""
-    before = demand_per_minute(_requests(account, selection, mailboxes))
-    ways = []
-    for words, changed in _changes(selection, before, excess):
-        saved = before - demand_per_minute(_requests(account, changed, mailboxes))
+
+    def demand(selection: Selection) -> float:
+        changed = replace(configuration, selection=selection)
+        return demand_per_minute(questions_of(imagined(account, changed, mailboxes)))
+
+    before, ways = demand(configuration.selection), []
+    for words, changed in _changes(configuration.selection, before, excess):
+        saved = before - demand(changed)
         if saved > 0:
             ways.append(WayOut(words, saved, saved >= excess))
     enough = sorted((way for way in ways if way.fits), key=lambda way: way.saves_per_minute)

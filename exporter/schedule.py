@@ -1,35 +1,72 @@
 """When to ask what, for one account. Pure: times are passed in, nothing waits here.
 
-The first round goes as fast as the budget lets it, short windows before long ones and what is
-unknown before what is known. Afterwards each key has a place of its own on its window's grid, so
-that the keys of a window are spread evenly over its interval and never come in a burst. A plan
-that does not fit the budget is stretched by one factor (docs/behaviour.md#budget).
+The first round goes as fast as the budget lets it: what is unknown before what is known, questions
+about now before windows, short windows before long ones. Afterwards each key has a place of its own
+on the grid of its group, so that the keys of a group are spread evenly over its interval and are
+never asked in a burst. A plan that does not fit the budget is stretched
+(docs/behaviour.md#budget).
 """
 
 import heapq
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from math import inf
+from typing import NamedTuple
 
-from exporter.reports import ReportKey, ReportRequest, Window
+from exporter.questions import Key, Question
 
 
-def demand_per_minute(requests: Iterable[ReportRequest]) -> float:
-    """Return how many calls a minute it takes to ask each request every `every`."""
-    return sum(60 / request.window.every.total_seconds() for request in requests)
+class Group(NamedTuple):
+    """Questions of one collector and window, which are asked equally often; seconds."""
+
+    collector: str
+    window: str
+    every: float
+
+
+def demand_per_minute(questions: Iterable[Question]) -> float:
+    """Return how many calls a minute it takes to ask each question every `every`."""
+    return sum(question.calls_per_minute for question in questions)
 
 
 @dataclass(frozen=True, slots=True)
-class WindowOutlook:
-    """One window's part of a plan.
+class Stretch:
+    """By how much intervals are longer than configured, 1 where they fit.
 
-    `interval` is seconds, stretch included; `next_due` an instant of the schedule's clock, None
-    while every report of the window is just being asked.
+    `now` is the factor for questions about now, `windows` the one for all others.
     """
 
-    window: Window
+    now: float = 1.0
+    windows: float = 1.0
+
+    @classmethod
+    def fitting(cls, now: float, windows: float, budget: float) -> "Stretch":
+        """Return what fits these demands into a budget, all in calls a minute.
+
+        Questions about now keep their interval first: they have at least half of the budget, and
+        all that the windows do not need.
+        """
+        if now + windows <= budget:
+            return cls()
+        granted = min(now, max(budget / 2, budget - windows))
+        return cls(now / granted if now else 1.0, windows / (budget - granted) if windows else 1.0)
+
+    def of(self, question: Question) -> float:
+        """Return the factor of a question."""
+        return self.now if question.range is None else self.windows
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOutlook:
+    """One group's part of a plan.
+
+    `interval` is seconds, stretch included; `next_due` an instant of the schedule's clock, None
+    while all of it is just being asked.
+    """
+
+    group: Group
     reports: int
     interval: float
     next_due: float | None
@@ -39,11 +76,11 @@ class WindowOutlook:
 class Outlook:
     """What an account's schedule is going to do, as it was at one moment.
 
-    `lag` is for how many seconds the most overdue report had been due; `discovery_due` when login
-    and mailbox list are next tried, on the schedule's clock.
+    `stretch` is that of the windows; `lag` is for how many seconds the most overdue report had been
+    due; `discovery_due` when login and mailbox list are next tried, on the schedule's clock.
     """
 
-    windows: tuple[WindowOutlook, ...] = ()
+    groups: tuple[GroupOutlook, ...] = ()
     stretch: float = 1.0
     lag: float = 0.0
     discovery_due: float = 0.0
@@ -51,7 +88,9 @@ class Outlook:
 
 @dataclass(slots=True)
 class _Task:
-    request: ReportRequest
+    question: Question
+    group: Group
+    calls: int
     rank: tuple[bool, float]
     due: float
     place: float = 0.0
@@ -62,89 +101,90 @@ class _Task:
 
 
 class Schedule:
-    """The due times of one account's reports, in seconds of the clock that the caller uses."""
+    """The due times of one account's questions, in seconds of the clock that the caller uses."""
 
     def __init__(self) -> None:
-        self._tasks: dict[ReportKey, _Task] = {}
-        self._heap: list[tuple[float, tuple[bool, float], int, ReportKey]] = []
+        self._tasks: dict[Key, _Task] = {}
+        self._heap: list[tuple[float, tuple[bool, float], int, Key]] = []
         self._turns = count()
         self._epoch = 0.0
-        self._demand = 0.0
-        self.stretch = 1.0
-        """By how much every interval is longer than configured; 1 where the plan fits."""
+        self._demands = {True: 0.0, False: 0.0}
+        """Calls a minute for questions about now (True) and about windows, without a stretch."""
+        self.stretch = Stretch()
 
-    def plan(
-        self, requests: Collection[ReportRequest], now: float, ages: Mapping[ReportKey, float]
-    ) -> None:
+    def plan(self, questions: Collection[Question], now: float, ages: Mapping[Key, float]) -> None:
         """Ask exactly these from now on; those already planned keep their time.
 
-        `ages` gives the seconds since the last success of keys whose report is known already.
+        `ages` gives the seconds since the last success of keys whose reading is known already.
         """
-        wanted = {request.key for request in requests}
+        wanted = {question.key for question in questions}
         for key in [key for key in self._tasks if key not in wanted]:
             del self._tasks[key]
         if not self._tasks:
             self._epoch = now
-        totals = Counter(request.window.text for request in requests)
-        positions: Counter[str] = Counter()
-        for request in requests:
-            window = request.window
-            place = positions[window.text] / totals[window.text]
-            positions[window.text] += 1
-            task = self._tasks.get(request.key)
+        groups = [_group(question) for question in questions]
+        totals, positions = Counter(groups), Counter[Group]()
+        for question, group in zip(questions, groups, strict=True):
+            place = positions[group] / totals[group]
+            positions[group] += 1
+            task = self._tasks.get(question.key)
             if task is not None:
                 # Where the question changed, what is known answers another one.
-                changed = replace(request, window=task.request.window) != task.request
-                latest = now if changed else now + self.interval(window)
-                task.request, task.place = request, place
+                old, task.question, task.group, task.place = task.question, question, group, place
+                changed = (old.range, old.spec) != (question.range, question.spec)
+                latest = now if changed else now + self.interval(question)
                 if task.due > latest and not task.running and (changed or not task.paused):
                     task.due, task.paused = latest, False
-                    self._push(request.key)
+                    self._push(question.key)
                 continue
-            age = ages.get(request.key)
-            due = now if age is None else max(now, now - age + self.interval(window))
-            rank = (age is not None, window.range.total_seconds())
-            self._tasks[request.key] = _Task(request, rank, due, place, asked=age is not None)
-            self._push(request.key)
-
-        self._demand = demand_per_minute(requests)
+            age = ages.get(question.key)
+            known = age is not None
+            due = now if age is None else max(now, now - age + self.interval(question))
+            rank = (known, question.range.total_seconds() if question.range else 0.0)
+            self._tasks[question.key] = _Task(
+                question, group, question.calls, rank, due, place, asked=known
+            )
+            self._push(question.key)
+        self._demands = {True: 0.0, False: 0.0}
+        for task in self._tasks.values():
+            self._demands[task.question.range is None] += task.calls * 60 / task.group.every
 
     def fit(self, calls_per_minute: float) -> bool:
-        """Stretch the intervals so that they fit the budget; tell whether the factor changed."""
-        stretch = max(1.0, self._demand / calls_per_minute)
-        changed = abs(stretch - self.stretch) > 0.01 * self.stretch
+        """Stretch the intervals to fit the budget; return whether a factor changed by a percent."""
+        new = Stretch.fitting(self._demands[True], self._demands[False], calls_per_minute)
+        old = self.stretch
+        changed = (
+            abs(new.now - old.now) > 0.01 * old.now
+            or abs(new.windows - old.windows) > 0.01 * old.windows
+        )
         if changed:
-            self.stretch = stretch
+            self.stretch = new
         return changed
 
     @property
     def first_round_done(self) -> bool:
-        """Whether every report has been asked at least once, or was known from before."""
+        """Whether every question has been asked at least once, or was known from before."""
         return all(task.asked and not task.running for task in self._tasks.values())
 
-    def interval(self, window: Window) -> float:
-        """Return how often a report of this window is asked, in seconds, stretch included."""
-        return window.every.total_seconds() * self.stretch
+    def interval(self, question: Question) -> float:
+        """Return how often a question is asked, in seconds, stretch included."""
+        return question.every.total_seconds() * self.stretch.of(question)
 
-    def windows(self) -> list[tuple[Window, int]]:
-        """Return each window that is asked and how many reports it has."""
-        found: dict[str, tuple[Window, int]] = {}
-        for task in self._tasks.values():
-            window = task.request.window
-            found[window.text] = (window, found.get(window.text, (window, 0))[1] + 1)
-        return list(found.values())
+    def intervals(self) -> dict[Key, float]:
+        """Return how often each key is asked, in seconds, stretch included."""
+        return {key: self.interval(task.question) for key, task in self._tasks.items()}
 
     def next_due(self) -> float:
-        """Return when the next report is due, infinity where none is."""
+        """Return when the next question is due, infinity where none is."""
         while self._heap and not self._is_current(self._heap[0]):
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else float("inf")
 
-    def peek(self) -> ReportKey:
+    def peek(self) -> Key:
         """Return the key that is due next. There must be one: see `next_due`."""
         return self._heap[0][3]
 
-    def take(self, now: float) -> ReportRequest | None:
+    def take(self, now: float) -> Question | None:
         """Return the most urgent report that is due, which then counts as being asked."""
         if self.next_due() > now:
             return None
@@ -152,9 +192,17 @@ class Schedule:
         task = self._tasks[key]
         task.running = task.asked = True
         task.paused = False
-        return task.request
+        return task.question
 
-    def done(self, key: ReportKey, asked_at: float) -> None:
+    def took(self, key: Key, calls: int) -> None:
+        """Note how many calls the key's last ask took: the next one will take as many."""
+        task = self._tasks.get(key)
+        if task is not None and task.calls != calls:
+            more = (calls - task.calls) * 60 / task.group.every
+            self._demands[task.question.range is None] += more
+            task.calls = calls
+
+    def done(self, key: Key, asked_at: float) -> None:
         """Put the key back on its grid after an attempt that began at `asked_at`.
 
         The next turn is at least half an interval away: who is late skips a turn instead of
@@ -163,27 +211,27 @@ class Schedule:
         task = self._tasks.get(key)
         if task is None:
             return
-        interval = self.interval(task.request.window)
+        interval = self.interval(task.question)
         offset = self._epoch + task.place * interval
         turns = -((offset - asked_at - interval / 2) // interval)
         task.due = offset + turns * interval
         task.running = False
         self._push(key)
 
-    def again(self, key: ReportKey, at: float) -> None:
+    def again(self, key: Key, at: float) -> None:
         """Ask the key again at `at`: a retry."""
         task = self._tasks.get(key)
         if task is not None:
             task.due, task.running = at, False
             self._push(key)
 
-    def pause(self, key: ReportKey, until: float) -> None:
+    def pause(self, key: Key, until: float) -> None:
         """Ask the key again at `until`: what was refused is left alone, whatever its interval."""
         self.again(key, until)
         if key in self._tasks:
             self._tasks[key].paused = True
 
-    def hurry(self, keys: Iterable[ReportKey], now: float) -> None:
+    def hurry(self, keys: Iterable[Key], now: float) -> None:
         """Make these due now, unless they are being asked: the account works again."""
         for key in keys:
             task = self._tasks.get(key)
@@ -192,29 +240,28 @@ class Schedule:
                 self._push(key)
 
     def outlook(self, now: float, discovery_due: float) -> Outlook:
-        """Return what is going to happen, in one pass over the reports."""
-        windows: dict[str, Window] = {}
-        numbers: dict[str, int] = {}
-        dues: dict[str, float] = {}
-        for key, task in self._tasks.items():
-            text = key.window
-            if text in numbers:
-                numbers[text] += 1
-            else:
-                windows[text], numbers[text], dues[text] = task.request.window, 1, inf
-            if task.due < dues[text] and not task.running:
-                dues[text] = task.due
+        """Return what is going to happen, in one pass over the questions."""
+        numbers: Counter[Group] = Counter()
+        intervals: dict[Group, float] = {}
+        dues: dict[Group, float] = {}
+        for task in self._tasks.values():
+            group = task.group
+            if not numbers[group]:
+                intervals[group], dues[group] = self.interval(task.question), inf
+            numbers[group] += 1
+            if task.due < dues[group] and not task.running:
+                dues[group] = task.due
         return Outlook(
             tuple(
-                WindowOutlook(
-                    window,
-                    numbers[text],
-                    self.interval(window),
-                    dues[text] if dues[text] < inf else None,
+                GroupOutlook(
+                    group,
+                    number,
+                    intervals[group],
+                    dues[group] if dues[group] < inf else None,
                 )
-                for text, window in windows.items()
+                for group, number in numbers.items()
             ),
-            self.stretch,
+            self.stretch.windows,
             max(0.0, now - min(dues.values(), default=now)),
             discovery_due,
         )
@@ -224,11 +271,16 @@ class Schedule:
         waiting = (task.due for task in self._tasks.values() if not task.running)
         return max(0.0, now - min(waiting, default=now))
 
-    def _push(self, key: ReportKey) -> None:
+    def _push(self, key: Key) -> None:
         task = self._tasks[key]
         task.turn = next(self._turns)
         heapq.heappush(self._heap, (task.due, task.rank, task.turn, key))
 
-    def _is_current(self, item: tuple[float, tuple[bool, float], int, ReportKey]) -> bool:
+    def _is_current(self, item: tuple[float, tuple[bool, float], int, Key]) -> bool:
         task = self._tasks.get(item[3])
         return task is not None and not task.running and task.turn == item[2]
+
+
+def _group(question: Question) -> Group:
+    key = question.key
+    return Group(key.collector, key.window, question.every.total_seconds())

@@ -1,23 +1,13 @@
-"""What to ask: from the mailboxes an account has and the configuration to report requests. Pure.
+"""What is asked about: the mailboxes, types, windows and segments that are configured. Pure.
 
 Also which part of that work is this process's own, when it is split over shards.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from hashlib import blake2b
-from itertools import product
 
-from exporter.reports import ALL, Mailbox, ReportKey, ReportRequest, Window
-
-
-def matches(patterns: Iterable[str | int], mailbox: Mailbox) -> bool:
-    """Tell whether a glob (`*`, `?`, `[…]`, case matters) fits the name or an integer is the id."""
-    return any(
-        pattern == mailbox.id if isinstance(pattern, int) else fnmatchcase(mailbox.name, pattern)
-        for pattern in patterns
-    )
+from exporter.questions import ALL, Mailbox, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +23,7 @@ class MailboxChoice:
         return [
             mailbox
             for mailbox in mailboxes
-            if matches(self.include, mailbox) and not matches(self.exclude, mailbox)
+            if mailbox.matches(self.include) and not mailbox.matches(self.exclude)
         ]
 
 
@@ -70,13 +60,13 @@ class Shard:
     by: str = "account"
 
     def owns(self, account: str, mailbox_id: str) -> bool:
-        """Tell whether a mailbox's reports (or those of `all`) are asked by this shard."""
+        """Return whether a mailbox's reports (or those of `all`) are asked by this shard."""
         return self.total == 1 or self.index == self._owner(
             account if self.by == "account" else f"{account}/{mailbox_id}"
         )
 
     def may_own(self, account: str) -> bool:
-        """Tell whether any report of `account` can fall to this shard."""
+        """Return whether any report of `account` can fall to this shard."""
         return self.by == "mailbox" or self.owns(account, ALL)
 
     @property
@@ -110,44 +100,3 @@ class Selection:
     def needs_tags(self) -> bool:
         """Whether a segment has a tag that has to be looked up, or whose id is to be checked."""
         return any(segment.tags for segment in self.segments)
-
-
-def requests_for(
-    account: str, selection: Selection, mailboxes: Iterable[Mailbox], tags: Mapping[str, int]
-) -> list[ReportRequest]:
-    """Return every request that `selection` makes of an account with these mailboxes and tags.
-
-    `tags` maps names to ids. A segment with a tag name that is not in it is left out for now.
-    """
-    listed = list(mailboxes)
-    chosen = selection.mailboxes.chosen(listed)
-    scopes: list[tuple[str, tuple[int, ...]]] = [(str(box.id), (box.id,)) for box in chosen]
-    if selection.mailboxes.all and chosen:
-        every = () if len(chosen) == len(listed) else tuple(mailbox.id for mailbox in chosen)
-        scopes.insert(0, (ALL, every))
-    mine = [scope for scope in scopes if selection.shard.owns(account, scope[0])]
-    cuts = list(_cuts(selection.segments, tags))
-    return [
-        ReportRequest(
-            ReportKey(account, mailbox_id, type_, window.text, office_hours, segment.name),
-            window,
-            ids,
-            tag_ids,
-            segment.folders,
-            selection.compare,
-        )
-        # Each mailbox's plain question first: where it is refused, the others are not asked.
-        for window, type_, office_hours, (segment, tag_ids), (mailbox_id, ids) in product(
-            selection.windows, selection.types, selection.office_hours, cuts, mine
-        )
-    ]
-
-
-def _cuts(
-    segments: Iterable[Segment], tags: Mapping[str, int]
-) -> Iterator[tuple[Segment, tuple[int, ...]]]:
-    yield Segment(""), ()
-    for segment in segments:
-        tag_ids = segment.tag_ids(tags)
-        if tag_ids is not None:
-            yield segment, tag_ids

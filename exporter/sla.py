@@ -6,21 +6,22 @@ Exact where the target is an edge of the API's ranges, linear inside one, as Pro
 
 from dataclasses import dataclass
 from datetime import timedelta
+from math import isfinite
 from typing import Final
 
-from exporter.reports import (
-    HANDLE_TIME_EDGES,
-    REPLIES_EDGES,
-    RESPONSE_TIME_EDGES,
-)
+from exporter.questions import ALL, Key, Mailbox
 
+_RESPONSE_TIME_EDGES: Final = (900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800)
 EDGES: Final = {
-    "response_time": RESPONSE_TIME_EDGES,
-    "first_response_time": RESPONSE_TIME_EDGES,
-    "handle_time": HANDLE_TIME_EDGES,
-    "replies_to_resolve": REPLIES_EDGES,
+    "response_time": _RESPONSE_TIME_EDGES,
+    "first_response_time": _RESPONSE_TIME_EDGES,
+    "handle_time": (60, 120, 300, 600),
+    "replies_to_resolve": (1, 2, 3, 4),
 }
-"""Statistics that have a distribution, and its upper edges: seconds, or replies for the last."""
+"""Statistics that have a distribution, and the upper edges of its ranges, by their ids.
+
+Seconds, or replies for the last. The last range is open.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,28 @@ class Objective:
         """The target in the unit of the statistic's edges: seconds, or replies."""
         return self.target.total_seconds() if isinstance(self.target, timedelta) else self.target
 
+    def covers(self, key: Key, mailbox: str) -> bool:
+        """Return whether it is promised for a report; `mailbox` is its mailbox's present name."""
+        if (
+            key.window not in self.windows
+            or key.type not in self.types
+            or (key.office_hours == "true") not in self.office_hours
+            or key.segment not in self.segments
+        ):
+            return False
+        number = 0 if key.mailbox_id == ALL else int(key.mailbox_id)
+        return Mailbox(number, mailbox, "", "").matches(self.mailboxes)
+
+    def horizon(self, window: str) -> str:
+        """Return which of its windows this is: the `short` one, or the `long` one."""
+        return "short" if self.windows[0] == window else "long"
+
+    def compliance(self, counts: tuple[int, ...] | None) -> "Compliance | None":
+        """Return how much of a distribution is within the target, None where it is empty."""
+        if counts is None:
+            return None
+        return compliance(counts, EDGES[self.statistic], self.target_value)
+
 
 @dataclass(frozen=True, slots=True)
 class Compliance:
@@ -62,7 +85,7 @@ def compliance(counts: tuple[int, ...], edges: tuple[int, ...], target: float) -
     `counts` are per range, one more than `edges`. Raises ValueError beyond the last edge.
     """
     if not 0 < target <= edges[-1]:
-        raise ValueError(f"a target lies above 0 and at most at the last edge, {edges[-1]}")
+        raise ValueError(f"a target is above 0 and at most the last edge, {edges[-1]}")
     total = sum(counts)
     if total == 0:
         return None
@@ -75,3 +98,10 @@ def compliance(counts: tuple[int, ...], edges: tuple[int, ...], target: float) -
             break
         lower = upper
     return Compliance(within / total, total)
+
+
+def change_ratio(now: float | None, before: float | None) -> float | None:
+    """Return by how much `now` differs from `before`: 0.5 is half as much again, None unknown."""
+    if now is None or not before or not isfinite(now / before):
+        return None
+    return now / before - 1

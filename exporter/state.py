@@ -1,4 +1,4 @@
-"""The last known reports in a SQLite file, so that a restart, even a kill -9, loses no series.
+"""The last known readings in a SQLite file, so that a restart, even a kill -9, loses no series.
 
 Written in the background, all that is new once a second, in one transaction. A file that cannot
 be used is reported, left as it is, and the exporter goes on without it: its job is the figures, not
@@ -17,9 +17,9 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,44 +27,57 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from exporter.failure import Failure
-from exporter.reports import Mailbox, ProductivityReport, ReportKey, ReportRequest
+from exporter.files import Format, bring_up_to_date, version
+from exporter.questions import Key, Learned, Mailbox, Question, Reading
 
-_APPLICATION_ID: Final = 0x48535845
 _FLUSH_SECONDS: Final = 1.0
 _KEEP_SECONDS: Final = 30 * 86_400
-_STEPS: tuple[tuple[str, ...], ...] = (
+_STEPS: Final = (
     (  # from nothing to version 1
-        """CREATE TABLE IF NOT EXISTS reports (
+        """CREATE TABLE reports (
             account TEXT, mailbox_id TEXT, type TEXT, "window" TEXT, office_hours INTEGER,
             segment TEXT, question TEXT NOT NULL, succeeded_at REAL NOT NULL, report TEXT NOT NULL,
             PRIMARY KEY (account, mailbox_id, type, "window", office_hours, segment)
         ) WITHOUT ROWID""",
-        """CREATE TABLE IF NOT EXISTS accounts (
+        """CREATE TABLE accounts (
             account TEXT PRIMARY KEY, mailboxes TEXT NOT NULL, tags TEXT NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (  # to version 2, which knows kinds of questions
+        """CREATE TABLE readings (
+            account TEXT, collector TEXT, mailbox_id TEXT, type TEXT, "window" TEXT,
+            office_hours TEXT, segment TEXT, question TEXT NOT NULL, succeeded_at REAL NOT NULL,
+            as_of REAL NOT NULL, value TEXT NOT NULL,
+            PRIMARY KEY (
+                account, collector, mailbox_id, type, "window", office_hours, segment
+            )
+        ) WITHOUT ROWID""",
+        """INSERT INTO readings SELECT account, 'productivity', mailbox_id, type, "window",
+            CASE office_hours WHEN 1 THEN 'true' ELSE 'false' END, segment, question,
+            succeeded_at, succeeded_at, report FROM reports""",
+        "DROP TABLE reports",
+        "ALTER TABLE accounts ADD COLUMN folders TEXT NOT NULL DEFAULT '{}'",
+    ),
 )
-"""The statements that bring a file from each version to the next.
-
-A file's version is the number of steps that it has been through. A new file goes through all of
-them, an older one through those that it lacks, in one transaction. A change of the format is one
-more step at the end; a step that has been released never changes.
-"""
-_report: Final = TypeAdapter(ProductivityReport)
+_FORMAT: Final = Format("state file", 0x48535845, _STEPS, unversioned=1)
 _mailboxes: Final = TypeAdapter(list[Mailbox])
 _tags: Final = TypeAdapter(dict[str, int])
+_folders: Final = TypeAdapter(dict[int, str])
+
+Codec = Callable[[str], "TypeAdapter[Any]"]
+"""From a collector's name to what writes and reads the values of its readings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """What the file knows of an account.
 
-    Reports come with what was asked (see `question`) and the Unix time of their success.
+    Readings are returned with their question's fingerprint and the Unix time of their success.
     """
 
     mailboxes: list[Mailbox]
-    tags: dict[str, int]
-    reports: Mapping[ReportKey, tuple[str, ProductivityReport, float]]
+    learned: Learned
+    readings: Mapping[Key, tuple[str, Reading, float]]
 
 
 class StateFileInUse(Failure):
@@ -72,21 +85,21 @@ class StateFileInUse(Failure):
 
 
 class State:
-    """Remembers reports and mailboxes in a file, or, without a path, nothing. Thread-safe.
+    """Remembers readings and mailboxes in a file, or, without a path, nothing. Thread-safe.
 
     `account` in these methods is an account's identity: another login under an old name must not
     be shown the old one's figures.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, codec: Codec) -> None:
         """Raises StateFileInUse. Any other trouble with the file is reported and gone without."""
-        self._path = path
+        self._path, self._codec = path, codec
         self._claim: int | None = None
         self._inode: tuple[int, int] | None = None
         self._log: Any = structlog.get_logger().bind(state_file=str(path))
         self._lock = threading.Lock()
         self._using = threading.Lock()
-        self._reports: dict[tuple[str, ReportKey], tuple[Any, ...]] = {}
+        self._readings: dict[tuple[str, Key], tuple[str, Reading, float]] = {}
         self._accounts: dict[str, tuple[Any, ...]] = {}
         self._failure: str | None = None
         self._stop = threading.Event()
@@ -102,31 +115,21 @@ class State:
             return None
         return self._database is not None and self._failure is None
 
-    def remember_report(
-        self, account: str, request: ReportRequest, report: ProductivityReport, at: float
-    ) -> None:
-        """Keep the latest report of a key; `at` is the Unix time of its success."""
+    def remember(self, account: str, question: Question, reading: Reading, at: float) -> None:
+        """Keep the latest reading of a key; `at` is the Unix time of its success."""
         if self._database is not None:
-            key = request.key
+            with self._lock:
+                self._readings[account, question.key] = (question.fingerprint, reading, at)
+
+    def remember_account(self, account: str, mailboxes: list[Mailbox], learned: Learned) -> None:
+        """Keep the account's mailboxes, tags and folders."""
+        if self._database is not None:
             row = (
                 account,
-                key.mailbox_id,
-                key.type,
-                key.window,
-                key.office_hours,
-                key.segment,
-                question(request),
-                at,
+                _mailboxes.dump_json(mailboxes),
+                _tags.dump_json(dict(learned.tags)),
+                _folders.dump_json(dict(learned.folders)),
             )
-            with self._lock:
-                self._reports[account, key] = (row, report)
-
-    def remember_account(
-        self, account: str, mailboxes: list[Mailbox], tags: Mapping[str, int]
-    ) -> None:
-        """Keep the account's mailboxes and tags."""
-        if self._database is not None:
-            row = (account, _mailboxes.dump_json(mailboxes), _tags.dump_json(dict(tags)))
             with self._lock:
                 self._accounts[account] = row
 
@@ -137,32 +140,34 @@ class State:
         try:
             with self._using:
                 found = self._database.execute(
-                    "SELECT mailboxes, tags FROM accounts WHERE account = ?", (account,)
+                    "SELECT mailboxes, tags, folders FROM accounts WHERE account = ?", (account,)
                 ).fetchone()
                 rows = self._database.execute(
-                    'SELECT mailbox_id, type, "window", office_hours, segment, succeeded_at,'
-                    " question, report FROM reports WHERE account = ?",
+                    'SELECT collector, mailbox_id, type, "window", office_hours, segment,'
+                    " question, succeeded_at, as_of, value FROM readings WHERE account = ?",
                     (account,),
                 ).fetchall()
             if found is None:
                 return None
-            mailboxes, tags = _mailboxes.validate_json(found[0]), _tags.validate_json(found[1])
+            mailboxes = _mailboxes.validate_json(found[0])
+            learned = Learned(_tags.validate_json(found[1]), _folders.validate_json(found[2]))
         except (sqlite3.Error, ValidationError) as error:
             self._failed(error)
             return None
-        reports: dict[ReportKey, tuple[str, ProductivityReport, float]] = {}
-        for mailbox_id, type_, window, office_hours, segment, at, asked, report in rows:
-            key = ReportKey(name, mailbox_id, type_, window, bool(office_hours), segment)
-            with contextlib.suppress(ValidationError):
-                reports[key] = (asked, _report.validate_json(report), at)
-        if len(reports) < len(rows):
+        readings: dict[Key, tuple[str, Reading, float]] = {}
+        for collector, *axes, question, at, as_of, value in rows:
+            with contextlib.suppress(ValueError, KeyError, OverflowError):
+                parsed = self._codec(collector).validate_json(value)
+                reading = Reading(parsed, datetime.fromtimestamp(as_of, UTC))
+                readings[Key(collector, name, *axes)] = (question, reading, at)
+        if len(readings) < len(rows):
             self._log.warning(
                 "reports in the state file cannot be read, left out",
                 account=name,
-                left_out=len(rows) - len(reports),
+                left_out=len(rows) - len(readings),
                 reports=len(rows),
             )
-        return Remembered(mailboxes, tags, reports)
+        return Remembered(mailboxes, learned, readings)
 
     def close(self) -> None:
         """Write what is not written yet and close the file."""
@@ -182,16 +187,12 @@ class State:
             with contextlib.suppress(OSError):
                 path.touch(mode=0o600)
             database = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
-            version = _version(database)
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            if version < len(_STEPS):
-                _bring_up_to_date(database, version)
-                if version:
-                    self._log.info("state file taken over", before=version, now=len(_STEPS))
+            before = bring_up_to_date(database, _FORMAT)
+            if 0 < before < _FORMAT.version:
+                self._log.info("state file taken over", before=before, now=_FORMAT.version)
             with database:
                 oldest = time.time() - _KEEP_SECONDS
-                database.execute("DELETE FROM reports WHERE succeeded_at < ?", (oldest,))
+                database.execute("DELETE FROM readings WHERE succeeded_at < ?", (oldest,))
             self._inode = _inode(path)
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
@@ -212,15 +213,15 @@ class State:
 
     def _flush(self) -> None:
         with self._lock:
-            reports, self._reports = self._reports, {}
+            readings, self._readings = self._readings, {}
             accounts, self._accounts = self._accounts, {}
-        if not reports and not accounts:
+        if not readings and not accounts:
             return
         try:
-            self._write(reports, accounts)
+            self._write(readings, accounts)
         except (sqlite3.Error, OSError) as error:
             with self._lock:
-                self._reports = reports | self._reports
+                self._readings = readings | self._readings
                 self._accounts = accounts | self._accounts
             self._failed(error)
         else:
@@ -230,20 +231,31 @@ class State:
 
     def _write(
         self,
-        reports: Mapping[tuple[str, ReportKey], tuple[Any, ...]],
+        readings: Mapping[tuple[str, Key], tuple[str, Reading, float]],
         accounts: Mapping[str, tuple[Any, ...]],
     ) -> None:
         assert self._database is not None
         assert self._path is not None
         if _inode(self._path) != self._inode:
             raise sqlite3.OperationalError("another file is in its place now; a restart uses that")
-        rows = [(*row, _report.dump_json(report)) for row, report in reports.values()]
+        rows = [
+            (
+                account,
+                key.collector,
+                *key[2:],
+                question,
+                at,
+                reading.as_of.timestamp(),
+                self._codec(key.collector).dump_json(reading.value),
+            )
+            for (account, key), (question, reading, at) in readings.items()
+        ]
         with self._using, self._database:
             self._database.executemany(
-                "INSERT OR REPLACE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+                "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
             self._database.executemany(
-                "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", accounts.values()
+                "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?)", accounts.values()
             )
 
     def _failed(self, error: Exception) -> None:
@@ -262,7 +274,7 @@ def mailbox_counts(path: Path, accounts: Iterable[str]) -> dict[str, int]:
     try:
         address = f"{path.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(address, timeout=1.0, uri=True)) as database:
-            if _version(database):
+            if version(database, _FORMAT):
                 for account in accounts:
                     row = database.execute(
                         "SELECT mailboxes FROM accounts WHERE account = ?", (account,)
@@ -302,45 +314,6 @@ def _claimed(path: Path) -> int:
     return claim
 
 
-def _version(database: sqlite3.Connection) -> int:
-    """Return the version of a file, 0 for an empty one. Raises sqlite3.Error for any other file."""
-    tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    owner = database.execute("PRAGMA application_id").fetchone()[0]
-    version = int(database.execute("PRAGMA user_version").fetchone()[0])
-    if not tables:
-        return 0
-    if owner != _APPLICATION_ID:
-        raise sqlite3.DatabaseError("is not a state file of this exporter")
-    if version > len(_STEPS):
-        raise sqlite3.DatabaseError(
-            f"has format version {version}, this exporter knows versions up to {len(_STEPS)}: it"
-            " was written by a newer exporter; run that one, or name another file"
-        )
-    return version
-
-
-def _bring_up_to_date(database: sqlite3.Connection, version: int) -> None:
-    """Take a file through the steps that it lacks: all of them, or, if one fails, none."""
-    with database:
-        database.execute("BEGIN IMMEDIATE")
-        for step in _STEPS[version:]:
-            for statement in step:
-                database.execute(statement)
-        database.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-        database.execute(f"PRAGMA user_version = {len(_STEPS)}")
-
-
 def _inode(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
-
-
-def question(request: ReportRequest) -> str:
-    """Return what a report's answer depends on besides its key, in short."""
-    parts = (
-        request.window.range.total_seconds(),
-        request.mailbox_ids,
-        request.tag_ids,
-        request.folder_ids,
-    )
-    return blake2b(repr(parts).encode(), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""The latest report of every key and the state of every account. Hands out immutable snapshots.
+"""The latest reading of every key and the state of every account. Hands out immutable snapshots.
 
 Knows nothing of Prometheus and asks nobody. What is too old is dropped here, by the monotonic
 clock, so that a wall clock set to and fro neither loses nor keeps a figure.
@@ -7,28 +7,28 @@ clock, so that a wall clock set to and fro neither loses nor keeps a figure.
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
 from exporter.health import AccountStatus, Failure, Missing, Trouble
-from exporter.reports import ALL, Mailbox, ProductivityReport, ReportKey
+from exporter.questions import ALL, Key, Mailbox, Reading
 
 _SKEW_SECONDS: Final = 300.0
-_NOTHING: Final[tuple[tuple[Missing, ...], frozenset[Missing]]] = ((), frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What is known under one key.
 
-    `mailbox` is the mailbox's present name. `report` is None before the first success and once it
+    `mailbox` is the mailbox's present name. `reading` is None before the first success and once it
     is too old. `succeeded_at` is Unix seconds of the last success, None before it; `fresh_since`
-    the same instant on the monotonic clock. `success` tells of the last attempt, None before it.
+    the same instant on the monotonic clock. `success` says how the last attempt ended, None before
+    it.
     """
 
     mailbox: str
-    report: ProductivityReport | None = None
+    reading: Reading | None = None
     succeeded_at: float | None = None
     fresh_since: float = 0.0
     success: bool | None = None
@@ -42,7 +42,7 @@ class Snapshot:
     """
 
     revision: int
-    entries: Mapping[ReportKey, Entry]
+    entries: Mapping[Key, Entry]
     mailboxes: tuple[tuple[str, Mailbox], ...]
     accounts: Mapping[str, AccountStatus]
 
@@ -55,11 +55,38 @@ class Troubles:
     an account has not worked, or has had any problem; it has no entry where all is well.
     """
 
-    reports: Mapping[ReportKey, Trouble]
+    reports: Mapping[Key, Trouble]
     accounts: Mapping[str, Trouble]
     since: Mapping[str, float]
     missing: Mapping[str, tuple[Missing, ...]]
     """What is configured and not found, by account; under "" what no account has."""
+
+
+@dataclass(slots=True)
+class _Account:
+    """All that is kept of one account; it goes with it."""
+
+    status: AccountStatus = field(default_factory=AccountStatus)
+    ill_since: float | None = None
+    mailboxes: tuple[Mailbox, ...] = ()
+    names: dict[str, str] = field(default_factory=dict)
+    """The mailboxes' names by their ids as they are in a key."""
+    entries: dict[Key, Entry] = field(default_factory=dict)
+    lifetimes: Mapping[Key, float] = field(default_factory=dict)
+    """For how many seconds a reading stays good without being refreshed."""
+    troubles: dict[Key, Trouble] = field(default_factory=dict)
+    login_trouble: Trouble | None = None
+    missing: tuple[Missing, ...] = ()
+    unmatched: frozenset[Missing] | None = None
+    """What of all accounts' configuration this one lacks, None until that is known."""
+
+    def name(self, key: Key) -> str:
+        """Return the present name of a key's mailbox, its id where none is known."""
+        return ALL if key.mailbox_id == ALL else self.names.get(key.mailbox_id, key.mailbox_id)
+
+    def expires_at(self, key: Key, entry: Entry) -> float:
+        """Return when an entry's reading becomes too old, on the monotonic clock."""
+        return entry.fresh_since + self.lifetimes.get(key, float("inf"))
 
 
 class Store:
@@ -73,16 +100,7 @@ class Store:
     ) -> None:
         self._clock, self._wall = clock, wall
         self._lock = threading.Lock()
-        self._entries: dict[ReportKey, Entry] = {}
-        self._mailboxes: dict[str, tuple[Mailbox, ...]] = {}
-        self._names: dict[tuple[str, str], str] = {}
-        """A mailbox's name by account and id, as they are in a key."""
-        self._accounts: dict[str, AccountStatus] = {}
-        self._lifetimes: dict[tuple[str, str], float] = {}
-        self._report_troubles: dict[ReportKey, Trouble] = {}
-        self._login_troubles: dict[str, Trouble] = {}
-        self._ill_since: dict[str, float] = {}
-        self._missing: dict[str, tuple[tuple[Missing, ...], frozenset[Missing]]] = {}
+        self._accounts: dict[str, _Account] = {}
         self._snapshot = Snapshot(0, MappingProxyType({}), (), MappingProxyType({}))
         self._changed = False
         self._look_at = float("-inf")
@@ -93,149 +111,140 @@ class Store:
     def set_accounts(self, names: Iterable[str]) -> None:
         """Keep exactly these accounts; what belongs to others is dropped."""
         with self._lock:
-            wanted = list(names)
-            self._accounts = {n: self._accounts.get(n, AccountStatus()) for n in wanted}
-            self._mailboxes = {n: m for n, m in self._mailboxes.items() if n in wanted}
-            self._index_names()
-            self._entries = {k: e for k, e in self._entries.items() if k.account in wanted}
-            self._report_troubles = {
-                k: t for k, t in self._report_troubles.items() if k.account in wanted
-            }
-            self._login_troubles = {n: t for n, t in self._login_troubles.items() if n in wanted}
-            self._missing = {n: m for n, m in self._missing.items() if n in wanted}
-            self._lifetimes = {k: s for k, s in self._lifetimes.items() if k[0] in wanted}
             now = self._wall()
-            self._ill_since = {
-                n: self._ill_since.get(n, now) for n, s in self._accounts.items() if _is_ill(s)
-            }
+            self._accounts = {n: self._accounts.get(n) or _Account(ill_since=now) for n in names}
             self._touch()
 
     def set_status(self, account: str, status: AccountStatus) -> None:
         """Note how an account is."""
         with self._lock:
-            if account in self._accounts and self._accounts[account] != status:
-                self._accounts[account] = status
-                if _is_ill(status):
-                    self._ill_since.setdefault(account, self._wall())
-                else:
-                    self._ill_since.pop(account, None)
+            of_it = self._accounts.get(account)
+            if of_it is not None and of_it.status != status:
+                of_it.status = status
+                if status.up and not status.problems:
+                    of_it.ill_since = None
+                elif of_it.ill_since is None:
+                    of_it.ill_since = self._wall()
                 self._touch()
 
     def set_mailboxes(self, account: str, mailboxes: Iterable[Mailbox]) -> None:
         """Note the mailboxes that are reported on; a renamed one takes its series along.
 
-        An account that is not kept any more is ignored, as in `schedule`: its last answers may come
+        An account that is not kept any more is ignored, here and below: its last answers may arrive
         after it was taken out of the configuration.
         """
+        listed = tuple(mailboxes)
         with self._lock:
-            listed = tuple(mailboxes)
-            if account not in self._accounts or self._mailboxes.get(account) == listed:
+            of_it = self._accounts.get(account)
+            if of_it is None or of_it.mailboxes == listed:
                 return
-            self._mailboxes[account] = listed
-            self._index_names()
-            for key, entry in self._entries.items():
-                name = self._name(key)
-                if key.account == account and entry.mailbox != name:
-                    self._entries[key] = replace(entry, mailbox=name)
+            of_it.mailboxes = listed
+            of_it.names = {str(mailbox.id): mailbox.name for mailbox in listed}
+            for key, entry in of_it.entries.items():
+                if entry.mailbox != (name := of_it.name(key)):
+                    of_it.entries[key] = replace(entry, mailbox=name)
             self._touch()
 
-    def set_lifetime(self, account: str, window: str, seconds: float) -> None:
-        """Say how long a report of this window stays good without being refreshed."""
+    def set_lifetimes(self, account: str, lifetimes: Mapping[Key, float]) -> None:
+        """Say for how many seconds each key's reading stays good without being refreshed."""
         with self._lock:
-            self._look_at = float("-inf")
-            self._lifetimes[account, window] = seconds
+            if of_it := self._accounts.get(account):
+                of_it.lifetimes = lifetimes
+                self._look_at = float("-inf")
 
-    def schedule(self, account: str, keys: Collection[ReportKey]) -> None:
+    def schedule(self, account: str, keys: Collection[Key]) -> None:
         """Keep an entry for exactly these keys of the account."""
         with self._lock:
-            if account not in self._accounts:
+            of_it = self._accounts.get(account)
+            if of_it is None or of_it.entries.keys() == set(keys):
                 return
-            wanted = set(keys)
-            gone = [k for k in self._entries if k.account == account and k not in wanted]
-            for key in gone:
-                del self._entries[key]
-                self._report_troubles.pop(key, None)
-            new = [key for key in keys if key not in self._entries]
-            for key in new:
-                self._entries[key] = Entry(self._name(key))
-            if gone or new:
-                self._touch()
+            of_it.entries = {
+                key: of_it.entries.get(key) or Entry(of_it.name(key)) for key in sorted(keys)
+            }
+            of_it.troubles = {k: t for k, t in of_it.troubles.items() if k in of_it.entries}
+            self._touch()
 
-    def succeeded(self, key: ReportKey, report: ProductivityReport) -> float:
-        """Keep `report` as the latest and return the Unix time of its success, which is now.
+    def succeeded(self, key: Key, reading: Reading) -> float:
+        """Keep `reading` as the latest and return the Unix time of its success, which is now.
 
         A key that is no longer scheduled is ignored.
         """
         at = self._wall()
         with self._lock:
-            self._report_troubles.pop(key, None)
-            if key in self._entries:
-                mailbox = self._entries[key].mailbox
-                self._keep(key, Entry(mailbox, report, at, self._clock(), True))
+            of_it = self._accounts.get(key.account)
+            if of_it is not None and key in of_it.entries:
+                of_it.troubles.pop(key, None)
+                self._keep(of_it, key, Entry(of_it.name(key), reading, at, self._clock(), True))
         return at
 
-    def restore(self, key: ReportKey, report: ProductivityReport, at: float) -> None:
-        """Take in a report of an earlier process, got at Unix time `at`, unless it is too old.
+    def restore(self, key: Key, reading: Reading, at: float) -> None:
+        """Take in a reading of an earlier process, got at Unix time `at`, unless it is too old.
 
         One from the future is not believed: the clock was set back since.
         """
         age = self._wall() - at
         with self._lock:
-            entry = self._entries.get(key)
-            lifetime = self._lifetimes.get((key.account, key.window), 0.0)
-            if entry is None or entry.report is not None or not -_SKEW_SECONDS <= age <= lifetime:
+            of_it = self._accounts.get(key.account)
+            entry = of_it.entries.get(key) if of_it else None
+            if of_it is None or entry is None or entry.reading is not None:
                 return
-            fresh_since = self._clock() - max(age, 0.0)
-            self._keep(key, Entry(entry.mailbox, report, at, fresh_since, True))
+            if -_SKEW_SECONDS <= age <= of_it.lifetimes.get(key, 0.0):
+                fresh_since = self._clock() - max(age, 0.0)
+                self._keep(of_it, key, Entry(entry.mailbox, reading, at, fresh_since, True))
 
-    def failed(self, key: ReportKey, failure: Failure) -> None:
-        """Note that the last attempt, retries included, brought nothing; the report stays."""
+    def failed(self, key: Key, failure: Failure) -> None:
+        """Note that the last attempt, retries included, brought nothing; the reading stays."""
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
+            of_it = self._accounts.get(key.account)
+            entry = of_it.entries.get(key) if of_it else None
+            if of_it is None or entry is None:
                 return
-            self._report_troubles[key] = self._trouble(self._report_troubles.get(key), failure)
+            of_it.troubles[key] = self._trouble(of_it.troubles.get(key), failure)
             if entry.success is not False:
-                self._entries[key] = replace(entry, success=False)
+                of_it.entries[key] = replace(entry, success=False)
                 self._touch()
 
     def set_login(self, account: str, failure: Failure | None) -> None:
         """Note how an account's login and mailbox list went: None, or what came instead."""
         with self._lock:
-            if failure is None:
-                self._login_troubles.pop(account, None)
-            elif account in self._accounts:
-                before = self._login_troubles.get(account)
-                self._login_troubles[account] = self._trouble(before, failure)
+            if of_it := self._accounts.get(account):
+                before = of_it.login_trouble
+                of_it.login_trouble = self._trouble(before, failure) if failure else None
 
     def set_missing(
-        self, account: str, found: Collection[Missing], patterns: Collection[Missing]
+        self, account: str, found: Collection[Missing], unmatched: Collection[Missing]
     ) -> None:
         """Note what of the configuration an account lacks: of its own, and of all accounts'."""
         with self._lock:
-            self._missing[account] = (tuple(found), frozenset(patterns))
+            if of_it := self._accounts.get(account):
+                of_it.missing, of_it.unmatched = tuple(found), frozenset(unmatched)
 
     def missing(self) -> dict[str, tuple[Missing, ...]]:
         """Return what is configured and not found, as `Troubles` has it."""
         with self._lock:
-            return self._all_missing()
+            return self._missing()
 
-    def _all_missing(self) -> dict[str, tuple[Missing, ...]]:
-        found = {a: m for a in self._accounts if (m := self._missing.get(a, _NOTHING)[0])}
-        if all(account in self._missing for account in self._accounts) and self._accounts:
-            nowhere = frozenset.intersection(*(self._missing[a][1] for a in self._accounts))
-            if nowhere:
-                found[""] = tuple(sorted(nowhere, key=str))
+    def _missing(self) -> dict[str, tuple[Missing, ...]]:
+        found = {name: of_it.missing for name, of_it in self._accounts.items() if of_it.missing}
+        unmatched = [of_it.unmatched for of_it in self._accounts.values()]
+        known = [each for each in unmatched if each is not None]
+        if known and len(known) == len(unmatched) and (nowhere := frozenset.intersection(*known)):
+            found[""] = tuple(sorted(nowhere, key=str))
         return found
 
     def troubles(self) -> Troubles:
         """Return what fails at present: one trouble a report and account at most."""
         with self._lock:
+            accounts = self._accounts
             return Troubles(
-                MappingProxyType(dict(self._report_troubles)),
-                MappingProxyType(dict(self._login_troubles)),
-                MappingProxyType(dict(self._ill_since)),
-                MappingProxyType(self._all_missing()),
+                MappingProxyType({k: t for a in accounts.values() for k, t in a.troubles.items()}),
+                MappingProxyType(
+                    {n: a.login_trouble for n, a in accounts.items() if a.login_trouble}
+                ),
+                MappingProxyType(
+                    {n: a.ill_since for n, a in accounts.items() if a.ill_since is not None}
+                ),
+                MappingProxyType(self._missing()),
             )
 
     def snapshot(self) -> Snapshot:
@@ -244,30 +253,21 @@ class Store:
             self._expire()
             if self._changed:
                 self._changed = False
+                accounts = self._accounts
                 self._snapshot = Snapshot(
                     self._snapshot.revision + 1,
-                    MappingProxyType(dict(self._entries)),
-                    tuple((a, m) for a, boxes in self._mailboxes.items() for m in boxes),
-                    MappingProxyType(dict(self._accounts)),
+                    MappingProxyType(
+                        {k: e for a in accounts.values() for k, e in a.entries.items()}
+                    ),
+                    tuple((name, m) for name, a in accounts.items() for m in a.mailboxes),
+                    MappingProxyType({name: a.status for name, a in accounts.items()}),
                 )
             return self._snapshot
 
-    def mailbox_name(self, key: ReportKey) -> str:
+    def mailbox_name(self, key: Key) -> str:
         """Return the present name of a key's mailbox, its id where none is known."""
         with self._lock:
-            return self._name(key)
-
-    def _name(self, key: ReportKey) -> str:
-        if key.mailbox_id == ALL:
-            return ALL
-        return self._names.get((key.account, key.mailbox_id), key.mailbox_id)
-
-    def _index_names(self) -> None:
-        self._names = {
-            (account, str(mailbox.id)): mailbox.name
-            for account, mailboxes in self._mailboxes.items()
-            for mailbox in mailboxes
-        }
+            return self._accounts.get(key.account, _Account()).name(key)
 
     def _trouble(self, before: Trouble | None, failure: Failure) -> Trouble:
         now = self._wall()
@@ -278,26 +278,21 @@ class Store:
         if now < self._look_at:
             return
         self._look_at = float("inf")
-        for key, entry in self._entries.items():
-            lifetime = self._lifetimes.get((key.account, key.window))
-            if entry.report is None or lifetime is None:
-                continue
-            if now - entry.fresh_since > lifetime:
-                self._entries[key] = replace(entry, report=None)
-                self._changed = True
-            else:
-                self._look_at = min(self._look_at, entry.fresh_since + lifetime)
+        for of_it in self._accounts.values():
+            for key, entry in of_it.entries.items():
+                if entry.reading is None:
+                    continue
+                if now > (end := of_it.expires_at(key, entry)):
+                    of_it.entries[key] = replace(entry, reading=None)
+                    self._changed = True
+                else:
+                    self._look_at = min(self._look_at, end)
 
-    def _keep(self, key: ReportKey, entry: Entry) -> None:
-        self._entries[key] = entry
-        lifetime = self._lifetimes.get((key.account, key.window), float("inf"))
-        self._look_at = min(self._look_at, entry.fresh_since + lifetime)
+    def _keep(self, of_it: _Account, key: Key, entry: Entry) -> None:
+        of_it.entries[key] = entry
+        self._look_at = min(self._look_at, of_it.expires_at(key, entry))
         self._touch()
 
     def _touch(self) -> None:
         self._changed = True
         self.changed.set()
-
-
-def _is_ill(status: AccountStatus) -> bool:
-    return not status.up or bool(status.problems)

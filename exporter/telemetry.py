@@ -207,12 +207,10 @@ class Telemetry:
         for instrument in self._per_account:
             instrument.remove_by_labels({"account": account})
 
-    def set_windows(
-        self, account: str, collector: str, windows: Iterable[tuple[str, int, float]]
-    ) -> None:
-        """Export exactly these windows of a collector: label, reports, interval in seconds."""
+    def set_groups(self, account: str, groups: Iterable[tuple[str, str, int, float]]) -> None:
+        """Export exactly these of an account: collector, window, reports, interval in seconds."""
         for instrument in (self.reports, self.report_interval):
-            instrument.remove_by_labels({"account": account, "collector": collector})
-        for window, number, interval in windows:
+            instrument.remove_by_labels({"account": account})
+        for collector, window, number, interval in groups:
             self.reports.labels(account, collector, window).set(number)
             self.report_interval.labels(account, collector, window).set(interval)

@@ -7,16 +7,20 @@ without its note, and a note without its family or key, is an error.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from exporter import questions
+from exporter.collectors.productivity.figures import FIGURES
+from exporter.collectors.productivity.report import ProductivityReport, Statistics
 from exporter.exposition import Renderer
 from exporter.exposition.assembly import text_header
-from exporter.metrics import CATALOGUE, FIGURES, REPORT_LABELS
-from exporter.reports import ProductivityReport, ReportKey, Statistics
+from exporter.exposition.catalogue import catalogue
+from exporter.metrics import REPORT_LABELS
 from exporter.settings import leaves, load, variable
 from exporter.settings.keys import KeyPath, dotted
 from exporter.store import Entry
@@ -237,14 +241,14 @@ There is no `_sum`, because nobody measured one; the count is `le="+Inf"`.
 
 def metrics_page() -> str:
     """Return docs/metrics.md."""
-    _compare({family.name for family in CATALOGUE}, set(FAMILIES), "family")
+    _compare({family.name for family in catalogue()}, set(FAMILIES), "family")
     parts = [
         _HEADER,
         _METRICS_INTRO.format(
             labels=", ".join(f"`{label}`" for label in REPORT_LABELS), example=_example()
         ),
     ]
-    for title, families in groupby(CATALOGUE, _chapter):
+    for title, families in groupby(catalogue(), _chapter):
         parts.append(f"## {title}\n")
         parts += [_family(family, FAMILIES[family.name]) for family in families]
     return "\n".join(parts)
@@ -293,9 +297,10 @@ def _in_text(family: Family) -> str:
 
 
 def _example() -> str:
-    key = ReportKey("acme", "1234", "email", "24h", office_hours=False, segment="")
+    key = questions.Key("productivity", "acme", "1234", "email", "24h", "false")
     report = ProductivityReport(Statistics(response_time=4520.5))
-    lines = Renderer((), ()).report(key, Entry("Support", report))
+    reading = questions.Reading(report, datetime(2026, 1, 1, tzinfo=UTC))
+    lines = Renderer((), ()).report(key, Entry("Support", reading))
     return (text_header(FIGURES[0].family) + lines[0]).decode()
 
 

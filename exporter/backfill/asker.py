@@ -16,23 +16,22 @@ from typing import Any, Final
 
 import structlog
 
+from exporter.backfill.answers import Answers
 from exporter.backfill.grid import Grid, moment, newest_first, written
 from exporter.backfill.history import History
-from exporter.backfill.journal import Journal
-from exporter.backfill.series import Book
+from exporter.backfill.series import SeriesTable
+from exporter.collectors import ask
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Stopping
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import (
     BadCredentials,
     HelpScoutError,
-    NotAllowed,
-    NotThere,
     Refused,
     Suspended,
 )
-from exporter.helpscout.persistence import persistently
-from exporter.reports import ALL, ReportKey, ReportRequest
+from exporter.helpscout.retries import persistently
+from exporter.questions import Key, Question
 
 PATIENCE_SECONDS: Final = 600.0
 _PAUSES_BEFORE_RETRIES: Final = (0.5, 2.0, 8.0)
@@ -44,7 +43,7 @@ _LONGEST_PAUSE_SECONDS: Final = 60.0
 class Step:
     """A report that ends at `at`, Unix seconds."""
 
-    request: ReportRequest
+    question: Question
     at: int
 
 
@@ -55,29 +54,28 @@ class Asker:
         self,
         account: Account,
         client: Client,
-        requests: Iterable[ReportRequest],
-        grids: dict[str, Grid],
-        book: Book,
-        journal: Journal,
+        questions: Iterable[Question],
+        grids: dict[tuple[str, str], Grid],
+        series: SeriesTable,
+        answers: Answers,
         stopping: threading.Event,
         *,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], bool] | None = None,
     ) -> None:
         self.account, self._client = account, client
-        self._grids, self._book, self._journal = grids, book, journal
+        self._grids, self._series, self._answers = grids, series, answers
         self._stopping, self._clock = stopping, clock
         self._wait = wait or stopping.wait
         self._log: Any = structlog.get_logger().bind(account=account.name)
-        self._of_window: dict[str, list[ReportRequest]] = {text: [] for text in grids}
-        requests = list(requests)
-        for request in requests:
-            self._of_window[request.key.window].append(request)
-        self._requests = {each.key: each for each in requests}
-        ends = journal.ends()
+        self._questions = {question.key: question for question in questions}
+        self._of_group: dict[tuple[str, str], list[Question]] = {group: [] for group in grids}
+        for key, question in self._questions.items():
+            self._of_group[key.group].append(question)
+        ends = answers.ends()
         self._histories = {
-            key: History(grids[key.window], journal.first(key, -1), ends.get(key))
-            for key in self._requests
+            key: History(grids[key.group], answers.first(key, -1), ends.get(key))
+            for key in self._questions
         }
         self._lock = threading.Lock()
         self._in_a_row, self._good_at, self._again = 0, clock(), False
@@ -96,14 +94,14 @@ class Asker:
     @property
     def total(self) -> int:
         """The number of steps."""
-        return sum(len(self._grids[text]) * len(each) for text, each in self._of_window.items())
+        return sum(len(self._grids[group]) * len(each) for group, each in self._of_group.items())
 
     def start(self) -> None:
         """Begin to ask."""
         self._thread.start()
 
     def join(self, seconds: float | None = None) -> bool:
-        """Wait for the end, at most so long; tell whether it has come."""
+        """Wait for the end, at most so long; return whether it was reached."""
         return self._ended.wait(seconds)
 
     def _run(self) -> None:
@@ -118,10 +116,10 @@ class Asker:
         return {step: e for step, e in self.failures.items() if not self._is_covered(step)}
 
     @property
-    def unjudged(self) -> dict[ReportKey, tuple[Step, HelpScoutError]]:
+    def unjudged(self) -> dict[Key, tuple[Step, HelpScoutError]]:
         """The keys that were refused at a step and at all that is older, and no end was found."""
         return {
-            key: (Step(self._requests[key], candidate), history.refused[candidate])
+            key: (Step(self._questions[key], candidate), history.refused[candidate])
             for key, history in self._histories.items()
             if history.end is None
             and (candidate := history.candidate) is not None
@@ -129,11 +127,11 @@ class Asker:
         }
 
     @property
-    def left_alone(self) -> dict[ReportKey, int]:
+    def left_alone(self) -> dict[Key, int]:
         """The plain keys that are refused, with how many other keys are not asked because of it."""
-        return Counter(_plain(key) for key in self._requests if self._left_alone(key))
+        return Counter(key.plain for key in self._questions if self._left_alone(key))
 
-    def is_shut(self, key: ReportKey) -> bool:
+    def is_shut(self, key: Key) -> bool:
         """Return whether not a single report of the key was ever answered."""
         return self._histories[key].oldest is None
 
@@ -160,7 +158,7 @@ class Asker:
                     end=written(history.end),
                 )
 
-    def _pending(self) -> list[tuple[ReportKey, int]]:
+    def _pending(self) -> list[tuple[Key, int]]:
         """Return the keys of which it is not known whether their history ends, and where."""
         return [
             (key, candidate)
@@ -172,7 +170,7 @@ class Asker:
 
     def _is_covered(self, step: Step) -> bool:
         """Whether a failed step is asked again with its key, if at all, and not for itself."""
-        key = step.request.key
+        key = step.question.key
         return step.at in self._histories[key].trailing or self._left_alone(key)
 
     @property
@@ -195,25 +193,25 @@ class Asker:
 
     def _steps(self, *, first: bool) -> Iterator[Step]:
         """Yield what has not been asked and need not wait."""
-        for at, window in newest_first(self._grids):
-            for request in self._of_window[window]:
+        for at, group in newest_first(self._grids):
+            for question in self._of_group[group]:
                 self.passed += first
-                step = Step(request, at)
-                if step in self.failures or self._journal.has(request.key, at):
+                step = Step(question, at)
+                if step in self.failures or self._answers.has(question.key, at):
                     continue
-                if self._waits(step) or self._left_alone(request.key):
+                if self._waits(step) or self._left_alone(question.key):
                     self._put_off = True
                     continue
                 self._handed_out = True
                 yield step
 
     def _waits(self, step: Step) -> bool:
-        history = self._histories[step.request.key]
+        history = self._histories[step.question.key]
         return history.waits and step.at <= (history.candidate or 0)
 
-    def _left_alone(self, key: ReportKey) -> bool:
+    def _left_alone(self, key: Key) -> bool:
         """Whether the plain report of the same mailbox and window is refused altogether."""
-        plain = _plain(key)
+        plain = key.plain
         return plain != key and plain in self._histories and self._histories[plain].shut
 
     def _judge_ends(self) -> bool:
@@ -223,13 +221,13 @@ class Asker:
         def probe(step: Step) -> None:
             outcomes[step] = self._ask(step)
 
-        pending = [(key, Step(self._requests[key], at)) for key, at in self._pending()]
+        pending = [(key, Step(self._questions[key], at)) for key, at in self._pending()]
         self._ask_all(iter([candidate for _, candidate in pending]), probe)
         others = {
-            key: [Step(self._requests[key], at) for at in (newer, self._histories[key].beyond)]
+            key: [Step(self._questions[key], at) for at in (newer, self._histories[key].beyond)]
             for key, candidate in pending
             if _refused(outcomes.get(candidate))
-            and (newer := self._journal.first(key, candidate.at)) is not None
+            and (newer := self._answers.first(key, candidate.at)) is not None
         }
         self._ask_all(chain.from_iterable(others.values()), probe)
         resumed = False
@@ -247,10 +245,10 @@ class Asker:
                 self._end(key, candidate.at, outcomes[candidate])
         return resumed
 
-    def _end(self, key: ReportKey, at: int, error: HelpScoutError | None) -> None:
-        for step in [s for s in self.failures if s.request.key == key and s.at <= at]:
+    def _end(self, key: Key, at: int, error: HelpScoutError | None) -> None:
+        for step in [s for s in self.failures if s.question.key == key and s.at <= at]:
             self.failures.pop(step)
-        if self._journal.keep_end(key, at):
+        if self._answers.keep_end(key, at):
             self._log.warning(
                 "history ends here: the service refuses this range and what is older",
                 report=describe(key),
@@ -258,9 +256,9 @@ class Asker:
                 error=str(error),
             )
 
-    def _ask_all(self, steps: Iterator[Step], ask: Callable[[Step], object] | None = None) -> None:
+    def _ask_all(self, steps: Iterator[Step], do: Callable[[Step], object] | None = None) -> None:
         threads = [
-            threading.Thread(target=self._work, args=(steps, ask or self._ask), daemon=True)
+            threading.Thread(target=self._work, args=(steps, do or self._ask), daemon=True)
             for _ in range(self.account.concurrency)
         ]
         for thread in threads:
@@ -268,10 +266,10 @@ class Asker:
         for thread in threads:
             thread.join()
 
-    def _work(self, steps: Iterator[Step], ask: Callable[[Step], object]) -> None:
+    def _work(self, steps: Iterator[Step], do: Callable[[Step], object]) -> None:
         try:
             while (step := self._next(steps)) is not None:
-                ask(step)
+                do(step)
         except Stopping:
             pass
         except Exception as error:  # kept for the main thread, which says or raises it
@@ -286,11 +284,10 @@ class Asker:
 
     def _ask(self, step: Step) -> HelpScoutError | None:
         """Ask for a step and keep the answer; return what came instead of one."""
-        key = step.request.key
-        range_ = step.request.window.ending(moment(step.at))
-        in_range = step.at >= self._grids[key.window].first
+        key = step.question.key
+        in_range = step.at >= self._grids[key.group].first
         try:
-            answer = self._client.report(step.request, range_, tags=False)
+            reading = ask(self._client, step.question, moment(step.at))
         except HelpScoutError as error:
             lets_in = not isinstance(error, BadCredentials | Suspended) or self._lets_in()
             with self._lock:
@@ -300,10 +297,10 @@ class Asker:
                     self._failed(step, error)
             return error
         if in_range:
-            self._journal.keep(key, step.at, self._book.figures(key, answer.report))
+            self._answers.keep(key, step.at, self._series.figures(step.question, reading))
         with self._lock:
             if self._histories[key].was_answered(step.at):
-                self._journal.forget_end(key)
+                self._answers.forget_end(key)
             self.answered += in_range
             self.failures.pop(step, None)
             self._in_a_row, self._good_at = 0, self._clock()
@@ -320,7 +317,7 @@ class Asker:
         return True
 
     def _failed(self, step: Step, error: HelpScoutError) -> None:
-        history = self._histories[step.request.key]
+        history = self._histories[step.question.key]
         if history.end is None or step.at > history.end:
             self.failures[step] = error
         if _refused(error):
@@ -335,22 +332,21 @@ class Asker:
             self._log.warning("the account fails, waiting for it", error=str(error))
 
 
-def _plain(key: ReportKey) -> ReportKey:
-    return key._replace(type=ALL, office_hours=False, segment="")
-
-
 def _refused(error: HelpScoutError | None) -> bool:
     """Return whether the service answered that it does not answer this question."""
     if isinstance(error, Refused):
         return error.status == 400
-    return isinstance(error, NotAllowed | NotThere | BadCredentials | Suspended)
+    return error is not None and error.refusal
 
 
-def describe(key: ReportKey) -> str:
+def describe(key: Key) -> str:
     """Return a key in words."""
-    hours = "true" if key.office_hours else "false"
-    segment = f", segment {key.segment}" if key.segment else ""
-    return (
-        f"account {key.account}, mailbox {key.mailbox_id}, type {key.type}, window {key.window},"
-        f" office_hours {hours}{segment}"
-    )
+    named = {
+        "account": key.account,
+        "mailbox": key.mailbox_id,
+        "type": key.type,
+        "window": key.window,
+        "office_hours": key.office_hours,
+        "segment": key.segment,
+    }
+    return ", ".join(f"{name} {value}" for name, value in named.items() if value)

@@ -7,19 +7,17 @@ from heapq import merge
 from math import ceil
 from typing import Final, TypeVar
 
-from exporter.reports import Window
-
 _PER_WINDOW: Final = 24
 
 _T = TypeVar("_T")
 
 
-def default_step(window: Window) -> timedelta:
+def default_step(range_: timedelta, every: timedelta) -> timedelta:
     """Return how far apart a window's reports are: its interval, at least a 24th of its range.
 
     In whole seconds, rounded up.
     """
-    seconds = max(window.every, window.range / _PER_WINDOW).total_seconds()
+    seconds = max(every, range_ / _PER_WINDOW).total_seconds()
     return timedelta(seconds=ceil(seconds))
 
 

@@ -11,24 +11,25 @@ from typing import Any, Final
 
 import structlog
 
+from exporter.backfill.answers import Answers
 from exporter.backfill.asker import Asker, describe
 from exporter.backfill.errors import BackfillError
 from exporter.backfill.estimate import Share, Size
 from exporter.backfill.grid import Grid, moment, written
-from exporter.backfill.journal import Journal
-from exporter.backfill.progress import Standing, shown
-from exporter.backfill.series import Book, samples
+from exporter.backfill.progress import Progressed, shown
+from exporter.backfill.series import SeriesTable, samples
 from exporter.backfill.task import Task
 from exporter.backfill.writer import exposition, write
+from exporter.collectors import ask, questions_of, scope
 from exporter.exposition import Renderer
 from exporter.exposition.render import accounts as about_accounts
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError
-from exporter.helpscout.persistence import persistently
-from exporter.reports import ALL, Mailbox, ReportKey, ReportRequest
-from exporter.selection import Selection, requests_for
+from exporter.helpscout.retries import persistently
+from exporter.questions import ALL, Key, Mailbox, Question, Reading
+from exporter.selection import Selection
 from exporter.settings import Configuration
 from exporter.telemetry import Family, Telemetry
 
@@ -46,7 +47,7 @@ class _Part:
     client: Client
     budget: Budget
     mailboxes: list[Mailbox]
-    requests: list[ReportRequest]
+    questions: list[Question]
 
 
 def backfill(
@@ -64,11 +65,11 @@ def backfill(
     """
     stopping = threading.Event()
     try:
-        with _journal(configuration, task, now()) as journal:
-            _Job(configuration, task, say, journal, stopping, pause).run()
+        with _answers(configuration, task, now()) as answers:
+            _Job(configuration, task, say, answers, stopping, pause).run()
     except KeyboardInterrupt:
         raise BackfillError(
-            f"interrupted; what was answered is in {task.journal}: the same command goes on there",
+            f"interrupted; what was answered is in {task.answers}: the same command goes on there",
             exit_code=130,
         ) from None
     finally:
@@ -76,17 +77,17 @@ def backfill(
 
 
 @contextmanager
-def _journal(configuration: Configuration, task: Task, now: datetime) -> Iterator[Journal]:
+def _answers(configuration: Configuration, task: Task, now: datetime) -> Iterator[Answers]:
     if task.start > now:
-        raise BackfillError("--from lies in the future", exit_code=2)
+        raise BackfillError("--from is in the future", exit_code=2)
     end = min(task.end, now)
-    task.grids(configuration.selection.windows, end)
-    path = None if task.dry_run and not task.journal.exists() else task.journal
-    journal = Journal(path, task.fingerprint(configuration), int(end.timestamp()))
+    task.grids(configuration, end)
+    path = None if task.dry_run and not task.answers.exists() else task.answers
+    answers = Answers(path, task.fingerprint(configuration), int(end.timestamp()))
     try:
-        yield journal
+        yield answers
     finally:
-        journal.close()
+        answers.close()
 
 
 class _Job:
@@ -95,29 +96,29 @@ class _Job:
         configuration: Configuration,
         task: Task,
         say: Callable[[str], None],
-        journal: Journal,
+        answers: Answers,
         stopping: threading.Event,
         pause: Callable[[float], bool] | None,
     ) -> None:
         self._configuration, self._task, self._say = configuration, task, say
-        self._journal, self._stopping = journal, stopping
+        self._answers, self._stopping = answers, stopping
         self._wait = pause or stopping.wait
         self._log: Any = structlog.get_logger()
         self._names: dict[tuple[str, str], str] = {}
         self._unknown: list[str] = []
         """What is configured and cannot be asked, in words."""
         selection = configuration.selection
-        self._grids = task.grids(selection.windows, moment(journal.end))
+        self._grids = task.grids(configuration, moment(answers.end))
         self._finest: Grid = min(self._grids.values(), key=lambda grid: grid.step)
         self._renderer = Renderer(configuration.objectives, selection.windows)
-        self._book = Book(self._renderer, self._mailbox, task.labels, compare=selection.compare)
+        self._series = SeriesTable(self._renderer, self._mailbox, task.labels)
 
     def run(self) -> None:
         shard = self._configuration.selection.shard
         parts = [self._part(a) for a in self._configuration.accounts if shard.may_own(a.name)]
         try:
             self._announce(parts)
-            if self._unknown and not any(part.requests for part in parts):
+            if self._unknown and not any(part.questions for part in parts):
                 raise BackfillError("; ".join(self._unknown))
             if self._task.dry_run:
                 return
@@ -132,7 +133,7 @@ class _Job:
     def _part(self, account: Account) -> _Part:
         selection, telemetry = self._configuration.selection, Telemetry(process_metrics=False)
         share = self._task.budget * selection.shard.budget_share
-        known = self._journal.mailboxes(account.identity)
+        known = self._answers.mailboxes(account.identity)
         limit = known[1] if known else account.requests_per_minute
         budget = Budget(account.name, limit, share, telemetry, wait=self._stopping.wait)
         client = Client(account, budget, telemetry)
@@ -141,20 +142,28 @@ class _Job:
         else:
             with _of_account(account):
                 mailboxes = persistently(account.name, client.mailboxes, self._wait)
-        tags = self._journal.tags(account.identity) or {}
-        if not requests_for(account.name, selection, mailboxes, tags):
+        tags = self._answers.tags(account.identity) or {}
+        if not self._questions(account, mailboxes, tags):
             return self._without_reports(account, client, budget, mailboxes)
         if known is None:
-            self._journal.keep_mailboxes(account.identity, mailboxes, budget.usage().limit)
+            self._answers.keep_mailboxes(account.identity, mailboxes, budget.usage().limit)
         self._names |= {(account.name, str(each.id)): each.name for each in mailboxes}
         if self._task.dry_run:  # for the reckoning every name of a tag is taken for a known one
             tags = {name: 0 for s in selection.segments for name in s.tags if isinstance(name, str)}
         elif _unknown(selection, tags):
             tags = self._ask_tags(account, client, mailboxes, tags)
-        requests = requests_for(account.name, selection, mailboxes, tags)
-        for request in requests:
-            self._journal.forget_malformed(request.key, len(list(self._book.series(request.key))))
-        return _Part(account, client, budget, mailboxes, requests)
+        questions = self._questions(account, mailboxes, tags)
+        for question in questions:
+            figures = len(list(self._series.series(question)))
+            self._answers.forget_malformed(question.key, figures)
+        return _Part(account, client, budget, mailboxes, questions)
+
+    def _questions(
+        self, account: Account, mailboxes: list[Mailbox], tags: Mapping[str, int]
+    ) -> list[Question]:
+        """Return what is asked of the past; a question about now has none."""
+        within = scope(account, self._configuration, mailboxes, tags)
+        return [question for question in questions_of(within) if question.range is not None]
 
     def _without_reports(
         self, account: Account, client: Client, budget: Budget, mailboxes: list[Mailbox]
@@ -178,26 +187,27 @@ class _Job:
         One answer may lack them: what is not said is not gone.
         """
         selection, tags = self._configuration.selection, dict(known)
-        asked = requests_for(account.name, selection, mailboxes, {})
-        one_a_mailbox = {request.key.mailbox_id: request for request in reversed(asked)}
+        asked = self._questions(account, mailboxes, {})
+        one_a_mailbox = {question.key.mailbox_id: question for question in reversed(asked)}
         failure: HelpScoutError | None = None
         answers = 0
-        for request in list(reversed(one_a_mailbox.values()))[:_TAG_QUESTIONS]:
-            at = self._grids[request.key.window].last
-            ask = partial(client.report, request, request.window.ending(moment(at)), tags=True)
+        for question in list(reversed(one_a_mailbox.values()))[:_TAG_QUESTIONS]:
+            at = self._grids[question.key.group].last
             try:
-                answer = persistently(account.name, ask, self._wait)
+                reading: Reading = persistently(
+                    account.name, partial(ask, client, question, moment(at)), self._wait
+                )
             except HelpScoutError as error:
                 failure = error
                 continue
-            self._journal.keep(request.key, at, self._book.figures(request.key, answer.report))
-            tags |= answer.tags or {}
+            self._answers.keep(question.key, at, self._series.figures(question, reading))
+            tags |= reading.learned.tags
             answers += 1
             if answers == _TAG_ANSWERS or not _unknown(selection, tags):
                 break
         if failure is not None and not answers:
             raise BackfillError(f"{account.name}: {failure}")
-        self._journal.keep_tags(account.identity, tags)
+        self._answers.keep_tags(account.identity, tags)
         for segment, names in _unknown(selection, tags).items():
             self._unknown.append(
                 f"account {account.name}, segment {segment}: not asked, for no report names"
@@ -209,46 +219,46 @@ class _Job:
         return Asker(
             part.account,
             part.client,
-            part.requests,
+            part.questions,
             self._grids,
-            self._book,
-            self._journal,
+            self._series,
+            self._answers,
             self._stopping,
             wait=self._wait,
         )
 
-    def _mailbox(self, key: ReportKey) -> str:
+    def _mailbox(self, key: Key) -> str:
         return ALL if key.mailbox_id == ALL else self._names[key.account, key.mailbox_id]
 
     def _announce(self, parts: list[_Part]) -> None:
-        if self._journal.end < int(self._task.end.timestamp()):
-            self._say(f"--to lies in the future: cut off at {written(self._journal.end)}")
-        size, ends = Size(), self._journal.ends()
+        if self._answers.end < int(self._task.end.timestamp()):
+            self._say(f"--to is in the future: cut off at {written(self._answers.end)}")
+        size, ends = Size(), self._answers.ends()
         for part in parts:
             reports = missing = 0
-            for request in part.requests:
-                key, grid = request.key, self._grids[request.key.window]
+            for question in part.questions:
+                key, grid = question.key, self._grids[question.key.group]
                 reports += len(grid)
                 missing += self._missing(key, ends)
                 size = size.plus(
-                    (len(s.text) + s.typical for s in self._book.series(key)), len(grid)
+                    (len(s.text) + s.typical for s in self._series.series(question)), len(grid)
                 )
             limit, planned = part.budget.usage().limit, part.budget.planned_per_minute
             budget = self._task.budget * self._configuration.selection.shard.budget_share
             self._say(str(Share(part.account.name, reports, missing, limit, budget, planned)))
-        for _, lines in self._standing(parts):
-            lengths = (len(self._book.labelled(t)) + len(value) for t, value in samples(lines))
+        for _, lines in self._constant(parts):
+            lengths = (len(self._series.labelled(t)) + len(value) for t, value in samples(lines))
             size = size.plus(lengths, len(self._finest))
         self._say(str(size))
 
-    def _missing(self, key: ReportKey, ends: Mapping[ReportKey, int]) -> int:
+    def _missing(self, key: Key, ends: Mapping[Key, int]) -> int:
         """Return how many reports of a key there should be and are not."""
-        grid = self._grids[key.window]
+        grid = self._grids[key.group]
         begin = max(grid.first, ends[key] + grid.step) if key in ends else grid.first
         wanted = len(Grid(begin, grid.last, grid.step))
-        return wanted - self._journal.count(key, begin - 1)
+        return wanted - self._answers.count(key, begin - 1)
 
-    def _standing(self, parts: list[_Part]) -> Iterator[tuple[Family, bytes]]:
+    def _constant(self, parts: list[_Part]) -> Iterator[tuple[Family, bytes]]:
         chosen = self._configuration.selection.mailboxes.chosen
         yield from self._renderer.configured()
         listed = [(part.account.name, box) for part in parts for box in chosen(part.mailboxes)]
@@ -257,8 +267,8 @@ class _Job:
     def _ask(self, askers: list[Asker]) -> None:
         started, total = time.monotonic(), sum(asker.total for asker in askers)
 
-        def standing() -> Standing:
-            return Standing(
+        def progressed() -> Progressed:
+            return Progressed(
                 total,
                 sum(asker.passed for asker in askers),
                 sum(asker.answered for asker in askers),
@@ -271,10 +281,10 @@ class _Job:
         try:
             with shown(total, self._configuration.log) as show:
                 while not all(asker.join(_LOOK_SECONDS) for asker in askers):
-                    show(standing())
+                    show(progressed())
                     if any(asker.broken for asker in askers):
                         self._stopping.set()
-                show(standing())
+                show(progressed())
         finally:
             self._stopping.set()
             until = time.monotonic() + _IN_FLIGHT_SECONDS
@@ -285,9 +295,9 @@ class _Job:
                 raise asker.broken
 
     def _write(self, parts: list[_Part]) -> None:
-        keys = [request.key for part in parts for request in part.requests]
-        standing = self._standing(parts)
-        lines = exposition(keys, self._book, self._journal, standing, self._finest)
+        questions = [question for part in parts for question in part.questions]
+        constant = self._constant(parts)
+        lines = exposition(questions, self._series, self._answers, constant, self._finest)
         size = write(self._task.output, lines)
         self._log.info("written", file=str(self._task.output), bytes=size)
 
@@ -304,7 +314,7 @@ class _Job:
                 self._say(f"failed: {describe(key)}, {which}: {failure}")
             for step, failure in sorted(asker.holes.items(), key=lambda item: -item[0].at):
                 self._say(
-                    f"failed: {describe(step.request.key)}, end {written(step.at)}: {failure}"
+                    f"failed: {describe(step.question.key)}, end {written(step.at)}: {failure}"
                 )
             for key, count in asker.left_alone.items():
                 self._say(
@@ -313,8 +323,8 @@ class _Job:
                 )
             if asker.given_up is not None:
                 self._say(f"account {asker.account.name} was given up: {asker.given_up}")
-        ends = self._journal.ends()
-        keys = [request.key for part in parts for request in part.requests]
+        ends = self._answers.ends()
+        keys = [question.key for part in parts for question in part.questions]
         missing = sum(self._missing(key, ends) for key in keys)
         if missing:
             raise BackfillError(

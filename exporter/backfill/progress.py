@@ -17,7 +17,7 @@ _LINE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Progressed:
     """Where a backfill stands: steps passed of `total`, answers and failures of this run."""
 
     total: int
@@ -40,7 +40,7 @@ class Standing:
         return format_duration(timedelta(seconds=round(minutes * 60)))
 
 
-Show = Callable[[Standing], None]
+Show = Callable[[Progressed], None]
 
 
 class _Terminal(Protocol):
@@ -64,18 +64,18 @@ class LogLines:
         self._log: Any = structlog.get_logger()
         self._next = _LINE_SECONDS
 
-    def __call__(self, standing: Standing) -> None:
+    def __call__(self, progress: Progressed) -> None:
         """Show it, if it is time."""
-        if standing.seconds < self._next:
+        if progress.seconds < self._next:
             return
-        self._next = standing.seconds + _LINE_SECONDS
+        self._next = progress.seconds + _LINE_SECONDS
         self._log.info(
             "backfill",
-            passed=standing.passed,
-            of=standing.total,
-            failed=standing.failed,
-            per_minute=round(standing.per_minute, 1),
-            left=standing.left,
+            passed=progress.passed,
+            of=progress.total,
+            failed=progress.failed,
+            per_minute=round(progress.per_minute, 1),
+            left=progress.left,
         )
 
 
@@ -90,18 +90,18 @@ def _bar(total: int, log: LogSettings) -> Iterator[Show]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]:.0f}/min, {task.fields[left]} left, {task.fields[failed]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True)) as display:
         # Log lines go through the bar's own stream, or they would tear it.
         logs.configure(log.level, log.format, sys.stderr)
-        bar = progress.add_task("", total=total, rate=0.0, left="?", failed="0 failed")
+        bar = display.add_task("", total=total, rate=0.0, left="?", failed="0 failed")
 
-        def show(standing: Standing) -> None:
-            progress.update(
+        def show(progress: Progressed) -> None:
+            display.update(
                 bar,
-                completed=standing.passed,
-                rate=standing.per_minute,
-                left=standing.left,
-                failed=f"{standing.failed} failed",
+                completed=progress.passed,
+                rate=progress.per_minute,
+                left=progress.left,
+                failed=f"{progress.failed} failed",
             )
 
         yield show

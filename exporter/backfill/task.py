@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -10,18 +10,13 @@ from typing import Final
 from exporter import __version__
 from exporter.backfill.errors import BackfillError
 from exporter.backfill.grid import Grid, default_step, written
-from exporter.backfill.series import FAMILIES
+from exporter.collectors import imagined, questions_of
 from exporter.durations import format_duration
-from exporter.metrics import MAILBOX_INFO, REPORT_LABELS, SLA_TARGET_SECONDS, WINDOW
-from exporter.reports import Window
+from exporter.exposition.catalogue import catalogue
+from exporter.selection import Shard
 from exporter.settings import Configuration
 
 _LABEL: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
-_OWN_LABELS: Final = {
-    *REPORT_LABELS,
-    *(label for family in FAMILIES for label in family.labels),
-    *(label for f in (MAILBOX_INFO, SLA_TARGET_SECONDS, WINDOW) for label in f.labels),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +36,20 @@ class Task:
     dry_run: bool
 
     @property
-    def journal(self) -> Path:
+    def answers(self) -> Path:
         """The file beside the output that holds every answer."""
         return self.output.with_name(f"{self.output.name}.journal")
 
-    def grids(self, windows: Iterable[Window], end: datetime) -> dict[str, Grid]:
-        """Return each window's steps up to `end`, by the window's text. Raises BackfillError."""
-        grids = {
-            window.text: Grid.between(self.start, end, self.step or default_step(window))
-            for window in windows
-        }
-        for window, grid in grids.items():
+    def grids(self, configuration: Configuration, end: datetime) -> dict[tuple[str, str], Grid]:
+        """Return the steps up to `end` of each collector and window. Raises BackfillError."""
+        grids = {}
+        for (collector, window), (range_, every) in _groups(configuration).items():
+            step = self.step or default_step(range_, every)
+            grid = grids[collector, window] = Grid.between(self.start, end, step)
             if not grid:
                 raise BackfillError(
-                    f"--from, --to: no step of {format_duration(timedelta(seconds=grid.step))}"
-                    f" (window {window}) lies between them",
+                    f"--from, --to: no step of {format_duration(step)} (window {window}) is"
+                    " between them",
                     exit_code=2,
                 )
         return grids
@@ -63,7 +57,10 @@ class Task:
     def fingerprint(self, configuration: Configuration) -> dict[str, str]:
         """Return what the answers and the file depend on, each part by what a user calls it."""
         selection = configuration.selection
-        steps = {w.text: (w.range, self.step or default_step(w)) for w in selection.windows}
+        steps = {
+            group: (range_, self.step or default_step(range_, every))
+            for group, (range_, every) in _groups(configuration).items()
+        }
         return {
             "--from": written(int(self.start.timestamp())),
             "--to": written(int(self.end.timestamp())),
@@ -79,6 +76,18 @@ class Task:
             "sla": repr(configuration.objectives),
             "the exporter's version": __version__,
         }
+
+
+def _groups(configuration: Configuration) -> dict[tuple[str, str], tuple[timedelta, timedelta]]:
+    """Return range and interval of each collector and window that has a past."""
+    selection = replace(configuration.selection, shard=Shard())
+    whole = replace(configuration, selection=selection)
+    return {
+        question.key.group: (question.range, question.every)
+        for account in configuration.accounts
+        for question in questions_of(imagined(account, whole, 1))
+        if question.range is not None
+    }
 
 
 def task(
@@ -110,8 +119,8 @@ def _labels(options: Iterable[str]) -> tuple[tuple[str, str], ...]:
         if not equals or not value:
             why = "is not NAME=VALUE"
         elif not _LABEL.fullmatch(name):
-            why = f"{name} is no name for a label"
-        elif name in _OWN_LABELS:
+            why = f"{name} is not a name for a label"
+        elif any(name in family.labels for family in catalogue()):
             why = f"{name} is a label that the exporter sets itself"
         elif name in found:
             why = f"{name} is given twice"

@@ -1,44 +1,43 @@
-"""The journal as OpenMetrics: families together, series in the order of time, as a stream.
+"""The answers as OpenMetrics: families together, series in the order of time, as a stream.
 
-Memory stays flat however long the range is: the journal is read once for each series, in the order
-in which it lies on disk, and nothing of it is kept.
+Memory stays flat however long the range is: the file of answers is read once for each series, in
+the order that it has on disk, and nothing of it is kept.
 """
 
-import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Final
 
+from exporter.backfill.answers import Answers
 from exporter.backfill.errors import BackfillError
 from exporter.backfill.grid import Grid
-from exporter.backfill.journal import Journal
-from exporter.backfill.series import FAMILIES, Book, samples
+from exporter.backfill.series import SeriesTable, samples
+from exporter.collectors import COLLECTORS
 from exporter.exposition.assembly import openmetrics_header
-from exporter.reports import ReportKey
+from exporter.files import write_whole
+from exporter.questions import Question
 from exporter.telemetry import Family
-
-_BUFFER_BYTES: Final = 1 << 20
 
 
 def exposition(
-    keys: Iterable[ReportKey],
-    book: Book,
-    journal: Journal,
-    standing: Iterable[tuple[Family, bytes]],
+    questions: Iterable[Question],
+    series: SeriesTable,
+    answers: Answers,
+    constant: Iterable[tuple[Family, bytes]],
     grid: Grid,
 ) -> Iterator[bytes]:
     """Yield the lines of the file.
 
-    `standing` are families whose samples do not change (configuration, mailboxes), in the text
+    `constant` are families whose samples do not change (configuration, mailboxes), in the text
     format without timestamps; they are repeated at every step of `grid`.
     """
-    ordered = sorted(keys)
-    for family in FAMILIES:
-        yield from _family(family, _report_lines(family, ordered, book, journal))
-    for family, lines in standing:
-        yield from _family(family, _standing_lines(lines, book, grid))
+    ordered = sorted(questions, key=lambda question: question.key)
+    for name, collector in COLLECTORS.items():
+        of_it = [question for question in ordered if question.key.collector == name]
+        for family in collector.families:
+            yield from _family(family, _report_lines(family, of_it, series, answers))
+    for family, lines in constant:
+        yield from _family(family, _constant_lines(lines, series, grid))
     yield b"# EOF\n"
 
 
@@ -47,24 +46,12 @@ def write(path: Path, lines: Iterable[bytes]) -> int:
 
     Raises BackfillError.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        try:
-            with part.open("wb", buffering=_BUFFER_BYTES) as file:
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-                size = file.tell()
-            part.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
+        return write_whole(path, lines)
     except OSError as error:
         raise BackfillError(
             f"--output: {path}: {error.strerror}; no answer is lost, the same command goes on"
         ) from None
-    return size
 
 
 def _family(family: Family, lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -75,23 +62,23 @@ def _family(family: Family, lines: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _report_lines(
-    family: Family, keys: list[ReportKey], book: Book, journal: Journal
+    family: Family, questions: list[Question], series: SeriesTable, answers: Answers
 ) -> Iterator[bytes]:
-    for key in keys:
-        of_key = [series for series in book.series(key) if series.family is family]
+    for question in questions:
+        of_it = [each for each in series.series(question) if each.family is family]
         # OpenMetrics has the buckets of an instant together, all else one series after the other.
-        metrics = [of_key] if family.kind == "gaugehistogram" else [[each] for each in of_key]
+        metrics = [of_it] if family.kind == "gaugehistogram" else [[each] for each in of_it]
         for metric in metrics:
-            places = [(series.text, series.place) for series in metric]
-            for at, figures in journal.history(key):
+            places = [(each.text, each.place) for each in metric]
+            for at, figures in answers.history(question.key):
                 values = figures.split(b" ")
                 for text, place in places:
                     if values[place]:
                         yield b"%s %s %d\n" % (text, values[place], at)
 
 
-def _standing_lines(lines: bytes, book: Book, grid: Grid) -> Iterator[bytes]:
+def _constant_lines(lines: bytes, series: SeriesTable, grid: Grid) -> Iterator[bytes]:
     for text, value in samples(lines):
-        start = b"%s %s " % (book.labelled(text), value)
+        start = b"%s %s " % (series.labelled(text), value)
         for at in grid:
             yield b"%s%d\n" % (start, at)

@@ -24,7 +24,7 @@ def plan(config: Path | None, mailboxes: int | None) -> None:
             note(f"{account.name}: assuming {number} mailboxes: say --mailboxes N if not")
         elif mailboxes is None:
             note(f"{account.name}: {number} mailboxes by the state file")
-        for assumption in planning.assumptions(configuration.selection, account):
+        for assumption in planning.assumptions(configuration, account):
             note(f"{account.name}: assuming {assumption}")
         planned = planning.plan(configuration, account, number)
         say(planning.table(planned))

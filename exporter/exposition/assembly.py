@@ -16,10 +16,10 @@ from typing import Any, Final
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from exporter.exposition.catalogue import catalogue
 from exporter.exposition.compression import gzip_member
-from exporter.exposition.render import FAMILIES, Renderer, accounts
-from exporter.metrics import CATALOGUE
-from exporter.reports import ReportKey
+from exporter.exposition.render import Renderer, accounts, report_families
+from exporter.questions import Key
 from exporter.store import Entry, Snapshot, Store
 from exporter.telemetry import Family, Telemetry
 
@@ -67,21 +67,6 @@ _FORMATS: Final[Mapping[str, _Format]] = {
     TEXT: _Format(text_header, generate_text),
     OPENMETRICS: _Format(openmetrics_header, generate_openmetrics),
 }
-
-_PLACES: Final[Mapping[str, list[tuple[str, int]]]] = {
-    family.name: [
-        (collector, families.index(family))
-        for collector, families in sorted(FAMILIES.items())
-        if family in families
-    ]
-    for family in CATALOGUE
-}
-"""Where a family's fragments are: the collectors that have it, and which fragment it is there."""
-
-_NOTHING: Final[Mapping[str, tuple[bytes, ...]]] = {
-    collector: (b"",) * len(families) for collector, families in FAMILIES.items()
-}
-"""The fragments of a key without samples."""
 
 
 class Body:
@@ -163,41 +148,40 @@ class Exposition:
 
     def _forget(self) -> None:
         self._revision = -1
-        self._entries: Mapping[ReportKey, Entry] = {}
-        self._fragments: dict[str, dict[ReportKey, tuple[bytes, ...]]] = {c: {} for c in FAMILIES}
+        self._entries: Mapping[Key, Entry] = {}
+        self._fragments: dict[str, dict[Key, tuple[bytes, ...]]] = {}
         """By collector, keys in their order."""
         self._samples: dict[str, bytes] = {}
         """By family."""
 
     def _update(self, snapshot: Snapshot) -> None:
-        for name in self._render(snapshot.entries):
-            self._samples[name] = b"".join(
-                [
-                    fragments[place]
-                    for collector, place in _PLACES[name]
-                    for fragments in self._fragments[collector].values()
-                ]
-            )
+        changed = self._render(snapshot.entries)
+        parts: dict[str, list[bytes]] = {name: [] for name in changed}
+        for collector, fragments in sorted(self._fragments.items()):
+            for place, family in enumerate(report_families(collector)):
+                if family.name in changed:
+                    parts[family.name] += [of_key[place] for of_key in fragments.values()]
+        self._samples |= {name: b"".join(of_it) for name, of_it in parts.items()}
         for family, lines in (
             *self._renderer.configured(),
             *accounts(snapshot.mailboxes, snapshot.accounts),
         ):
             self._samples[family.name] = lines
-        self._families = tuple((f, s) for f in CATALOGUE if (s := self._samples.get(f.name)))
+        self._families = tuple((f, s) for f in catalogue() if (s := self._samples.get(f.name)))
 
-    def _render(self, entries: Mapping[ReportKey, Entry]) -> set[str]:
+    def _render(self, entries: Mapping[Key, Entry]) -> set[str]:
         """Render the entries that changed; return the families with a fragment that differs."""
         changed: set[str] = set()
         grown: set[str] = set()
         for key in self._entries.keys() - entries.keys():
             old = self._fragments[key.collector].pop(key)
-            changed.update(_differing(key.collector, old, _NOTHING[key.collector]))
+            changed.update(_differing(key.collector, old, _nothing(key.collector)))
         for key, entry in entries.items():
             if self._entries.get(key) is not entry:
-                fragments = self._fragments[key.collector]
+                fragments = self._fragments.setdefault(key.collector, {})
                 if key not in fragments:
                     grown.add(key.collector)
-                    fragments[key] = _NOTHING[key.collector]
+                    fragments[key] = _nothing(key.collector)
                 new = self._renderer.report(key, entry)
                 changed.update(_differing(key.collector, fragments[key], new))
                 fragments[key] = new
@@ -207,9 +191,14 @@ class Exposition:
         return changed
 
 
+def _nothing(collector: str) -> tuple[bytes, ...]:
+    """Return the fragments of a key without samples."""
+    return (b"",) * len(report_families(collector))
+
+
 def _differing(collector: str, one: tuple[bytes, ...], other: tuple[bytes, ...]) -> Iterator[str]:
     """Yield the names of the families whose fragments differ."""
-    for family, a, b in zip(FAMILIES[collector], one, other, strict=True):
+    for family, a, b in zip(report_families(collector), one, other, strict=True):
         if a != b:
             yield family.name
 

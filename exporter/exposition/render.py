@@ -1,23 +1,20 @@
-"""One report into the bytes of its samples, family by family. Pure.
+"""A key's reading into the bytes of its samples, family by family. Pure.
 
 Sample lines are the same in the text format 0.0.4 and in OpenMetrics 1.0, so one rendering serves
 both. Label order, escaping and number format are the client library's (a test compares them).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
-from math import isfinite
-from typing import Final
+from functools import cache
 
 from prometheus_client.utils import floatToGoString
 
 from exporter import metrics
+from exporter.collectors import COLLECTORS, Meaning, Sample
 from exporter.health import REASONS, AccountStatus
-from exporter.metrics import CHANGE, FIGURES, REPLIES_VALUES, SHAPES
-from exporter.reports import ALL, PRODUCTIVITY, Mailbox, ReportKey, Window
-from exporter.selection import matches
-from exporter.sla import EDGES, Objective, compliance
+from exporter.questions import Key, Mailbox, Window
+from exporter.sla import Objective
 from exporter.store import Entry
 from exporter.telemetry import Family
 
@@ -34,29 +31,6 @@ def number(value: float) -> str:
     return floatToGoString(value)  # type: ignore[no-any-return, no-untyped-call]
 
 
-REPORT_FAMILIES: Final = (
-    *(figure.family for figure in FIGURES),
-    *(shape.family for shape in SHAPES),
-    metrics.RESOLUTION_BY_REPLIES,
-    *(figure.previous for figure in FIGURES),
-    CHANGE,
-    metrics.SLA_COMPLIANCE,
-    metrics.SLA_CONVERSATIONS,
-    metrics.LAST_SUCCESS,
-    metrics.SUCCESS,
-)
-"""The families that a report's fragments belong to, in the order of the fragments."""
-
-FAMILIES: Final[Mapping[str, tuple[Family, ...]]] = {PRODUCTIVITY: REPORT_FAMILIES}
-"""The same for each collector."""
-
-_NAMES: Final = [figure.family.name for figure in FIGURES]
-_FIELDS: Final = [figure.field for figure in FIGURES]
-_PREVIOUS_NAMES: Final = [figure.previous.name for figure in FIGURES]
-_STATISTICS: Final = [figure.statistic for figure in FIGURES]
-_BOUNDS: Final = [(*(number(edge) for edge in shape.edges), "+Inf") for shape in SHAPES]
-
-
 @dataclass(frozen=True, slots=True)
 class Renderer:
     """Renders under one configuration: the SLA objectives and windows that are exported."""
@@ -64,74 +38,22 @@ class Renderer:
     objectives: tuple[Objective, ...]
     windows: tuple[Window, ...]
 
-    def report(self, key: ReportKey, entry: Entry) -> tuple[bytes, ...]:
-        """Return the sample lines of a report, one element for each of REPORT_FAMILIES."""
+    def report(self, key: Key, entry: Entry) -> tuple[bytes, ...]:
+        """Return the sample lines of a key, one element for each of its `report_families`."""
         labels = _Labels(key, entry.mailbox)
-        if entry.report is None:
-            lines = [""] * (len(REPORT_FAMILIES) - 2)
-        else:
-            lines = self._data(key, entry, labels)
-        lines.append(labels.attempt(metrics.LAST_SUCCESS.name, entry.succeeded_at))
-        lines.append(labels.attempt(metrics.SUCCESS.name, entry.success))
-        return tuple(line.encode() for line in lines)
-
-    def _data(self, key: ReportKey, entry: Entry, labels: "_Labels") -> list[str]:
-        report = entry.report
-        assert report is not None
-        current = [getattr(report.current, field) for field in _FIELDS]
-        lines = [labels.sample(name, value) for name, value in zip(_NAMES, current, strict=True)]
-        for shape, bounds in zip(SHAPES, _BOUNDS, strict=True):
-            distribution = getattr(report, shape.field)
-            counts = accumulate(distribution.counts) if distribution else ()
-            lines.append(
-                "".join(
-                    labels.bucket(shape.family.name, bound, count)
-                    for bound, count in zip(bounds, counts, strict=False)
-                )
-            )
-        lines.append(
-            "".join(
-                labels.replies(metrics.RESOLUTION_BY_REPLIES.name, replies, mean)
-                for replies, mean in zip(
-                    REPLIES_VALUES, report.resolution_time_by_replies, strict=True
-                )
-            )
-        )
-        if report.previous is None:
-            lines += [""] * (len(FIGURES) + 1)
-        else:
-            previous = [getattr(report.previous, field) for field in _FIELDS]
-            lines += [
-                labels.sample(name, value)
-                for name, value in zip(_PREVIOUS_NAMES, previous, strict=True)
-            ]
-            lines.append(
-                "".join(
-                    labels.change(CHANGE.name, statistic, now / before - 1)
-                    for statistic, now, before in zip(_STATISTICS, current, previous, strict=True)
-                    if now is not None and before and isfinite(now / before)
-                )
-            )
-        return lines + self._sla(key, entry, labels)
-
-    def _sla(self, key: ReportKey, entry: Entry, labels: "_Labels") -> list[str]:
-        ratios, totals = "", ""
-        for objective in self.objectives:
-            if not covers(objective, key, entry.mailbox):
-                continue
-            distribution = getattr(entry.report, objective.statistic)
-            within = distribution and compliance(
-                distribution.counts, EDGES[objective.statistic], objective.target_value
-            )
-            if within:
-                horizon = "short" if objective.windows[0] == key.window else "long"
-                ratios += labels.sla(
-                    metrics.SLA_COMPLIANCE.name, objective.name, horizon, within.ratio
-                )
-                totals += labels.sla(
-                    metrics.SLA_CONVERSATIONS.name, objective.name, horizon, within.conversations
-                )
-        return [ratios, totals]
+        lines: dict[str, list[str]] = {family.name: [] for family in report_families(key.collector)}
+        if entry.reading is not None:
+            meaning = Meaning(self.objectives)
+            samples = COLLECTORS[key.collector].samples
+            for sample in samples(key, entry.reading, entry.mailbox, meaning):
+                lines[sample.family.name].append(labels.line(sample))
+        for family, value in (
+            (metrics.LAST_SUCCESS, entry.succeeded_at),
+            (metrics.SUCCESS, entry.success),
+        ):
+            if value is not None:
+                lines[family.name].append(labels.line(Sample(family, (), value)))
+        return tuple("".join(of_family).encode() for of_family in lines.values())
 
     def configured(self) -> list[tuple[Family, bytes]]:
         """Return the families that come from the configuration alone."""
@@ -217,67 +139,51 @@ def _family(
     return family, "".join(lines).encode()
 
 
-def covers(objective: Objective, key: ReportKey, mailbox: str) -> bool:
-    """Tell whether an SLA is promised for a report; `mailbox` is its mailbox's present name."""
-    if (
-        key.window not in objective.windows
-        or key.type not in objective.types
-        or key.office_hours not in objective.office_hours
-        or key.segment not in objective.segments
-    ):
-        return False
-    number_ = 0 if key.mailbox_id == ALL else int(key.mailbox_id)
-    return matches(objective.mailboxes, Mailbox(number_, mailbox, "", ""))
+@cache
+def report_families(collector: str) -> tuple[Family, ...]:
+    """Return the families that the fragments of a collector's keys belong to, in their order."""
+    return (*COLLECTORS[collector].families, metrics.LAST_SUCCESS, metrics.SUCCESS)
 
 
 class _Labels:
-    """A report's labels, written once, in alphabetical order as the client library has them."""
+    """A key's labels, written once for all samples of a family.
 
-    __slots__ = ("_account", "_mailbox", "_plain", "_segment", "_tail")
+    In alphabetical order, as the client library has them.
+    """
 
-    def __init__(self, key: ReportKey, mailbox: str) -> None:
-        self._account = f'{{account="{escape(key.account)}"'
-        self._mailbox = (
-            f'mailbox="{escape(mailbox)}",mailbox_id="{key.mailbox_id}"'
-            f',office_hours="{"true" if key.office_hours else "false"}"'
+    __slots__ = ("_fixed", "_forms")
+
+    def __init__(self, key: Key, mailbox: str) -> None:
+        fixed = {**key._asdict(), "mailbox": mailbox}
+        self._fixed = {name: f'{name}="{escape(text)}"' for name, text in fixed.items()}
+        self._forms: dict[str, tuple[str, ...]] = {}
+
+    def line(self, sample: Sample) -> str:
+        """Return the line of a sample; the samples of a family have the same labels."""
+        family, labels, value = sample
+        form = self._forms.get(family.name)
+        if form is None:
+            form = self._forms[family.name] = self._form(family, [name for name, _ in labels])
+        if not labels:
+            return f"{form[0]}{number(value)}\n"
+        if len(labels) == 1:
+            return f"{form[0]}{escape(labels[0][1])}{form[1]}{number(value)}\n"
+        texts = [escape(text) for _, text in sorted(labels)]
+        written = "".join(
+            part + text for part, text in zip(form, (*texts, number(value)), strict=True)
         )
-        self._segment = f'segment="{escape(key.segment)}"'
-        self._tail = f'type="{key.type}",window="{key.window}"}} '
-        self._plain = f"{self._account},{self._mailbox},{self._segment},{self._tail}"
+        return f"{written}\n"
 
-    def sample(self, name: str, value: float | None) -> str:
-        return "" if value is None else f"{name}{self._plain}{number(value)}\n"
-
-    def attempt(self, name: str, value: float | None) -> str:
-        if value is None:
-            return ""
-        return (
-            f'{name}{self._account},collector="{PRODUCTIVITY}",{self._mailbox},{self._segment},'
-            f"{self._tail}{number(value)}\n"
-        )
-
-    def bucket(self, name: str, bound: str, count: int) -> str:
-        return (
-            f'{name}_bucket{self._account},le="{bound}",{self._mailbox},{self._segment},'
-            f"{self._tail}{number(count)}\n"
-        )
-
-    def replies(self, name: str, replies: str, value: float | None) -> str:
-        if value is None:
-            return ""
-        return (
-            f'{name}{self._account},{self._mailbox},replies="{replies}",{self._segment},'
-            f"{self._tail}{number(value)}\n"
-        )
-
-    def change(self, name: str, statistic: str, value: float) -> str:
-        return (
-            f'{name}{self._account},{self._mailbox},{self._segment},statistic="{statistic}",'
-            f"{self._tail}{number(value)}\n"
-        )
-
-    def sla(self, name: str, sla: str, horizon: str, value: float) -> str:
-        return (
-            f'{name}{self._account},horizon="{horizon}",{self._mailbox},{self._segment},'
-            f'sla="{escape(sla)}",{self._tail}{number(value)}\n'
-        )
+    def _form(self, family: Family, own: Collection[str]) -> tuple[str, ...]:
+        """Return the text before, between and after the values of the sample's own labels."""
+        name = f"{family.name}_bucket" if family.kind == "gaugehistogram" else family.name
+        parts, comma = [f"{name}{{"], ""
+        for label in sorted(family.labels):
+            if label in own:
+                parts[-1] += f'{comma}{label}="'
+                parts.append('"')
+            else:
+                parts[-1] += comma + self._fixed[label]
+            comma = ","
+        parts[-1] += "} "
+        return tuple(parts)

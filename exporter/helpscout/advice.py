@@ -1,4 +1,7 @@
-"""What to do about a failure, by what was asked: one table for log, `check` and status page."""
+"""What to do about a failure: one table for log, `check` and status page.
+
+What only a kind of question knows, its collector says.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,9 +9,8 @@ from urllib.parse import urlsplit
 
 from exporter.helpscout.account import Account
 from exporter.helpscout.errors import Foreign, HelpScoutError, Unreachable
-from exporter.reports import ALL, ReportRequest
 
-_STEPS: Final = {"token": "login", "mailboxes": "mailbox list", "report": "report"}
+_STEPS: Final = {"token": "login", "mailboxes": "mailbox list"}
 
 _GENERAL: Final = {
     "suspended": (
@@ -47,11 +49,10 @@ def general(reason: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a call was for: `operation` as in the API metrics, and the request of a report."""
+    """What a call was for: `operation` is as in the API metrics."""
 
     account: Account
     operation: str
-    request: ReportRequest | None = None
 
     def where(self, error: HelpScoutError) -> str:
         """Return step and host, and the proxy if it was the one spoken to."""
@@ -61,7 +62,7 @@ class Asked:
             through = (
                 f" through {error.host}" if name != urlsplit(self.account.base_url).hostname else ""
             )
-        return f"{_STEPS[self.operation]} at {self.host}{through}"
+        return f"{_STEPS.get(self.operation, self.operation)} at {self.host}{through}"
 
     @property
     def host(self) -> str:
@@ -80,15 +81,8 @@ class Asked:
             )
         if error.reason == "credentials":
             return self._of_login(error)
-        if error.reason == "not_found" and self.request is None:
+        if error.reason == "not_found" and self.operation in _STEPS:
             return self._base_url
-        if error.reason in ("plan", "not_found", "bad_request") and self.request is not None:
-            return self._of_filter(error.reason, self.request)
-        if error.status == 504 and self.request is not None:
-            return (
-                f"Help Scout ran out of time over {self.request.key.window}: it is tried again; if"
-                " it lasts, use a shorter window, or leave out large mailboxes"
-            )
         return _GENERAL[error.reason]
 
     def _of_login(self, error: HelpScoutError) -> str:
@@ -100,27 +94,6 @@ class Asked:
             "check client_id and client_secret, that the app still exists (Your Profile > My Apps)"
             " and that its user is active"
         )
-
-    def _of_filter(self, reason: str, request: ReportRequest) -> str:
-        key = request.key
-        filtered = " and ".join(
-            kind
-            for kind, ids in (("tags", request.tag_ids), ("folders", request.folder_ids))
-            if ids
-        )
-        if filtered:
-            belongs = "; a folder belongs to one mailbox" if request.folder_ids else ""
-            return f'check the {filtered} of segment "{key.segment}"{belongs}'
-        if key.type != ALL and reason != "bad_request":
-            return f"check that the account may see reports of type {key.type}"
-        if key.mailbox_id != ALL and reason == "not_found":
-            return "was the mailbox deleted? May the user behind the credentials see it?"
-        if key.mailbox_id != ALL and reason == "plan":
-            return (
-                "may the user behind the credentials see this mailbox and its reports? Reports need"
-                " the Plus or Pro plan"
-            )
-        return _GENERAL[reason]
 
     @property
     def _base_url(self) -> str:

@@ -1,4 +1,4 @@
-"""Help Scout's reporting API, either generation, as three questions: mailboxes, tags, report.
+"""One account of Help Scout's API, of either generation: its mailbox list, and what collectors ask.
 
 Every call pays the account's budget, is counted and timed, and fails as one error of the tree in
 errors.py. Nothing is retried here except a call whose token was refused, once: when to ask again
@@ -8,7 +8,7 @@ is the poller's business.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, NoReturn
@@ -53,11 +53,9 @@ from exporter.helpscout.transport import Answer, Transport
 from exporter.helpscout.wire import (
     MailboxPage,
     describe_error,
-    parse_report,
-    parse_report_and_tags,
     parse_token,
 )
-from exporter.reports import Mailbox, ProductivityReport, ReportRequest, TimeRange
+from exporter.questions import Get, Mailbox, Reading
 from exporter.telemetry import Telemetry
 
 _MAX_PAGES: Final = 400
@@ -66,17 +64,6 @@ _MAX_WAIT_SECONDS: Final = 3600.0
 _NEW_TOKEN_SECONDS: Final = 1.0
 """How long a token that was just issued may take to be accepted."""
 _USELESS_SECONDS: Final = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class ReportAnswer:
-    """A report, and the account's tags by name.
-
-    `tags` is None where they were not asked for or the answer does not say them.
-    """
-
-    report: ProductivityReport
-    tags: Mapping[str, int] | None = None
 
 
 class _Listed:
@@ -134,7 +121,9 @@ class Client:
     ) -> None:
         self._account, self._budget, self._telemetry = account, budget, telemetry
         self._clock, self._now = clock, now
-        self._odd = Oddities(account.name)
+        self.api = account.api
+        self.odd = Oddities(account.name)
+        """Is told what is odd in an answer, one line each."""
         self.skew_seconds = 0.0
         """By how much our clock was ahead of the service's when the mailboxes were last listed."""
         self._useless_renewal_at = float("-inf")
@@ -172,7 +161,7 @@ class Client:
         for number in range(1, _MAX_PAGES + 1):
             path = self._dialect.mailboxes_path(number)
             body = self._get("mailboxes", path, paid and number == 1)
-            page = self._dialect.mailboxes(body, self._odd)
+            page = self._dialect.mailboxes(body, self.odd)
             is_this = page.number in (None, number)
             if not is_this and number > 1:
                 raise BadResponse(f"the list is not whole: page {number} is page {page.number}")
@@ -193,52 +182,40 @@ class Client:
         path = self._dialect.mailboxes_path(1)
         with self._placed("mailboxes"):
             body = self._get("mailboxes", path, paid=True, timeout_seconds=seconds)
-            self._dialect.mailboxes(body, self._odd)
+            self._dialect.mailboxes(body, self.odd)
 
-    def report(
-        self, request: ReportRequest, range_: TimeRange, *, tags: bool, paid: bool = False
-    ) -> ReportAnswer:
-        """Return the report for `request` over `range_`, with the account's tags if `tags`.
+    def ask(self, operation: str, ask: Callable[[Get], Reading], *, paid: bool = False) -> Reading:
+        """Return what `ask` returns, which is given what fetches a path with a query.
 
-        `paid` says that the call is paid for. Raises HelpScoutError, Stopping.
+        `paid` says that the first call is paid for. What is odd in the answer is logged. Raises
+        HelpScoutError, Stopping.
         """
-        path = f"{self._dialect.REPORT_PATH}?{self._report_query(request, range_)}"
-        with self._placed("report", request):
-            body = self._get("report", path, paid)
-            if tags:
-                return ReportAnswer(
-                    *parse_report_and_tags(body, compare=request.compare, odd=self._odd)
-                )
-            return ReportAnswer(parse_report(body, compare=request.compare, odd=self._odd))
+        calls = 0
+
+        def get(path: str, query: Mapping[str, str]) -> bytes:
+            nonlocal calls
+            calls += 1
+            target = f"{path}?{urlencode(query, safe=':,')}" if query else path
+            return self._get(operation, target, paid and calls == 1)
+
+        with self._placed(operation):
+            reading = ask(get)
+        for line in reading.odd:
+            self.odd(line)
+        return replace(reading, calls=calls)
 
     def close(self) -> None:
         """Close idle connections."""
         self._transport.close()
 
-    def _report_query(self, request: ReportRequest, range_: TimeRange) -> str:
-        query = {"start": _instant(range_.start), "end": _instant(range_.end)}
-        if request.compare:
-            before = range_.preceding()
-            query |= {"previousStart": _instant(before.start), "previousEnd": _instant(before.end)}
-        for name, ids in (
-            ("mailboxes", request.mailbox_ids),
-            ("tags", request.tag_ids),
-            ("folders", request.folder_ids),
-            ("types", request.types),
-        ):
-            if ids:
-                query[name] = ",".join(map(str, ids))
-        query["officeHours"] = self._dialect.boolean(request.key.office_hours)
-        return urlencode(query, safe=":,")
-
     @contextmanager
-    def _placed(self, operation: str, request: ReportRequest | None = None) -> Iterator[None]:
+    def _placed(self, operation: str) -> Iterator[None]:
         """Say of a failure at which step and host it happened, and what to do about it."""
         try:
             yield
         except HelpScoutError as error:
             if not error.where:
-                asked = Asked(self._account, operation, request)
+                asked = Asked(self._account, operation)
                 error.where, error.remedy = asked.where(error), asked.remedy(error)
             raise
 
@@ -349,7 +326,7 @@ class Client:
         return answer.body
 
     def _again(self, seconds: float) -> bool:
-        """Pay for a call that is sent once more; tell whether that was possible in time."""
+        """Pay for a call that is sent once more; return whether that was possible in time."""
         if not self._budget.spend_within(seconds):
             return False
         self._telemetry.api_retries.labels(self._account.name, Unreachable.reason).inc()
@@ -401,10 +378,6 @@ class Client:
             if seconds is not None:
                 return min(max(seconds, 0.0), _MAX_WAIT_SECONDS)
         return None
-
-
-def _instant(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _number(text: str | None) -> float | None:

@@ -15,13 +15,14 @@
 
 `evidence` says what a failed attempt tells of its account (docs/behaviour.md#health): `sick`, that
 the account may not answer at all; `key`, something about that question alone; `neutral`, nothing.
-`transient` says whether the same question may be asked again soon (docs/behaviour.md#budget).
+`transient` says whether the same question may be asked again soon (docs/behaviour.md#budget),
+`refusal` that the service answered that it does not answer this: it is left alone for a while.
 """
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from exporter.reports import Mailbox
+from exporter.questions import Mailbox
 
 Evidence = Literal["sick", "key", "neutral"]
 Step = Literal["trust", "connect", "proxy", "tls", "answer"]
@@ -38,6 +39,7 @@ class HelpScoutError(Exception):
 
     reason: ClassVar[str] = "unknown"
     transient: bool = False
+    refusal: ClassVar[bool] = False
     evidence: ClassVar[Evidence] = "key"
 
     def __init__(
@@ -73,6 +75,7 @@ class BadCredentials(HelpScoutError):
     """The key, the app or the user behind it is refused, or the secret cannot be read."""
 
     reason = "credentials"
+    refusal = True
     evidence = "sick"
 
 
@@ -80,12 +83,14 @@ class NotAllowed(HelpScoutError):
     """403: a plan without the reports API, a user who may not see reports, or one mailbox."""
 
     reason = "plan"
+    refusal = True
 
 
 class Suspended(HelpScoutError):
     """402: the API key is suspended (1.0)."""
 
     reason = "suspended"
+    refusal = True
     evidence = "sick"
 
 
@@ -93,12 +98,14 @@ class NotThere(HelpScoutError):
     """404: what was asked for does not exist, or no more."""
 
     reason = "not_found"
+    refusal = True
 
 
 class Refused(HelpScoutError):
     """400 and the rest of the 4xx: asking the same again brings the same."""
 
     reason = "bad_request"
+    refusal = True
 
 
 class Throttled(HelpScoutError):

@@ -2,17 +2,10 @@
 
 from exporter.helpscout.wire import MailboxPage, Odd, parse_legacy_mailboxes
 
-REPORT_PATH = "/reports/productivity.json"
-
 
 def mailboxes_path(page: int) -> str:
     """Return the path and query of a page of the mailbox list, from 1."""
     return f"/mailboxes.json?page={page}"
-
-
-def boolean(value: bool) -> str:
-    """Return a boolean parameter as this generation writes it."""
-    return "1" if value else "0"
 
 
 def mailboxes(body: bytes, odd: Odd) -> MailboxPage:

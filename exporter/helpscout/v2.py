@@ -2,18 +2,12 @@
 
 from exporter.helpscout.wire import MailboxPage, Odd, parse_hal_mailboxes
 
-REPORT_PATH = "/reports/productivity"
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path, not a secret
 
 
 def mailboxes_path(page: int) -> str:
     """Return the path and query of a page of the mailbox list, from 1."""
     return f"/mailboxes?page={page}"
-
-
-def boolean(value: bool) -> str:
-    """Return a boolean parameter as this generation writes it."""
-    return "true" if value else "false"
 
 
 def mailboxes(body: bytes, odd: Odd) -> MailboxPage:

@@ -1,4 +1,4 @@
-"""The bodies of the API, checked at the edge and turned into our own values.
+"""The bodies of the API, checked at the edge: the strict base of all, mailbox list, token, error.
 
 Lenient to what docs/api-facts.md says varies: unknown fields, missing ones, integers or floats,
 ranges in any order or left out. One odd element or field costs itself and nothing else: `odd` is
@@ -16,105 +16,55 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from exporter.helpscout.errors import BadResponse
-from exporter.reports import (
-    HANDLE_TIME_EDGES,
-    REPLIES_EDGES,
-    RESPONSE_TIME_EDGES,
-    Distribution,
-    Mailbox,
-    ProductivityReport,
-    Statistics,
-    only_measured,
-)
+from exporter.questions import Mailbox
 
 # Beyond 2**53 a float is no exact count any more, and sums of such figures overflow.
-_Number = Annotated[float, Field(ge=0, le=2**53, allow_inf_nan=False)]
-_Id = Annotated[int, Field(ge=1)]
+Number = Annotated[float, Field(ge=0, le=2**53, allow_inf_nan=False)]
+Id = Annotated[int, Field(ge=1)]
 
 
-class _Wire(BaseModel):
+class Wire(BaseModel):
+    """An object in a body: unknown fields are ignored, types are not guessed."""
+
     model_config = ConfigDict(
         strict=True, extra="ignore", alias_generator=to_camel, hide_input_in_errors=True
     )
 
 
-class _Figures(_Wire):
-    total_conversations: _Number | None = None
-    resolution_time: _Number | None = None
-    replies_to_resolve: _Number | None = None
-    response_time: _Number | None = None
-    first_response_time: _Number | None = None
-    resolved: _Number | None = None
-    resolved_on_first_reply: _Number | None = None
-    closed: _Number | None = None
-    replies_sent: _Number | None = None
-    handle_time: _Number | None = None
-
-
-class _Range(_Wire):
-    id: _Number
-    count: _Number | None = None
-
-
-class _Mean(_Wire):
-    resolution_time: _Number | None = None
-
-
-class _PreviousCount(_Wire):
-    previous_count: _Number | None = None
-
-
-class _Tag(_Wire):
-    id: _Id
-    name: str
-
-
-class _Report(_Wire):
-    """What is `Any` is judged apart, and only if it is of use: an odd one costs itself alone."""
-
-    current: _Figures
-    previous: Any = None
-    response_time: Any = None
-    first_response_time: Any = None
-    handle_time: Any = None
-    replies_to_resolve: Any = None
-    filter_tags: Any = None
-
-
-class _Mailbox(_Wire):
-    id: _Id
+class _Mailbox(Wire):
+    id: Id
     name: Any = None
     slug: Any = None
     email: Any = None
 
 
-class _LegacyPage(_Wire):
+class _LegacyPage(Wire):
     page: Any = None
     pages: Any = None
     count: Any = None
     items: list[Any]
 
 
-class _HalPageInfo(_Wire):
+class _HalPageInfo(Wire):
     number: Any = None
     total_pages: Any = None
     total_elements: Any = None
 
 
-class _HalPage(_Wire):
+class _HalPage(Wire):
     embedded: Any = Field(default_factory=dict[str, Any], alias="_embedded")
     links: Any = Field(default=None, alias="_links")
     page: _HalPageInfo
 
 
-class _Token(_Wire):
+class _Token(Wire):
     access_token: Annotated[
         str, Field(alias="access_token", min_length=1, pattern=r"^[\x21-\x7e]+$")
     ]
     expires_in: Any = Field(alias="expires_in", default=None)
 
 
-_Model = TypeVar("_Model", bound=_Wire)
+_Model = TypeVar("_Model", bound=Wire)
 
 Odd = Callable[[str], None]
 """Takes a line that names an odd element or field, and says what is left out for it."""
@@ -136,34 +86,9 @@ class MailboxPage(NamedTuple):
     has_next: bool = False
 
 
-def _ignored(_line: str) -> None:
-    """Take no notice of what is odd."""
-
-
-def parse_report(body: bytes, *, compare: bool, odd: Odd = _ignored) -> ProductivityReport:
-    """Return the report in `body`, of either generation.
-
-    `compare` says that a second range was asked for; else `previous` is ignored, for one
-    generation sends it all the same, with nulls and zeros. Raises BadResponse naming the field.
-    """
-    return _report(_parse(_Report, body), compare, odd)
-
-
-def parse_report_and_tags(
-    body: bytes, *, compare: bool, odd: Odd = _ignored
-) -> tuple[ProductivityReport, dict[str, int] | None]:
-    """As parse_report, with the ids of the tags that can be filtered by, by name.
-
-    None where the answer says nothing about tags: the list is missing or empty, as over a range
-    without conversations, or cannot be read.
-    """
-    wire = _parse(_Report, body)
-    return _report(wire, compare, odd), _tags(wire.filter_tags, odd) or None
-
-
-def parse_legacy_mailboxes(body: bytes, odd: Odd = _ignored) -> MailboxPage:
+def parse_legacy_mailboxes(body: bytes, odd: Odd) -> MailboxPage:
     """Return a page of 1.0's mailbox list. Raises BadResponse naming the field."""
-    page = _parse(_LegacyPage, body)
+    page = parse(_LegacyPage, body)
     mailboxes = _mailboxes("items", page.items, odd)
     return MailboxPage(
         mailboxes,
@@ -174,9 +99,9 @@ def parse_legacy_mailboxes(body: bytes, odd: Odd = _ignored) -> MailboxPage:
     )
 
 
-def parse_hal_mailboxes(body: bytes, odd: Odd = _ignored) -> MailboxPage:
+def parse_hal_mailboxes(body: bytes, odd: Odd) -> MailboxPage:
     """Return a page of 2.0's mailbox list. Raises BadResponse naming the field."""
-    page = _parse(_HalPage, body)
+    page = parse(_HalPage, body)
     total = _size("page.totalElements", page.page.total_elements, odd)
     items = _embedded_mailboxes(page.embedded, total)
     mailboxes = _mailboxes("_embedded.mailboxes", items, odd)
@@ -213,9 +138,9 @@ def _mailboxes(where: str, items: list[Any], odd: Odd) -> list[Mailbox]:
     for position, item in enumerate(items):
         name = item.get("name") if isinstance(item, dict) else None
         try:
-            wire = _judged(_Mailbox, f"{where}[{position}]", item)
+            wire = judged(_Mailbox, f"{where}[{position}]", item)
         except BadResponse as error:
-            odd(f"{error}: the mailbox {_quoted(name)} is left out")
+            odd(f"{error}: the mailbox {quoted(name)} is left out")
             continue
         if not isinstance(wire.name, str):
             odd(f"mailbox {wire.id}: has no name that is text, and is shown by its id")
@@ -243,7 +168,8 @@ def _size(where: str, value: Any, odd: Odd) -> int | None:
     return None
 
 
-def _quoted(name: Any) -> str:
+def quoted(name: Any) -> str:
+    """Return a name between quotes, cut short, or that there is none."""
     return f'"{name[:80]}"' if isinstance(name, str) else "without a name"
 
 
@@ -256,7 +182,7 @@ def parse_token(body: bytes) -> tuple[str, float]:
     A life that is not said, or not in seconds, is taken for two hours: a token that ends earlier is
     renewed when it is refused.
     """
-    token = _parse(_Token, body)
+    token = parse(_Token, body)
     life = token.expires_in
     is_life = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life <= 2**53
     return token.access_token, float(life) if is_life else _DEFAULT_LIFE_SECONDS
@@ -313,158 +239,22 @@ def _dicts(value: Any) -> Iterable[dict[str, Any]]:
     return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else ()
 
 
-def _report(wire: _Report, compare: bool, odd: Odd) -> ProductivityReport:
-    def shape(where: str, value: Any, edges: tuple[int, ...]) -> Distribution | None:
-        try:
-            return _distribution(where, value, edges, compare, odd)
-        except BadResponse as error:
-            odd(f"{error}: the distribution {where} is left out")
-            return None
-
-    return only_measured(
-        ProductivityReport(
-            current=_statistics("current", wire.current),
-            previous=_previous(wire.previous, odd) if compare else None,
-            response_time=shape("responseTime", wire.response_time, RESPONSE_TIME_EDGES),
-            first_response_time=shape(
-                "firstResponseTime", wire.first_response_time, RESPONSE_TIME_EDGES
-            ),
-            handle_time=shape("handleTime", wire.handle_time, HANDLE_TIME_EDGES),
-            replies_to_resolve=shape("repliesToResolve", wire.replies_to_resolve, REPLIES_EDGES),
-            resolution_time_by_replies=_resolution_times(wire.replies_to_resolve, odd),
-        )
-    )
-
-
-def _previous(value: Any, odd: Odd) -> Statistics:
-    if value is not None and not isinstance(value, dict):
-        odd("previous: is not an object, and is left out")
-        value = None
-    return _statistics("previous", _judged(_Figures, "previous", value or {}))
-
-
-def _tags(value: Any, odd: Odd) -> dict[str, int]:
-    if value is not None and not isinstance(value, list):
-        odd("filterTags: is not a list, and is left out")
-        return {}
-    found: dict[str, int] = {}
-    for item in value or []:
-        try:
-            tag = _judged(_Tag, "filterTags", item)
-        except BadResponse as error:
-            name, id_ = (item.get("name"), item.get("id")) if isinstance(item, dict) else (0, 0)
-            which = f"the tag {_quoted(name)}" if isinstance(name, str) else f"a tag (id {id_})"
-            odd(f"{error}: {which} is left out"[:200])
-        else:
-            found.setdefault(tag.name, tag.id)
-    return found
-
-
-def _statistics(where: str, figures: _Figures) -> Statistics:
-    def count(name: str, value: float | None) -> int | None:
-        return None if value is None else _whole(f"{where}.{name}", value)
-
-    return Statistics(
-        conversations=count("totalConversations", figures.total_conversations),
-        response_time=figures.response_time,
-        first_response_time=figures.first_response_time,
-        handle_time=figures.handle_time,
-        resolution_time=figures.resolution_time,
-        replies_to_resolve=figures.replies_to_resolve,
-        resolved=count("resolved", figures.resolved),
-        resolved_on_first_reply=count("resolvedOnFirstReply", figures.resolved_on_first_reply),
-        closed=count("closed", figures.closed),
-        replies_sent=count("repliesSent", figures.replies_sent),
-    )
-
-
-def _distribution(
-    where: str, value: Any, edges: tuple[int, ...], compare: bool, odd: Odd
-) -> Distribution | None:
-    """Raises BadResponse: with a range that is wrong or not known its total would be wrong."""
-    ranges = _ranges(where, value)
-    if ranges is None:
-        return None
-    counts, previous = [0] * (len(edges) + 1), [0] * (len(edges) + 1)
-    seen = set()
-    for position, item in enumerate(ranges):
-        field = f"{where}.ranges[{position}]"
-        each = _judged(_Range, field, item)
-        number = _whole(f"{field}.id", each.id)
-        if not 1 <= number <= len(counts) or number in seen:
-            raise BadResponse(
-                f"{field}.id: {number} is not an id from 1 to {len(counts)}, each once"
-            )
-        seen.add(number)
-        counts[number - 1] = _whole(f"{field}.count", each.count or 0)
-        if compare:
-            previous[number - 1] = _previous_count(field, item, odd)
-    return Distribution(tuple(counts), tuple(previous))
-
-
-def _ranges(where: str, value: Any) -> list[Any] | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise BadResponse(f"{where}: is not an object")
-    ranges = value.get("ranges")
-    if ranges is not None and not isinstance(ranges, list):
-        raise BadResponse(f"{where}.ranges: is not a list")
-    return ranges
-
-
-def _previous_count(field: str, item: Any, odd: Odd) -> int:
-    try:
-        wire = _judged(_PreviousCount, field, item)
-        return _whole(f"{field}.previousCount", wire.previous_count or 0)
-    except BadResponse as error:
-        odd(f"{error}, and is taken for 0")
-        return 0
-
-
-def _resolution_times(value: Any, odd: Odd) -> tuple[float | None, ...]:
-    """Return the mean for each number of replies; of a range that is wrong or doubled, none."""
-    try:
-        ranges = _ranges("repliesToResolve", value) or []
-    except BadResponse:
-        ranges = []  # the distribution has said so
-    means: dict[int, list[float | None]] = {id_: [] for id_ in range(1, len(REPLIES_EDGES) + 2)}
-    for position, item in enumerate(ranges):
-        id_ = item.get("id") if isinstance(item, dict) else None
-        if isinstance(id_, bool) or not isinstance(id_, int | float) or id_ not in means:
-            continue
-        field = f"repliesToResolve.ranges[{position}]"
-        try:
-            mean = _judged(_Mean, field, item).resolution_time
-        except BadResponse as error:
-            odd(f"{error}, and is left out")
-            mean = None
-        # A zero over nothing is no measurement here either.
-        means[int(id_)].append(mean if mean or item.get("count") else None)
-    return tuple(of_id[0] if len(of_id) == 1 else None for of_id in means.values())
-
-
-def _whole(field: str, value: float) -> int:
-    if value != int(value):
-        raise BadResponse(f"{field}: {value:g} is not a whole number")
-    return int(value)
-
-
 _LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89abAB-Fc-f]")
 
 
-def _parse(model: type[_Model], body: bytes) -> _Model:
+def parse(model: type[_Model], body: bytes) -> _Model:
+    """Return a body. Raises BadResponse naming the field."""
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
         if error.errors(include_url=False, include_input=False)[0]["type"] == "json_invalid":
             mended = _without_lone_surrogates(body)
             if mended is not None and mended != body:
-                return _parse(model, mended)
+                return parse(model, mended)
         raise BadResponse(_problem(error)) from None
 
 
-def _judged(model: type[_Model], where: str, value: Any) -> _Model:
+def judged(model: type[_Model], where: str, value: Any) -> _Model:
     """Return a part of a body that is judged apart. Raises BadResponse naming the field."""
     try:
         return model.model_validate(value)

@@ -6,29 +6,24 @@ through a back-off.
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from exporter.collectors import COLLECTORS, questions_of, scope
 from exporter.health import LOCKED_OUT, PASSING, AccountHealth, AccountStatus, Failure, Refusals
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget, Usage
-from exporter.helpscout.client import Client, ReportAnswer
-from exporter.helpscout.errors import (
-    BadCredentials,
-    HelpScoutError,
-    NotAllowed,
-    NotThere,
-    Refused,
-    ShortList,
-    Suspended,
-)
+from exporter.helpscout.client import Client
+from exporter.helpscout.errors import BadCredentials, HelpScoutError, ShortList, Suspended
+from exporter.helpscout.retries import RETRIES, pause_seconds
 from exporter.missing import mailbox_patterns, of_segments
-from exporter.poller.journal import Journal
-from exporter.reports import PRODUCTIVITY, Mailbox, ReportKey, ReportRequest
+from exporter.poller.account_log import AccountLog
+from exporter.questions import Key, Learned, Mailbox, Question, Reading
 from exporter.schedule import Outlook, Schedule
-from exporter.selection import Selection, requests_for
-from exporter.state import State, question
+from exporter.selection import Selection
+from exporter.settings import Configuration
+from exporter.state import State
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 
@@ -39,23 +34,17 @@ _EMPTY_LISTS: Final = 3
 """So many lists in a row have to be empty before an account that had mailboxes has none."""
 _PAUSE_SECONDS: Final = 900.0
 """How long a question that is refused is left alone, at least."""
-_RETRIES: Final = 3
-_FIRST_RETRY_SECONDS: Final = 0.5
 _TICK_SECONDS: Final = 1.0
-
-
-_REFUSALS: Final = (NotAllowed, NotThere, Refused, BadCredentials, Suspended)
-"""Errors after which the same question is left alone for a while."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One paid attempt: a report asked at `asked_at` (monotonic), or (None) the mailbox list.
+    """One paid attempt: a question asked at `asked_at` (monotonic), or (None) the mailbox list.
 
     Of the list, a `probe` asks the first page only.
     """
 
-    request: ReportRequest | None
+    question: Question | None
     asked_at: float
     probe: bool = False
 
@@ -66,8 +55,7 @@ class AccountPoller:
     def __init__(
         self,
         account: Account,
-        selection: Selection,
-        stale_after: float,
+        settings: Configuration,
         client: Client,
         budget: Budget,
         store: Store,
@@ -78,18 +66,19 @@ class AccountPoller:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.account, self.client = account, client
-        self.selection, self._stale_after = selection, stale_after
+        self._settings = settings
         self._budget, self._store, self._telemetry = budget, store, telemetry
         self._state = state
         self._clock, self._jitter = clock, jitter
-        self._journal = Journal(account.name, clock)
+        self._log = AccountLog(account.name, clock)
         self._schedule = Schedule()
         self._health = AccountHealth(clock())
-        self._refusals = Refusals()
+        self._refusals: dict[str, Refusals] = {}
+        """By collector."""
         self._status = AccountStatus()
         self._outlook = Outlook(discovery_due=clock())
         self._mailboxes: list[Mailbox] | None = None
-        self._tags: dict[str, int] = {}
+        self._learned = Learned()
         self._tags_said = False
         self._renamed: dict[str, str] = {}
         self._segments: tuple[tuple[str, bool], ...] = ()
@@ -97,19 +86,13 @@ class AccountPoller:
         self._discovery_failures = self._empty_lists = 0
         self._listing = self._list_again = False
         self._listing_since = clock()
-        self._trial_at = clock()
         self._running = 0
-        self._planned: dict[ReportKey, None] = {}
-        self._attempts: dict[ReportKey, int] = {}
+        self._planned: dict[Key, Question] = {}
+        self._attempts: dict[Key, int] = {}
         self._locked_out: HelpScoutError | None = None
         self._last_error: HelpScoutError | None = None
         self.attempted = False
         """Whether login and discovery have been tried once, whatever came of it."""
-
-    @property
-    def needs_tags(self) -> bool:
-        """Whether the reports' filter tags are of use: a segment has one."""
-        return self.selection.needs_tags
 
     @property
     def first_round_done(self) -> bool:
@@ -123,23 +106,28 @@ class AccountPoller:
         """What is going to be asked, as of the last tick, and the budget now. For any thread."""
         return self._outlook, self._budget.usage()
 
-    def stays(self, account: Account, selection: Selection) -> bool:
-        """Whether this poller can go on under another configuration of its account."""
-        return self.account == account and self.selection.shard == selection.shard
+    def stays(self, account: Account, settings: Configuration) -> bool:
+        """Return whether this poller can go on under another configuration of its account."""
+        return self.account == account and self._selection.shard == settings.selection.shard
 
-    def configure(self, selection: Selection, stale_after: float) -> None:
-        """Poll another selection from now on, keeping what is known and when it is due.
+    def configure(self, settings: Configuration) -> None:
+        """Poll by other settings from now on, keeping what is known and when it is due.
 
         The mailboxes are listed again at once, and what is refused is asked again: an operator
         who reloads wants to see what is there.
         """
-        self.selection, self._stale_after = selection, stale_after
+        self._settings = settings
         self._discovery_due = self._clock()
         self._list_again = self._listing
-        self._refusals.forget()
+        for refusals in self._refusals.values():
+            refusals.forget()
         if self._mailboxes is not None:
             self._plan(self._clock())
-            self._schedule.hurry(self._journal.failing, self._clock())
+            self._schedule.hurry(self._log.failing, self._clock())
+
+    @property
+    def _selection(self) -> Selection:
+        return self._settings.selection
 
     def recall(self) -> None:
         """Take over what an earlier process left in the state file, before anything is asked."""
@@ -147,11 +135,12 @@ class AccountPoller:
         if remembered is None:
             return
         now = self._clock()
-        self._mailboxes, self._tags = remembered.mailboxes, remembered.tags
-        for request in self._plan(now):
-            found = remembered.reports.get(request.key)
-            if found is not None and found[0] == question(request):
-                self._store.restore(request.key, *found[1:])
+        self._mailboxes, self._learned = remembered.mailboxes, remembered.learned
+        self._plan(now)
+        for key, question in self._planned.items():
+            found = remembered.readings.get(key)
+            if found is not None and found[0] == question.fingerprint:
+                self._store.restore(key, *found[1:])
         self._schedule = Schedule()
         self._plan(now)
 
@@ -174,9 +163,13 @@ class AccountPoller:
             self._listing, self._listing_since = True, now
             self._health.probing(now)
             return Job(None, now, probe=now < self._discovery_due), now
-        if self._refusals.collector_rests:
-            self._trial_at = now + _PAUSE_SECONDS
-        return Job(self._schedule.take(now), now), now
+        question = self._schedule.take(now)
+        if question is not None and (refusals := self._of(question.key)).collector_rests:
+            refusals.trial_at = now + _PAUSE_SECONDS
+        return Job(question, now), now
+
+    def _of(self, key: Key) -> Refusals:
+        return self._refusals[key.collector]
 
     def _due(self, now: float) -> float:
         """Return when the next report is to be asked; what is left alone loses its turn."""
@@ -197,11 +190,12 @@ class AccountPoller:
         """Whether the probe is out that tells if a report's 401 is the account's."""
         return self._listing and isinstance(self._last_error, BadCredentials | Suspended)
 
-    def _rests(self, key: ReportKey, now: float) -> bool:
-        plain = self._refusals.is_plain(key)
-        if self._refusals.collector_rests:
-            return not plain or now < self._trial_at
-        return not plain and self._refusals.mailbox_rests(key.mailbox_id)
+    def _rests(self, key: Key, now: float) -> bool:
+        refusals = self._of(key)
+        plain = refusals.is_plain(key)
+        if refusals.collector_rests:
+            return not plain or now < refusals.trial_at
+        return not plain and refusals.mailbox_rests(key.mailbox_id)
 
     def tick(self, now: float) -> None:
         """Bring status and self-metrics up to date; about once a second."""
@@ -235,9 +229,9 @@ class AccountPoller:
         self._discovery_failures = 0
         self._health.listed(None)
         self._store.set_login(self.account.name, None)
-        self._journal.mailboxes(self._mailboxes, mailboxes)
-        self._journal.clock_skew(self.client.skew_seconds)
-        self._journal.round_ended(self._schedule.lag(now), self._budget.per_minute)
+        self._log.mailboxes(self._mailboxes, mailboxes)
+        self._log.clock_skew(self.client.skew_seconds)
+        self._log.round_ended(self._schedule.lag(now), self._budget.per_minute)
         self._mailboxes = mailboxes
         self._remember()
         self._plan(now)
@@ -255,7 +249,7 @@ class AccountPoller:
         self._list_again = False
         self._discovery_failures += 1
         self._health.listed(error.reason)
-        self._journal.discovery_failed(error, wait)
+        self._log.discovery_failed(error, wait)
         if not isinstance(error, ShortList):
             self.probe_failed(error)
             return
@@ -301,41 +295,54 @@ class AccountPoller:
             self._locked_out = error
         self._judge(now)
 
-    def reported(self, job: Job, answer: ReportAnswer) -> None:
-        """A report arrived: into the store, and its key back to its place."""
-        assert job.request is not None
-        now, key = self._clock(), job.request.key
+    def answered(self, job: Job, reading: Reading) -> None:
+        """An answer arrived: into the store, and its key back to its place."""
+        assert job.question is not None
+        now, key = self._clock(), job.question.key
         self._running -= 1
         if key not in self._planned:
             self._ok(now)
             return  # what was asked is not wanted any more
         self._attempts.pop(key, None)
-        at = self._store.succeeded(key, answer.report)
-        self._state.remember_report(self.account.identity, job.request, answer.report, at)
+        at = self._store.succeeded(key, reading.kept)
+        self._state.remember(self.account.identity, job.question, reading.kept, at)
+        self._schedule.took(key, reading.calls)
         self._schedule.done(key, job.asked_at)
-        all_rested = self._refusals.collector_rests
-        rested = self._refusals.mailbox_rests(key.mailbox_id)
-        self._refusals.note(key, None)
+        refusals = self._of(key)
+        all_rested = refusals.collector_rests
+        rested = refusals.mailbox_rests(key.mailbox_id)
+        refusals.note(key, None)
         if rested:
-            again = [k for k in self._planned if all_rested or k.mailbox_id == key.mailbox_id]
-            self._schedule.hurry([each for each in again if each != key], now)
-        self._journal.report_succeeded(key)
-        if self.needs_tags and answer.tags:
-            self._learn_tags(answer.tags)
+            again = [
+                other
+                for other in self._planned
+                if other.collector == key.collector
+                and (all_rested or other.mailbox_id == key.mailbox_id)
+                and other != key
+            ]
+            self._schedule.hurry(again, now)
+        self._log.report_succeeded(key)
+        self._learn(reading.learned)
         self._ok(now)
 
-    def _learn_tags(self, said: Mapping[str, int]) -> None:
-        """Add to the tags that are known: an answer that leaves one out does not take it away."""
-        self._tags_said = True
-        names = {id_: name for name, id_ in said.items()}
-        self._renamed = {
-            name: names[id_]
-            for name, id_ in self._tags.items()
-            if name not in said and id_ in names
-        }
-        tags = self._tags | dict(said)
-        if tags != self._tags:
-            self._tags = tags
+    def _learn(self, said: Learned) -> None:
+        """Add to what is known: an answer that leaves something out does not take it away."""
+        tags = said.tags if self._selection.needs_tags else {}
+        known = self._learned
+        if self._selection.needs_tags:
+            for line in said.odd:
+                self.client.odd(line)
+        if tags:
+            self._tags_said = True
+            names = {id_: name for name, id_ in tags.items()}
+            self._renamed = {
+                name: names[id_]
+                for name, id_ in known.tags.items()
+                if name not in tags and id_ in names
+            }
+        learned = Learned({**known.tags, **tags}, {**known.folders, **said.folders})
+        if learned != known:
+            self._learned = learned
             self._remember()
             self._plan(self._clock())
 
@@ -343,29 +350,28 @@ class AccountPoller:
         """Say what the configuration names and the account does not have, once that is certain."""
         if self._mailboxes is None:
             return
-        refused = self._refusals.refused_segments() if self._has_folders else set()
-        found = list(of_segments(self.selection, self._tags, self._renamed, refused))
+        refused: set[str] = set()
+        if any(segment.folders for segment in self._selection.segments):
+            refused = refused.union(*(r.refused_segments() for r in self._refusals.values()))
+        found = list(of_segments(self._selection, self._learned.tags, self._renamed, refused))
         if not self._tags_said and not self.first_round_done:
             found = [each for each in found if each.segment in refused]
         missing = {each.segment for each in found}
-        postponed = {s.name for s in self.selection.segments if s.tag_ids(self._tags) is None}
+        tags = self._learned.tags
+        postponed = {s.name for s in self._selection.segments if s.tag_ids(tags) is None}
         self._segments = tuple(
             (segment.name, segment.name not in missing | postponed)
-            for segment in self.selection.segments
+            for segment in self._selection.segments
         )
-        whole = self.selection.shard.total == 1  # another shard may have what this one lacks
-        patterns = list(mailbox_patterns(self.selection, self._mailboxes)) if whole else []
+        whole = self._selection.shard.total == 1  # another shard may have what this one lacks
+        patterns = list(mailbox_patterns(self._selection, self._mailboxes)) if whole else []
         self._store.set_missing(self.account.name, found, patterns)
-        self._journal.missing([str(each) for each in found])
+        self._log.missing([str(each) for each in found])
 
-    @property
-    def _has_folders(self) -> bool:
-        return any(segment.folders for segment in self.selection.segments)
-
-    def report_failed(self, job: Job, error: HelpScoutError) -> None:
-        """A report failed: try again soon if that can help, else at its next turn."""
-        assert job.request is not None
-        now, key = self._clock(), job.request.key
+    def failed(self, job: Job, error: HelpScoutError) -> None:
+        """A question failed: try again soon if that can help, else at its next turn."""
+        assert job.question is not None
+        now, key = self._clock(), job.question.key
         self._running -= 1
         self._last_error = error
         self._health.failed(
@@ -374,17 +380,16 @@ class AccountPoller:
         if key not in self._planned:
             return  # what was asked is not wanted any more: its mailbox may be gone
         if error.evidence != "neutral":
-            self._refusals.note(key, error.reason)
-        attempt = self._attempts.get(key, 0)
-        backoff = _FIRST_RETRY_SECONDS * 2**attempt * self._jitter()
-        wait = max(backoff, error.retry_after or 0.0)
-        in_time = wait < self._schedule.interval(job.request.window)
-        if error.transient and attempt < _RETRIES and in_time:
-            self._attempts[key] = attempt + 1
+            self._of(key).note(key, error.reason)
+        failures = self._attempts.get(key, 0) + 1
+        wait = pause_seconds(error, failures, self._jitter())
+        in_time = wait < self._schedule.interval(job.question)
+        if error.transient and failures <= RETRIES and in_time:
+            self._attempts[key] = failures
             self._telemetry.api_retries.labels(self.account.name, error.reason).inc()
             self._schedule.again(key, now + wait)
         else:
-            self._give_up(job.request, error, job.asked_at)
+            self._give_up(job.question, error, job.asked_at)
         if isinstance(error, BadCredentials | Suspended):
             self._health.hasten(now)
         self._judge(now)
@@ -392,60 +397,75 @@ class AccountPoller:
     def abandoned(self, job: Job) -> None:
         """A job was not done: the exporter stops."""
         self._running -= 1
-        self._listing = self._listing and job.request is not None
+        self._listing = self._listing and job.question is not None
 
     def _remember(self) -> None:
         mailboxes = self._mailboxes or []
-        self._state.remember_account(self.account.identity, mailboxes, self._tags)
+        self._state.remember_account(self.account.identity, mailboxes, self._learned)
 
-    def _plan(self, now: float) -> list[ReportRequest]:
+    def _plan(self, now: float) -> None:
         name, mailboxes = self.account.name, self._mailboxes or []
-        requests = requests_for(name, self.selection, mailboxes, self._tags)
+        within = scope(self.account, self._settings, mailboxes, self._learned.tags)
+        keys = self._planned = {question.key: question for question in questions_of(within)}
         ages = {
             key: now - entry.fresh_since
             for key, entry in self._store.snapshot().entries.items()
-            if key.account == name and entry.report is not None
+            if key.account == name and entry.reading is not None
         }
-        self._schedule.plan(requests, now, ages)
-        keys = self._planned = {request.key: None for request in requests}
-        self._store.set_mailboxes(name, self.selection.mailboxes.chosen(mailboxes))
+        self._schedule.plan(keys.values(), now, ages)
+        self._store.set_mailboxes(name, self._selection.mailboxes.chosen(mailboxes))
         self._store.schedule(name, list(keys))
-        self._journal.keep(keys)
-        self._refusals.keep(keys)
+        self._log.keep(keys)
+        self._keep_refusals()
         self._attempts = {key: tried for key, tried in self._attempts.items() if key in keys}
         self._refit(always=True)
-        return requests
+
+    def _keep_refusals(self) -> None:
+        of_kind: dict[str, list[Key]] = {}
+        for key in self._planned:
+            of_kind.setdefault(key.collector, []).append(key)
+        known = self._refusals
+        self._refusals = {
+            kind: known.get(kind) or Refusals(needs_reports=COLLECTORS[kind].needs_reports)
+            for kind in of_kind
+        }
+        for kind, keys in of_kind.items():
+            self._refusals[kind].keep(keys)
 
     def _refit(self, *, always: bool = False) -> None:
-        name, before = self.account.name, self._schedule.stretch
+        name, before = self.account.name, self._schedule.stretch.windows
         if not self._schedule.fit(self._budget.planned_per_minute) and not always:
             return
-        self._journal.stretched(before, self._schedule.stretch, self._budget.planned_per_minute)
-        self._telemetry.stretch.labels(name).set(self._schedule.stretch)
-        windows = [
-            (window.text, number, self._schedule.interval(window))
-            for window, number in self._schedule.windows()
-        ]
-        self._telemetry.set_windows(name, PRODUCTIVITY, windows)
-        for window, _, interval in windows:
-            lifetime = max(MIN_LIFETIME_SECONDS, self._stale_after * interval)
-            self._store.set_lifetime(name, window, lifetime)
+        stretch = self._schedule.stretch.windows
+        self._log.stretched(before, stretch, self._budget.planned_per_minute)
+        self._telemetry.stretch.labels(name).set(stretch)
+        outlook = self._schedule.outlook(self._clock(), self._discovery_due)
+        self._telemetry.set_groups(
+            name,
+            [(o.group.collector, o.group.window, o.reports, o.interval) for o in outlook.groups],
+        )
+        after = self._settings.stale_after
+        lifetimes = {
+            key: max(MIN_LIFETIME_SECONDS, after * interval)
+            for key, interval in self._schedule.intervals().items()
+        }
+        self._store.set_lifetimes(name, lifetimes)
 
-    def _give_up(self, request: ReportRequest, error: HelpScoutError, asked_at: float) -> None:
-        key = request.key
+    def _give_up(self, question: Question, error: HelpScoutError, asked_at: float) -> None:
+        key = question.key
         self._attempts.pop(key, None)
         self._store.failed(key, _failure(error))
-        next_try = self._schedule.interval(request.window)
-        if isinstance(error, _REFUSALS):
+        next_try = self._schedule.interval(question)
+        if error.refusal:
             next_try = max(next_try, _PAUSE_SECONDS)
             self._schedule.pause(key, self._clock() + next_try)
         else:
             self._schedule.done(key, asked_at)
-        self._journal.report_failed(key, self._store.mailbox_name(key), error, next_try)
+        self._log.report_failed(key, self._store.mailbox_name(key), error, next_try)
 
     def _fail_without_asking(self, now: float, error: HelpScoutError) -> None:
-        while (request := self._schedule.take(now)) is not None:
-            self._give_up(request, error, now)
+        while (question := self._schedule.take(now)) is not None:
+            self._give_up(question, error, now)
 
     def _end_listing(self) -> None:
         self._running -= 1
@@ -458,12 +478,13 @@ class AccountPoller:
         self._last_error = None
         locked_out, self._locked_out = self._locked_out, None
         if locked_out is not None:
-            self._schedule.hurry(self._journal.failing_for(LOCKED_OUT), now)
+            self._schedule.hurry(self._log.failing_for(LOCKED_OUT), now)
         self._judge(now)
 
     def _judge(self, now: float) -> None:
-        if not self._refusals.collector_rests:
-            self._trial_at = now + _PAUSE_SECONDS
+        for refusals in self._refusals.values():
+            if not refusals.collector_rests:
+                refusals.trial_at = now + _PAUSE_SECONDS
         status = self._health.status(
             self._refusals, self._segments, gate_closed=self._budget.closed
         )
@@ -471,11 +492,11 @@ class AccountPoller:
             return
         before, self._status = self._status, status
         self._store.set_status(self.account.name, status)
-        self._journal.status(before, status, self._last_error)
+        self._log.status(before, status, self._last_error)
         if status.up and not before.up:
             if self._discovery_failures:
                 self._discovery_due = now
-            self._schedule.hurry(self._journal.failing_for(PASSING), now)
+            self._schedule.hurry(self._log.failing_for(PASSING), now)
 
 
 def _failure(error: HelpScoutError) -> Failure:

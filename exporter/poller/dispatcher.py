@@ -9,7 +9,7 @@ import heapq
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -17,16 +17,17 @@ from typing import Any, Final
 
 import structlog
 
+from exporter.collectors import ask
 from exporter.health import PROBE_SECONDS
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget, Stopping, Usage
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import BadResponse, HelpScoutError
-from exporter.helpscout.persistence import persistently
+from exporter.helpscout.retries import persistently
 from exporter.poller.account import AccountPoller, Job
-from exporter.reports import Mailbox
+from exporter.questions import Mailbox
 from exporter.schedule import Outlook
-from exporter.selection import Selection
+from exporter.settings import Configuration
 from exporter.state import State
 from exporter.store import Store
 from exporter.telemetry import Telemetry
@@ -102,21 +103,20 @@ class Poller:
             poller.client.close()
         return not any(thread.is_alive() for thread in threads)
 
-    def configure(
-        self, accounts: Iterable[Account], selection: Selection, stale_after: float
-    ) -> None:
-        """Poll these accounts from now on; those that stay as they are go on undisturbed.
+    def configure(self, settings: Configuration) -> None:
+        """Poll this shard's accounts from now on; those that stay as they are go on undisturbed.
 
         Before the start that includes taking over what the state file knows.
         """
-        wanted = tuple(accounts)
+        selection = settings.selection
+        wanted = tuple(a for a in settings.accounts if selection.shard.may_own(a.name))
         self._store.set_accounts([account.name for account in wanted])
         self._telemetry.shard_index.set(selection.shard.index)
         self._telemetry.shards.set(selection.shard.total)
         if self._dispatcher.ident is None:
-            self._configure(wanted, selection, stale_after)
+            self._configure(wanted, settings)
         else:
-            self._outcomes.put(partial(self._configure, wanted, selection, stale_after))
+            self._outcomes.put(partial(self._configure, wanted, settings))
 
     @property
     def alive(self) -> bool:
@@ -151,16 +151,14 @@ class Poller:
     def _is_first_round_done(self) -> bool:
         return self._configured and all(p.first_round_done for p in self._accounts.values())
 
-    def _configure(
-        self, accounts: tuple[Account, ...], selection: Selection, stale_after: float
-    ) -> None:
+    def _configure(self, accounts: tuple[Account, ...], settings: Configuration) -> None:
         before, after = self._accounts, dict[str, AccountPoller]()
         for account in accounts:
             poller = before.get(account.name)
-            if poller is not None and poller.stays(account, selection):
-                poller.configure(selection, stale_after)
+            if poller is not None and poller.stays(account, settings):
+                poller.configure(settings)
             else:
-                poller = self._new(account, selection, stale_after)
+                poller = self._new(account, settings)
             after[account.name] = poller
         self._accounts = after
         self._configured = True
@@ -179,11 +177,11 @@ class Poller:
             self._workers.append(worker)
             worker.start()
 
-    def _new(self, account: Account, selection: Selection, stale_after: float) -> AccountPoller:
+    def _new(self, account: Account, settings: Configuration) -> AccountPoller:
         budget = Budget(
             account.name,
             account.requests_per_minute,
-            account.budget * selection.shard.budget_share,
+            account.budget * settings.selection.shard.budget_share,
             self._telemetry,
             clock=self._clock,
             wait=self._stopping.wait,
@@ -191,8 +189,7 @@ class Poller:
         client = Client(account, budget, self._telemetry, clock=self._clock)
         poller = AccountPoller(
             account,
-            selection,
-            stale_after,
+            settings,
             client,
             budget,
             self._store,
@@ -270,15 +267,10 @@ class Poller:
             if job.probe:
                 poller.client.probe(PROBE_SECONDS)
                 return poller.probed
-            if job.request is None:
+            if job.question is None:
                 return partial(poller.discovered, self._mailboxes(poller))
-            answer = poller.client.report(
-                job.request,
-                job.request.window.ending(self._now()),
-                tags=poller.needs_tags,
-                paid=True,
-            )
-            return partial(poller.reported, job, answer)
+            reading = ask(poller.client, job.question, self._now(), paid=True)
+            return partial(poller.answered, job, reading)
         except Stopping:
             return partial(poller.abandoned, job)
         except HelpScoutError as error:
@@ -289,9 +281,9 @@ class Poller:
             failure = BadResponse("a defect of the exporter, see the log")
         if job.probe:
             return partial(poller.probe_failed, failure)
-        if job.request is None:
+        if job.question is None:
             return partial(poller.discovery_failed, failure)
-        return partial(poller.report_failed, job, failure)
+        return partial(poller.failed, job, failure)
 
     def _mailboxes(self, poller: AccountPoller) -> list[Mailbox]:
         paid = iter((True,))

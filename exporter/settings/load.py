@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from exporter.durations import parse_duration
 from exporter.helpscout.account import Account, Secret
 from exporter.probe import LISTEN_VARIABLE
-from exporter.reports import Window
+from exporter.questions import Window
 from exporter.selection import MailboxChoice, Segment, Selection, Shard
 from exporter.settings import schema
 from exporter.settings.configuration import (

@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from exporter.durations import parse_duration
 from exporter.helpscout.account import is_loopback
 from exporter.probe import LISTEN
-from exporter.reports import ALL, TYPES
+from exporter.questions import ALL, TYPES
 from exporter.settings import values
 from exporter.settings.configuration import Format, Level
 from exporter.settings.keys import KeyPath, Problem

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
-from exporter.reports import ALL, ReportKey
+from exporter.collectors.productivity import Productivity
+from exporter.questions import ALL, Key
 from exporter.selection import Selection
 from exporter.status import words
 
@@ -31,10 +32,16 @@ class Choice:
     q: str = ""
     page: int = 1
 
-    def key(self, mailbox_id: str, window: str) -> ReportKey:
-        """Return the key of a report of this cut."""
-        return ReportKey(
-            self.account, mailbox_id, self.type, window, self.office_hours, self.segment
+    def key(self, mailbox_id: str, window: str) -> Key:
+        """Return the key of a productivity report of this cut."""
+        return Key(
+            Productivity.name,
+            self.account,
+            mailbox_id,
+            self.type,
+            window,
+            _flag(self.office_hours),
+            self.segment,
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exporter.helpscout.budget import Usage
-from exporter.reports import ReportKey
+from exporter.questions import Key
 from exporter.schedule import Outlook
 from exporter.settings import Configuration
 from exporter.store import Entry, Snapshot, Troubles
@@ -36,28 +36,28 @@ class Facts:
     started_at: float
     loaded_at: float
     reload_failure: ReloadFailure | None = None
-    intervals: Mapping[tuple[str, str], float] = field(init=False)
-    """How often a report is asked, in seconds, by account and window's text; stretch included."""
+    intervals: Mapping[tuple[str, str, str], float] = field(init=False)
+    """How often a report is asked, in seconds, by account, collector and window, with stretch."""
 
     def __post_init__(self) -> None:
         intervals = {
-            (account, window.window.text): window.interval
+            (account, each.group.collector, each.group.window): each.interval
             for account, (outlook, _) in self.progress.items()
-            for window in outlook.windows
+            for each in outlook.groups
         }
         object.__setattr__(self, "intervals", intervals)
 
-    def state(self, key: ReportKey, entry: Entry) -> str:
+    def state(self, key: Key, entry: Entry) -> str:
         """Return how good a report's figures are, in one word.
 
         `fresh`; `late`: older than two intervals, or the last attempt failed, and still exported;
         `stale`: too old, no longer exported; `failing`: there never were any; `waiting`: not asked.
         """
-        if entry.report is None:
+        if entry.reading is None:
             if entry.succeeded_at is not None:
                 return "stale"
             return "waiting" if entry.success is None else "failing"
-        interval = self.intervals.get((key.account, key.window))
+        interval = self.intervals.get((key.account, *key.group))
         age = self.clock - entry.fresh_since
         late = entry.success is False or (interval is not None and age > _late_after(interval))
         return "late" if late else "fresh"

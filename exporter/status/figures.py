@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
 from typing import Final
 
-from exporter.exposition.render import covers
-from exporter.reports import Distribution, ProductivityReport, ReportKey, Statistics
-from exporter.sla import EDGES, Compliance, Objective, compliance
+from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.questions import Key
+from exporter.sla import EDGES, Compliance, Objective, change_ratio
 from exporter.status import words
 from exporter.status.facts import Facts
 from exporter.store import Entry
@@ -95,7 +94,7 @@ class Row:
     cells: tuple[Cell, ...]
 
 
-def row(facts: Facts, key: ReportKey, entry: Entry) -> Row:
+def row(facts: Facts, key: Key, entry: Entry) -> Row:
     """Return a report's row."""
     at, state = entry.succeeded_at, facts.state(key, entry)
     word = "last try failed" if state == "late" and not entry.success else _WORDS[state]
@@ -114,21 +113,22 @@ def _age(facts: Facts, entry: Entry) -> float:
     return facts.clock - entry.fresh_since
 
 
-def cells(key: ReportKey, entry: Entry, objectives: Iterable[Objective]) -> tuple[Cell, ...]:
+def cells(key: Key, entry: Entry, objectives: Iterable[Objective]) -> tuple[Cell, ...]:
     """Return a report's figures, in the order of COLUMNS; without a report they are all unknown."""
-    if entry.report is None:
+    if entry.reading is None:
         return tuple(Cell(heading) for _, heading in COLUMNS)
-    promised = [objective for objective in objectives if covers(objective, key, entry.mailbox)]
-    return tuple(_cell(entry.report, field, heading, promised) for field, heading in COLUMNS)
+    promised = [objective for objective in objectives if objective.covers(key, entry.mailbox)]
+    report: ProductivityReport = entry.reading.value
+    return tuple(_cell(report, field, heading, promised) for field, heading in COLUMNS)
 
 
-def promises_kept(key: ReportKey, entry: Entry, objectives: Iterable[Objective]) -> list[bool]:
+def promises_kept(key: Key, entry: Entry, objectives: Iterable[Objective]) -> list[bool]:
     """Return for each SLA that can be told of a report whether it is met."""
     return [
         found.ratio >= objective.objective
         for objective in objectives
-        if entry.report is not None and covers(objective, key, entry.mailbox)
-        if (found := _compliance(entry.report, objective)) is not None
+        if entry.reading is not None and objective.covers(key, entry.mailbox)
+        if (found := _compliance(entry.reading.value, objective)) is not None
     ]
 
 
@@ -157,9 +157,9 @@ def _shown(field: str, value: float) -> str:
 
 def _change(field: str, now: float | None, previous: Statistics | None) -> Change | None:
     before = getattr(previous, field, None)
-    if now is None or not before or not isfinite(now / before):
+    ratio = change_ratio(now, before)
+    if now is None or before is None or ratio is None:
         return None
-    ratio = now / before - 1
     text = words.change(ratio)
     up = ratio > 0
     even = field == "resolved" or round(ratio * 100) == 0
@@ -192,11 +192,8 @@ def _promise(report: ProductivityReport, objective: Objective) -> Promise | None
 
 
 def _compliance(report: ProductivityReport, objective: Objective) -> Compliance | None:
-    statistic = objective.statistic
-    distribution: Distribution | None = getattr(report, statistic)
-    if distribution is None:
-        return None
-    return compliance(distribution.counts, EDGES[statistic], objective.target_value)
+    distribution: Distribution | None = getattr(report, objective.statistic)
+    return objective.compliance(distribution.counts if distribution else None)
 
 
 def _bars(field: str, distribution: Distribution | None, promised: list[Objective]) -> Bars | None:

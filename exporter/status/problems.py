@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from exporter.health import REASONS, Trouble
 from exporter.helpscout import advice
-from exporter.reports import ALL, ReportKey
+from exporter.questions import ALL, Key
 from exporter.status import words
 from exporter.status.facts import Facts
 
@@ -88,7 +88,7 @@ def problems(facts: Facts) -> tuple[Problem, ...]:
                 said=_cut("; ".join(facts.reload_failure.messages)),
             )
         )
-    troubles: dict[str, dict[ReportKey, Trouble]] = defaultdict(dict)
+    troubles: dict[str, dict[Key, Trouble]] = defaultdict(dict)
     for key, trouble in facts.troubles.reports.items():
         troubles[key.account][key] = trouble
     late = _late(facts)
@@ -114,9 +114,7 @@ def _of_configuration(facts: Facts) -> Iterator[Problem]:
         )
 
 
-def _of_account(
-    facts: Facts, account: str, troubles: dict[ReportKey, Trouble]
-) -> Iterator[Problem]:
+def _of_account(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Iterator[Problem]:
     status = facts.snapshot.accounts[account]
     login = facts.troubles.accounts.get(account)
     for reason in (reason for reason in REASONS if reason in status.problems):
@@ -151,12 +149,10 @@ def _of_account(
         )
 
 
-def _of_reports(
-    facts: Facts, account: str, troubles: dict[ReportKey, Trouble]
-) -> Iterator[Problem]:
+def _of_reports(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Iterator[Problem]:
     """What fails beside what the account's own problems say already, by reason."""
     told = facts.snapshot.accounts[account].problems
-    by_reason: dict[tuple[str, bool], dict[ReportKey, Trouble]] = defaultdict(dict)
+    by_reason: dict[tuple[str, bool], dict[Key, Trouble]] = defaultdict(dict)
     for key, trouble in troubles.items():
         entry = facts.snapshot.entries.get(key)
         if trouble.failure.problem not in told and entry is not None:
@@ -179,13 +175,13 @@ def _of_reports(
 
 
 def _by_remedy(
-    reason: str, failing: dict[ReportKey, Trouble], *, is_wide: bool
-) -> dict[str, dict[ReportKey, Trouble]]:
+    reason: str, failing: dict[Key, Trouble], *, is_wide: bool
+) -> dict[str, dict[Key, Trouble]]:
     """Return failures by what is to be done, in a few groups: many different ones are one matter.
 
     What fails everywhere is no fault of one filter.
     """
-    found: dict[str, dict[ReportKey, Trouble]] = defaultdict(dict)
+    found: dict[str, dict[Key, Trouble]] = defaultdict(dict)
     for key, trouble in failing.items():
         found[trouble.failure.remedy or advice.general(reason)][key] = trouble
     if is_wide and (len(found) > 1 or reason in _SAYS_LESS_ALONE):
@@ -207,7 +203,7 @@ def _sentence(remedy: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-def _of_schedule(facts: Facts, account: str, late: list[ReportKey]) -> Iterator[Problem]:
+def _of_schedule(facts: Facts, account: str, late: list[Key]) -> Iterator[Problem]:
     if account not in facts.progress:
         return
     outlook, usage = facts.progress[account]
@@ -241,9 +237,9 @@ def _of_schedule(facts: Facts, account: str, late: list[ReportKey]) -> Iterator[
         )
 
 
-def _late(facts: Facts) -> dict[str, list[ReportKey]]:
+def _late(facts: Facts) -> dict[str, list[Key]]:
     """Return the reports that are late or stale for no reason that anybody noted, by account."""
-    found: dict[str, list[ReportKey]] = defaultdict(list)
+    found: dict[str, list[Key]] = defaultdict(list)
     for key, entry in facts.snapshot.entries.items():
         if entry.success and facts.state(key, entry) in ("late", "stale"):
             found[key.account].append(key)
@@ -258,9 +254,9 @@ def _answer(trouble: Trouble | None) -> tuple[str, str]:
     )
 
 
-def _where(facts: Facts, account: str, keys: Collection[ReportKey]) -> str:
+def _where(facts: Facts, account: str, keys: Collection[Key]) -> str:
     """Return mailboxes and cuts of reports, as many as one reads."""
-    by_mailbox: dict[str, list[ReportKey]] = defaultdict(list)
+    by_mailbox: dict[str, list[Key]] = defaultdict(list)
     for key in keys:
         by_mailbox[key.mailbox_id].append(key)
     told = [
@@ -272,17 +268,17 @@ def _where(facts: Facts, account: str, keys: Collection[ReportKey]) -> str:
     return f"account {words.name(account)}: {', '.join(told)}"
 
 
-def _cuts(facts: Facts, keys: list[ReportKey]) -> str:
+def _cuts(facts: Facts, keys: list[Key]) -> str:
     """Return what a mailbox's reports have in common: not what would be every type or segment."""
     selection = facts.configuration.selection
-    found = [", ".join(dict.fromkeys(key.window for key in keys))]
+    found = [", ".join(dict.fromkeys(key.window or key.collector for key in keys))]
     types = {key.type for key in keys}
-    if types not in ({ALL}, set(selection.types)):
+    if types not in ({ALL}, {""}, set(selection.types)):
         found.append(f"type {', '.join(sorted(types))}")
     segments = {key.segment for key in keys}
     if segments not in ({""}, {"", *(segment.name for segment in selection.segments)}):
         found.append(f"segment {', '.join(sorted(segments - {''}))}")
-    if {key.office_hours for key in keys} == {True}:
+    if {key.office_hours for key in keys} == {"true"}:
         found.append("office hours")
     return "; ".join(found)
 

@@ -68,15 +68,15 @@ def account_lines(facts: Facts, states: Mapping[str, Counter[str]]) -> Iterator[
 def window_lines(facts: Facts) -> Iterator[WindowLine]:
     """Return a line for each account's windows."""
     for account, (outlook, _) in facts.progress.items():
-        for window in outlook.windows:
-            due = window.next_due
+        for each in outlook.groups:
+            due = each.next_due
             at = None if due is None else next_due(facts, account, due)
             yield WindowLine(
                 words.name(account),
-                window.window.text,
-                words.count(window.reports),
-                words.duration(window.window.every.total_seconds()),
-                words.duration(window.interval),
+                each.group.window or each.group.collector,
+                words.count(each.reports),
+                words.duration(each.group.every),
+                words.duration(each.interval),
                 "being asked" if at is None else words.ahead(at - facts.clock),
                 "" if at is None else time_of(facts, at),
                 "" if at is None else words.instant(facts.now + max(0.0, at - facts.clock)),

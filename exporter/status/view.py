@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from exporter import __version__, revision
-from exporter.reports import ALL, Mailbox
+from exporter.questions import ALL, Mailbox
 from exporter.status import words
 from exporter.status.choice import Choice, Chooser, Selector
 from exporter.status.facts import Facts
@@ -218,10 +218,14 @@ def _tiles(
 
 def _next_poll(facts: Facts) -> Tile:
     due = [
-        (next_due(facts, account, window.next_due), account, window.window.text)
+        (
+            next_due(facts, account, each.next_due),
+            account,
+            each.group.window or each.group.collector,
+        )
         for account, (outlook, _) in facts.progress.items()
-        for window in outlook.windows
-        if window.next_due is not None
+        for each in outlook.groups
+        if each.next_due is not None
     ]
     if not due:
         return Tile("Next poll", "–", "nothing is planned yet", "starting")

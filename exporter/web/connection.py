@@ -59,15 +59,11 @@ class Connections:
     def __init__(self, most: int) -> None:
         self.most = most
         self.held: set[Connection] = set()
-        self.stopping = False
 
     def add(self, connection: "Connection") -> None:
-        """Take one in, in place of another if there are too many; none if the server stops."""
-        if self.stopping:
-            connection.drop()
-        else:
-            self.drop(len(self.held) + 1 - self.most)
-            self.held.add(connection)
+        """Take one in, in place of another if there are too many."""
+        self.drop(len(self.held) + 1 - self.most)
+        self.held.add(connection)
 
     def drop(self, number: int) -> None:
         """Close the connections that have waited longest: half requests before idle ones."""
@@ -125,11 +121,9 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._raw = transport
-        self.connections.add(self)  # those that uvicorn shuts down
         self._all.add(self)
+        self.connections.add(self)  # those that uvicorn shuts down
         context = self._context()
-        if transport.is_closing():
-            return
         if context is None:
             self._begin(transport)
         else:

@@ -11,7 +11,6 @@ import socket
 import ssl
 import sys
 import threading
-from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -27,26 +26,14 @@ from exporter.web.sockets import listen, listen_for_probes
 
 MAX_CONNECTIONS: Final = 512
 STOP_SECONDS: Final = 3
-_AT_ONCE: Final = 128
-"""How many connections asyncio accepts before one of them is counted."""
-_QUEUE: Final = 4096
-"""How many wait in the kernel, at no cost: one more would be tried again after a second."""
+_BACKLOG: Final = 128
+"""Also how many connections asyncio accepts before one of them is counted."""
 _NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # How long a thread may keep the interpreter while another waits for it; Python's own is 5 ms.
 # Beside eight poll threads at full speed an answer waits for each of them several times over:
 # measured, the 99th percentile of a scrape of 100,000 series falls from 50 to 18 ms, and as much is
 # polled. Still shorter, and switching itself begins to cost.
 _SWITCH_SECONDS: Final = 0.0005
-# asyncio gives every TLS connection a buffer of this size. Its own size is 256 KiB: measured, 512
-# connections that say nothing take 182 MB with that and 40 MB with this, and requests are small.
-_TLS_BUFFER: Final = 16_384
-
-
-class _Uvicorn(uvicorn.Server):
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        for each in sockets or ():
-            each.listen(_QUEUE)  # for asyncio, both numbers are one
 
 
 class Server:
@@ -103,12 +90,10 @@ class Server:
             if probes is not None:
                 self._add(ProbesOnly(self._app), [probes], lambda: None)
         sys.setswitchinterval(_SWITCH_SECONDS)
-        SSLProtocol.max_size = _TLS_BUFFER
         self._thread.start()
 
     def stop(self) -> None:
         """Finish the answers under way, for a few seconds at most, and close."""
-        self.connections.stopping = True
         for server, _ in self._served:
             server.should_exit = True
         if self._served:
@@ -129,11 +114,11 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            backlog=_AT_ONCE,
+            backlog=_BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        self._served.append((_Uvicorn(config), sockets))
+        self._served.append((uvicorn.Server(config), sockets))
 
     def _run(self) -> None:
         asyncio.run(self._serve())

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from exporter.metrics import CATALOGUE
+from exporter.exposition.catalogue import catalogue
 from scripts.dashboards.parts import PROCESS
 from tests.alarm.conftest import RECORDS
 
@@ -23,7 +23,7 @@ SAMPLES: Final = {
         family.name,
         {*family.labels, *_LE.get(family.kind, ())} | TARGET_LABELS,
     )
-    for family in CATALOGUE
+    for family in catalogue()
     for suffix in _SUFFIXES.get(family.kind, ("",))
 }
 """From a sample's name to its family's name and the labels that it may have."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.metrics import CATALOGUE
+from exporter.exposition.catalogue import catalogue
 from scripts.dashboards.files import files
 from scripts.dashboards.parts import PROCESS
 from tests.alarm.conftest import ALERTS, GRAFANA
@@ -322,7 +322,7 @@ def test_every_family_of_the_catalogue_is_shown_or_has_a_reason_not_to_be() -> N
         for name in names(query)
         if name in SAMPLES
     }
-    assert shown | set(NOT_SHOWN) == {family.name for family in CATALOGUE}
+    assert shown | set(NOT_SHOWN) == {family.name for family in catalogue()}
     assert not shown & set(NOT_SHOWN)
 
 

@@ -91,7 +91,7 @@ def test_the_file_is_about_as_large_as_was_said(filling: Filling) -> None:
     ("arguments", "message"),
     [
         (("--from", "2026-03-10", "--to", "2026-03-01"), "--from is after --to"),
-        (("--from", "2096-03-10", "--to", "2096-03-11"), "--from lies in the future"),
+        (("--from", "2096-03-10", "--to", "2096-03-11"), "--from is in the future"),
         (("--from", "soon", "--to", "2026-03-01"), '--from: "soon" is not a time like'),
         ((*RANGE[:4], "--step", "1x"), '--step: "1x" is not a duration'),
         ((*RANGE[:4], "--step", "500ms"), "--step: must be whole seconds, at least one"),
@@ -154,7 +154,7 @@ def test_the_future_is_cut_off_with_a_word_and_a_later_run_keeps_to_that(
 ) -> None:
     now = datetime(2026, 3, 4, 12, tzinfo=UTC)
     assert filling.run("2026-03-01", "2026-04-01", now=lambda: now) is None
-    assert filling.said[0] == "--to lies in the future: cut off at 2026-03-04T12:00:00Z"
+    assert filling.said[0] == "--to is in the future: cut off at 2026-03-04T12:00:00Z"
     assert filling.reports_asked() == 4 * 4
     before = filling.output.read_bytes()
     assert filling.run("2026-03-01", "2026-04-01", now=lambda: now + timedelta(days=5)) is None

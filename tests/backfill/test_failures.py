@@ -7,19 +7,19 @@ import subprocess
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from exporter.backfill.answers import Answers
 from exporter.backfill.asker import PATIENCE_SECONDS, Asker
 from exporter.backfill.grid import Grid
-from exporter.backfill.journal import Journal
-from exporter.backfill.progress import LogLines, Standing
-from exporter.backfill.series import Book
+from exporter.backfill.progress import LogLines, Progressed
+from exporter.backfill.series import SeriesTable
+from exporter.collectors.productivity import Productivity
+from exporter.collectors.productivity.report import ProductivityReport, Statistics
 from exporter.exposition import Renderer
-from exporter.helpscout.account import Account
-from exporter.helpscout.client import Client, ReportAnswer
+from exporter.helpscout.account import Account, Api
 from exporter.helpscout.errors import (
     BadCredentials,
     HelpScoutError,
@@ -29,17 +29,10 @@ from exporter.helpscout.errors import (
     ServiceFailed,
     Unreachable,
 )
-from exporter.reports import (
-    Mailbox,
-    ProductivityReport,
-    ReportKey,
-    ReportRequest,
-    Statistics,
-    TimeRange,
-    Window,
-)
+from exporter.questions import Get, Key, Mailbox, Question, Reading, Window
 from exporter.simulator import Faults, Simulator, parse_faults
 from tests.backfill.conftest import Filling, environ
+from tests.readings import reading
 from tests.support import EXPORTER, environment
 
 START, END = "2026-03-01", "2026-03-10"
@@ -227,7 +220,7 @@ def test_a_full_disk_ends_it_with_one_line_and_loses_nothing(filling: Filling, b
 
 # --- one asker, a service made up ---------------------------------------------------------------
 
-KEYS = tuple(ReportKey("acme", box, "all", "24h", False, "") for box in ("1", "2"))
+KEYS = tuple(Key("productivity", "acme", box, "all", "24h", "false", "") for box in ("1", "2"))
 GRID = Grid(86_400, 20 * 86_400, 86_400)
 
 
@@ -247,15 +240,18 @@ class Service:
             raise self.listing
         return []
 
-    def report(self, request: ReportRequest, range_: object, *, tags: bool) -> ReportAnswer:
-        day = int(range_.end.timestamp()) // 86_400  # type: ignore[attr-defined]
-        key = request.key
+    api = "v2"
+
+    def ask(self, operation: str, fetch: Callable[[Get], Reading], **more: object) -> Reading:
+        question, at = fetch.args[0], fetch.args[2]  # type: ignore[attr-defined]
+        day = int(at.timestamp()) // 86_400
+        key = question.key
         name = key.mailbox_id if key.type == "all" else f"{key.mailbox_id} {key.type}"
         self.asked.append((name, day))
         error = self.answer(name, day)
         if error is not None:
             raise error
-        return ReportAnswer(ProductivityReport(Statistics(day)), {})
+        return reading(ProductivityReport(Statistics(day)))
 
     def days(self, box: str) -> list[int]:
         """Return what was asked of a mailbox, in order."""
@@ -264,21 +260,23 @@ class Service:
 
 def ask(
     service: Service,
-    journal: Journal,
+    answers: Answers,
     filling_clock: Callable[[], float] = lambda: 0.0,
-    keys: tuple[ReportKey, ...] = KEYS,
+    keys: tuple[Key, ...] = KEYS,
 ) -> Asker:
     """Ask everything of `keys`, with one worker, so that the order is certain."""
     account = _account()
-    book = Book(Renderer((), (WINDOW,)), lambda key: key.mailbox_id, (), compare=False)
-    requests = [ReportRequest(key, WINDOW, (int(key.mailbox_id),), (), (), False) for key in keys]
+    series = SeriesTable(Renderer((), (WINDOW,)), lambda key: key.mailbox_id, ())
+    questions = [
+        Question(key, WINDOW.every, WINDOW.range, ((int(key.mailbox_id),), (), ())) for key in keys
+    ]
     asker = Asker(
         account,
         service,  # type: ignore[arg-type]
-        requests,
-        {"24h": GRID},
-        book,
-        journal,
+        questions,
+        {("productivity", "24h"): GRID},
+        series,
+        answers,
         threading.Event(),
         clock=filling_clock,
         wait=lambda _: False,
@@ -295,13 +293,13 @@ def _account() -> Account:
 
 
 @pytest.fixture
-def journal() -> Journal:
-    return Journal(None, {}, 0)
+def answers() -> Answers:
+    return Answers(None, {}, 0)
 
 
-def test_steps_are_asked_from_the_newest_to_the_oldest(journal: Journal) -> None:
+def test_steps_are_asked_from_the_newest_to_the_oldest(answers: Answers) -> None:
     service = Service(lambda box, day: None)
-    ask(service, journal)
+    ask(service, answers)
     assert service.asked == [(box, day) for day in range(20, 0, -1) for box in ("1", "2")]
 
 
@@ -313,23 +311,23 @@ def too_early(last: int) -> Callable[[str, int], HelpScoutError | None]:
     return lambda box, day: EARLY if box == "1" and day <= last else None
 
 
-def kept(journal: Journal, box: str) -> list[int]:
+def kept(answers: Answers, box: str) -> list[int]:
     """Return the days of a mailbox whose answers are there."""
     key = next(key for key in KEYS if key.mailbox_id == box)
-    return [at // 86_400 for at, _ in journal.history(key)]
+    return [at // 86_400 for at, _ in answers.history(key)]
 
 
 def test_a_history_ends_where_newer_is_answered_and_all_that_is_older_refused(
-    journal: Journal,
+    answers: Answers,
 ) -> None:
     service = Service(too_early(12))
     with capture_logs() as lines:
-        asker = ask(service, journal)
+        asker = ask(service, answers)
     assert (asker.failures, asker.unjudged) == ({}, {})
     # Three in a row; then the first of them again, the newer one, and one beyond the range.
     assert service.days("1") == [*range(20, 9, -1), 12, 13, 0]
     assert service.days("2") == list(range(20, 0, -1))
-    assert journal.ends() == {KEYS[0]: 12 * 86_400}
+    assert answers.ends() == {KEYS[0]: 12 * 86_400}
     told = [line for line in lines if line["log_level"] == "warning"]
     assert [line["event"] for line in told] == [
         "history ends here: the service refuses this range and what is older"
@@ -339,35 +337,35 @@ def test_a_history_ends_where_newer_is_answered_and_all_that_is_older_refused(
 
 
 @pytest.mark.parametrize("last", [1, 2])
-def test_a_history_may_end_at_the_very_beginning_of_the_range(journal: Journal, last: int) -> None:
-    asker = ask(Service(too_early(last)), journal)
+def test_a_history_may_end_at_the_very_beginning_of_the_range(answers: Answers, last: int) -> None:
+    asker = ask(Service(too_early(last)), answers)
     assert (asker.failures, asker.unjudged) == ({}, {})
-    assert journal.ends() == {KEYS[0]: last * 86_400}
+    assert answers.ends() == {KEYS[0]: last * 86_400}
 
 
-def test_an_end_is_asked_for_again_by_the_next_run_and_told_no_more(journal: Journal) -> None:
-    ask(Service(too_early(12)), journal)
+def test_an_end_is_asked_for_again_by_the_next_run_and_told_no_more(answers: Answers) -> None:
+    ask(Service(too_early(12)), answers)
     again = Service(too_early(12))
     with capture_logs() as lines:
-        ask(again, journal)
+        ask(again, answers)
     assert again.asked == [("1", 12), ("1", 13), ("1", 0)]
     assert lines == []
-    assert journal.ends() == {KEYS[0]: 12 * 86_400}
+    assert answers.ends() == {KEYS[0]: 12 * 86_400}
 
 
-def test_an_end_that_is_none_is_forgotten_and_all_that_is_older_asked(journal: Journal) -> None:
-    ask(Service(too_early(12)), journal)
-    asker = ask(Service(lambda box, day: None), journal)
+def test_an_end_that_is_none_is_forgotten_and_all_that_is_older_asked(answers: Answers) -> None:
+    ask(Service(too_early(12)), answers)
+    asker = ask(Service(lambda box, day: None), answers)
     assert (asker.failures, asker.unjudged) == ({}, {})
-    assert journal.ends() == {}
-    assert kept(journal, "1") == list(range(1, 21))
+    assert answers.ends() == {}
+    assert kept(answers, "1") == list(range(1, 21))
 
 
-def test_an_end_that_cannot_be_asked_for_stays_and_is_told(journal: Journal) -> None:
-    ask(Service(too_early(12)), journal)
+def test_an_end_that_cannot_be_asked_for_stays_and_is_told(answers: Answers) -> None:
+    ask(Service(too_early(12)), answers)
     with capture_logs() as lines:
-        ask(Service(lambda box, day: ServiceFailed("HTTP 503")), journal)
-    assert journal.ends() == {KEYS[0]: 12 * 86_400}
+        ask(Service(lambda box, day: ServiceFailed("HTTP 503")), answers)
+    assert answers.ends() == {KEYS[0]: 12 * 86_400}
     assert lines[-1]["event"].endswith("could not be confirmed")
 
 
@@ -376,24 +374,24 @@ def test_an_end_that_cannot_be_asked_for_stays_and_is_told(journal: Journal) -> 
     "error", [EARLY, NotAllowed("HTTP 403", status=403), NotThere("HTTP 404", status=404)], ids=str
 )
 def test_a_refusal_that_passes_costs_no_report(
-    journal: Journal, error: HelpScoutError, bad: int
+    answers: Answers, error: HelpScoutError, bad: int
 ) -> None:
     calls = itertools.count()
 
     def answer(box: str, day: int) -> HelpScoutError | None:
         return error if box == "1" and day <= 15 and next(calls) < bad else None
 
-    asker = ask(Service(answer), journal)
-    assert (asker.failures, asker.unjudged, journal.ends()) == ({}, {}, {})
-    assert kept(journal, "1") == list(range(1, 21))
+    asker = ask(Service(answer), answers)
+    assert (asker.failures, asker.unjudged, answers.ends()) == ({}, {}, {})
+    assert kept(answers, "1") == list(range(1, 21))
 
 
 @pytest.mark.parametrize("bad", [1, 3, 5, 12, 30], ids=lambda n: f"{n} calls")
-def test_a_storm_of_refusals_is_no_end_of_history(journal: Journal, bad: int) -> None:
+def test_a_storm_of_refusals_is_no_end_of_history(answers: Answers, bad: int) -> None:
     calls = itertools.count()
-    asker = ask(Service(lambda box, day: EARLY if 8 <= next(calls) < 8 + bad else None), journal)
-    assert journal.ends() == {}
-    missing = 40 - len(kept(journal, "1")) - len(kept(journal, "2"))
+    asker = ask(Service(lambda box, day: EARLY if 8 <= next(calls) < 8 + bad else None), answers)
+    assert answers.ends() == {}
+    missing = 40 - len(kept(answers, "1")) - len(kept(answers, "2"))
     assert bool(missing) == bool(asker.failures)
     assert (missing > 0) == (bad > 12)
 
@@ -403,10 +401,10 @@ CUTS = tuple(KEYS[0]._replace(type=type_) for type_ in ("all", "chat", "email"))
 
 @pytest.mark.parametrize("error", [NotAllowed("HTTP 403"), NotThere("HTTP 404")], ids=str)
 def test_a_refused_cut_leaves_the_others_of_its_mailbox_alone(
-    journal: Journal, error: HelpScoutError
+    answers: Answers, error: HelpScoutError
 ) -> None:
     service = Service(lambda name, day: error if name == "1 chat" else None)
-    asker = ask(service, journal, keys=CUTS)
+    asker = ask(service, answers, keys=CUTS)
     assert asker.unjudged.keys() == {CUTS[1]}
     assert asker.holes == {}
     assert service.days("1 chat") == [20] * 4
@@ -414,96 +412,96 @@ def test_a_refused_cut_leaves_the_others_of_its_mailbox_alone(
 
 
 def test_a_mailbox_whose_plain_report_is_refused_is_left_alone_until_it_is_answered(
-    journal: Journal,
+    answers: Answers,
 ) -> None:
     error = NotAllowed("HTTP 403")
     service = Service(lambda name, day: error)
-    asker = ask(service, journal, keys=CUTS)
+    asker = ask(service, answers, keys=CUTS)
     assert service.asked == [("1", 20)] * 4
     assert asker.left_alone == {CUTS[0]: 2}
     calls = itertools.count()
     service = Service(lambda name, day: error if next(calls) < 2 else None)
-    asker = ask(service, journal, keys=CUTS)
+    asker = ask(service, answers, keys=CUTS)
     assert (asker.failures, asker.unjudged, asker.left_alone) == ({}, {}, {})
     assert service.days("1 chat") == list(range(20, 0, -1))
 
 
 @pytest.mark.parametrize("days", [{12}, {10, 11, 12}, {1}, {7, 8, 9, 10, 11, 12}], ids=str)
 def test_steps_that_are_refused_for_good_between_answered_ones_are_holes(
-    journal: Journal, days: set[int]
+    answers: Answers, days: set[int]
 ) -> None:
-    asker = ask(Service(lambda box, day: EARLY if box == "1" and day in days else None), journal)
+    asker = ask(Service(lambda box, day: EARLY if box == "1" and day in days else None), answers)
     assert {step.at // 86_400 for step in asker.failures} == days
-    assert (asker.unjudged, journal.ends()) == ({}, {})
-    assert kept(journal, "1") == sorted(set(range(1, 21)) - days)
+    assert (asker.unjudged, answers.ends()) == ({}, {})
+    assert kept(answers, "1") == sorted(set(range(1, 21)) - days)
 
 
 @pytest.mark.parametrize("error", [EARLY, NotAllowed("HTTP 403", status=403)], ids=str)
 def test_a_right_that_is_lost_on_the_way_is_no_end_of_history(
-    journal: Journal, error: HelpScoutError
+    answers: Answers, error: HelpScoutError
 ) -> None:
     calls = itertools.count()
 
     def answer(box: str, day: int) -> HelpScoutError | None:
         return error if box == "1" and next(calls) >= 8 else None
 
-    asker = ask(Service(answer), journal)
-    assert journal.ends() == {}
+    asker = ask(Service(answer), answers)
+    assert answers.ends() == {}
     assert {key: step.at // 86_400 for key, (step, _) in asker.unjudged.items()} == {KEYS[0]: 12}
     assert not asker.is_shut(KEYS[0])
-    ask(Service(lambda box, day: None), journal)
-    assert kept(journal, "1") == list(range(1, 21))
+    ask(Service(lambda box, day: None), answers)
+    assert kept(answers, "1") == list(range(1, 21))
 
 
-def test_a_key_that_is_never_answered_is_left_after_a_few_calls(journal: Journal) -> None:
+def test_a_key_that_is_never_answered_is_left_after_a_few_calls(answers: Answers) -> None:
     service = Service(lambda box, day: NotAllowed("HTTP 403") if box == "1" else None)
-    asker = ask(service, journal)
+    asker = ask(service, answers)
     assert service.days("1") == [20] * 4
     assert asker.is_shut(KEYS[0])
     assert asker.unjudged.keys() == {KEYS[0]}
-    assert kept(journal, "2") == list(range(1, 21))
+    assert kept(answers, "2") == list(range(1, 21))
 
 
 def test_a_401_of_one_report_is_that_reports_while_the_mailbox_list_is_answered(
-    journal: Journal,
+    answers: Answers,
 ) -> None:
     refused = BadCredentials("HTTP 401", status=401)
-    asker = ask(Service(lambda box, day: refused if box == "1" else None), journal)
+    asker = ask(Service(lambda box, day: refused if box == "1" else None), answers)
     assert asker.given_up is None
     assert asker.unjudged.keys() == {KEYS[0]}
-    assert kept(journal, "2") == list(range(1, 21))
+    assert kept(answers, "2") == list(range(1, 21))
 
 
-def test_a_401_of_the_mailbox_list_gives_the_account_up(journal: Journal) -> None:
+def test_a_401_of_the_mailbox_list_gives_the_account_up(answers: Answers) -> None:
     refused = BadCredentials("HTTP 401", status=401)
     service = Service(lambda box, day: refused, listing=refused)
-    asker = ask(service, journal)
+    asker = ask(service, answers)
     assert asker.given_up is refused
     assert len(service.asked) == 1
 
 
-def test_any_other_refusal_is_a_failure_of_its_step_alone(journal: Journal) -> None:
+def test_any_other_refusal_is_a_failure_of_its_step_alone(answers: Answers) -> None:
     service = Service(lambda box, day: Refused("HTTP 422", status=422) if day == 12 else None)
-    asker = ask(service, journal)
-    assert sorted((s.request.key.mailbox_id, s.at // 86_400) for s in asker.failures) == [
+    asker = ask(service, answers)
+    assert sorted((s.question.key.mailbox_id, s.at // 86_400) for s in asker.failures) == [
         ("1", 12),
         ("2", 12),
     ]
     assert len(service.asked) == 40 + 3 * 2
 
 
-def test_an_account_that_stays_away_is_given_up_after_a_while(journal: Journal) -> None:
+def test_an_account_that_stays_away_is_given_up_after_a_while(answers: Answers) -> None:
     seconds = iter(range(0, 100_000, 100))
     service = Service(lambda box, day: Unreachable("connection refused"))
-    asker = ask(service, journal, lambda: float(next(seconds)))
+    asker = ask(service, answers, lambda: float(next(seconds)))
     assert str(asker.given_up) == "connection refused"
     assert len(service.asked) <= PATIENCE_SECONDS / 100 + 1
 
 
-def test_failures_between_successes_are_no_reason_to_give_up(journal: Journal) -> None:
+def test_failures_between_successes_are_no_reason_to_give_up(answers: Answers) -> None:
     seconds = iter(range(0, 1_000_000, 1000))
     service = Service(lambda box, day: ServiceFailed("HTTP 500") if box == "1" else None)
-    asker = ask(service, journal, lambda: float(next(seconds)))
+    asker = ask(service, answers, lambda: float(next(seconds)))
     assert asker.given_up is None
     assert len(asker.failures) == 20
 
@@ -515,7 +513,7 @@ def test_elsewhere_than_on_a_terminal_there_is_a_line_a_minute() -> None:
     show = LogLines()
     with capture_logs() as lines:
         for second in range(0, 181, 5):
-            show(Standing(1000, second * 4, second * 2, 1, float(second)))
+            show(Progressed(1000, second * 4, second * 2, 1, float(second)))
     assert [line["passed"] for line in lines] == [240, 480, 720]
     assert lines[0] == {
         "event": "backfill",
@@ -529,7 +527,7 @@ def test_elsewhere_than_on_a_terminal_there_is_a_line_a_minute() -> None:
 
 
 def test_before_the_first_answer_nobody_knows_how_long_it_takes() -> None:
-    assert Standing(10, 0, 0, 0, 0.0).left == "?"
+    assert Progressed(10, 0, 0, 0, 0.0).left == "?"
 
 
 def test_a_key_whose_every_report_is_refused_is_a_failure(filling: Filling) -> None:
@@ -615,17 +613,19 @@ def test_a_journal_that_is_damaged_is_told(filling: Filling, fact: str) -> None:
 def test_a_history_that_ends_is_whole_without_what_is_older_and_asked_about_by_every_run(
     filling: Filling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, report = list[datetime](), Client.report
+    asked, ask_ = list[datetime](), Productivity.ask
     begins = datetime(2026, 3, 4, tzinfo=UTC)
 
-    def refusing(self: Client, request: ReportRequest, range_: TimeRange, **more: Any) -> Any:
-        asked.append(range_.end)
-        if range_.end < begins:
+    def refusing(
+        self: Productivity, question: Question, api: Api, at: datetime, get: Get
+    ) -> Reading:
+        asked.append(at)
+        if at < begins:
             raise Refused("HTTP 400: too early", status=400)
-        return report(self, request, range_, **more)
+        return ask_(self, question, api, at, get)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Client, "report", refusing)
+        patch.setattr(Productivity, "ask", refusing)
         assert filling.run(START, END) is None
         assert len(filling.points("helpscout_replies_sent")) == 4 * 7
         asked.clear()

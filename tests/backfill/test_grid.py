@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.backfill.grid import Grid, default_step, newest_first, written
-from exporter.reports import Window
+from exporter.questions import Window
 
 INSTANTS = st.datetimes(datetime(2011, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))
 STEPS = st.integers(1, 40 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
@@ -78,12 +78,12 @@ def test_bounds_that_are_steps_belong_to_the_range() -> None:
 
 
 def test_the_default_step_is_a_24th_of_the_range() -> None:
-    assert default_step(window(timedelta(days=7), timedelta(minutes=35))) == timedelta(hours=7)
+    assert default_step(timedelta(days=7), timedelta(minutes=35)) == timedelta(hours=7)
 
 
 def test_the_default_step_is_no_shorter_than_the_interval() -> None:
-    assert default_step(window(timedelta(hours=24), timedelta(hours=2))) == timedelta(hours=2)
+    assert default_step(timedelta(hours=24), timedelta(hours=2)) == timedelta(hours=2)
 
 
 def test_the_default_step_is_whole_seconds() -> None:
-    assert default_step(window(timedelta(seconds=61), timedelta(0))) == timedelta(seconds=3)
+    assert default_step(timedelta(seconds=61), timedelta(0)) == timedelta(seconds=3)

@@ -6,12 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from exporter.backfill.series import FAMILIES, Book, Series
-from exporter.exposition.render import REPORT_FAMILIES, Renderer
-from exporter.metrics import SHAPES
-from exporter.reports import Distribution, ProductivityReport, ReportKey, Statistics, Window
+from exporter.backfill.series import Series, SeriesTable
+from exporter.collectors.productivity.figures import SHAPES
+from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.exposition.render import Renderer
+from exporter.questions import Key, Question, Window
 from exporter.sla import Objective
 from exporter.store import Entry
+from tests.readings import reading
 
 HOSTILE = 'a "b", c\\d\ne\r{f}=\u2028🌻'
 NAMES = st.one_of(st.just(HOSTILE), st.text(min_size=1))
@@ -35,10 +37,10 @@ REPORTS = st.builds(
     ProductivityReport,
     STATISTICS,
     st.none() | STATISTICS,
-    **{each.field: shape(len(each.edges) + 1) for each in SHAPES},
+    **{each.field: shape(len(each.bounds)) for each in SHAPES},
     resolution_time_by_replies=st.tuples(*[MEANS] * 5),
 )
-KEY = ReportKey("acme", "1001", "email", "24h", False, "")
+KEY = Key("productivity", "acme", "1001", "email", "24h", "false", "")
 OBJECTIVES = tuple(
     Objective(name, "response_time", timedelta(hours=hours), 0.9, ("24h", "7d"), ("*",),
               ("email",), (False,), ("",))
@@ -47,8 +49,11 @@ OBJECTIVES = tuple(
 RENDERER = Renderer(OBJECTIVES, (Window("24h", timedelta(days=1), timedelta(minutes=5)),))
 
 
-def book(mailbox: str, *labels: tuple[str, str]) -> Book:
-    return Book(RENDERER, lambda _: mailbox, labels, compare=True)
+QUESTION = Question(KEY, timedelta(minutes=5), timedelta(days=1), ((1001,), (), (), "compare"))
+
+
+def table(mailbox: str, *labels: tuple[str, str]) -> SeriesTable:
+    return SeriesTable(RENDERER, lambda _: mailbox, labels)
 
 
 @settings(deadline=None)
@@ -56,14 +61,14 @@ def book(mailbox: str, *labels: tuple[str, str]) -> Book:
 def test_every_line_comes_back_from_the_figures_in_the_same_order(
     report: ProductivityReport, mailbox: str
 ) -> None:
-    one = book(mailbox)
-    values = one.figures(KEY, report).split(b" ")
+    one = table(mailbox)
+    values = one.figures(QUESTION, reading(report)).split(b" ")
     lines = b"".join(
         b"%s %s\n" % (series.text, values[series.place])
-        for series in one.series(KEY)
+        for series in one.series(QUESTION)
         if values[series.place]
     )
-    assert lines == b"".join(RENDERER.report(KEY, Entry(mailbox, report)))
+    assert lines == b"".join(RENDERER.report(KEY, Entry(mailbox, reading(report))))
 
 
 def labels_of(series: Series) -> dict[str, str]:
@@ -81,16 +86,14 @@ def test_added_labels_are_there_beside_the_others_in_alphabetical_order(
     mailbox: str, instance: str, zone: str
 ) -> None:
     added = {"instance": instance, "zone": zone}
-    plain, labelled = book(mailbox), book(mailbox, *added.items())
-    for before, after in zip(plain.series(KEY), labelled.series(KEY), strict=True):
+    plain, labelled = table(mailbox), table(mailbox, *added.items())
+    for before, after in zip(plain.series(QUESTION), labelled.series(QUESTION), strict=True):
         labels = labels_of(after)
         assert labels == labels_of(before) | added
         assert list(labels) == sorted(labels)
 
 
 def test_how_the_asking_went_has_no_history() -> None:
-    gone = {family.name for family in REPORT_FAMILIES} - {family.name for family in FAMILIES}
-    assert gone == {
-        "helpscout_report_success",
-        "helpscout_report_last_success_timestamp_seconds",
-    }
+    families = {series.family.name for series in table("Support").series(QUESTION)}
+    assert {name for name in families if "_report_" in name} == set()
+    assert "helpscout_response_time_seconds" in families

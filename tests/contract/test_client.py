@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from exporter import __version__
+from exporter import __version__, collectors
 from exporter.helpscout.account import Api, Secret
 from exporter.helpscout.client import Client, _http_date, _number
 from exporter.helpscout.errors import (
@@ -36,22 +36,26 @@ from exporter.helpscout.errors import (
     Throttled,
     Unreachable,
 )
-from exporter.reports import ALL, Mailbox, ReportKey, ReportRequest, TimeRange, Window
+from exporter.questions import ALL, Key, Mailbox, Question
 from tests.contract.conftest import CLIENT_ID, CLIENT_SECRET, KEY, Desk, Serve
 from tests.contract.scripted import Asked, Reply, as_json, drip, head, reply, reset, stall
 
 ANSWERS = Path(__file__).parent.parent / "testdata" / "answers"
 
-DAY = Window("24h", timedelta(hours=24), timedelta(minutes=5))
-RANGE = DAY.ending(datetime(2026, 3, 11, 14, 30, 0, 123_456, UTC))
-ONE = ReportRequest(ReportKey("acme", "7", "email", "24h", False, ""), DAY, (7,), (), (), False)
-EVERYTHING = replace(ONE, key=ONE.key._replace(mailbox_id=ALL, type=ALL), mailbox_ids=())
+NOW = datetime(2026, 3, 11, 14, 30, 0, 123_456, UTC)
+ONE = Question(
+    Key("productivity", "acme", "7", "email", "24h", "false", ""),
+    timedelta(minutes=5),
+    timedelta(hours=24),
+    ((7,), (), ()),
+)
+EVERYTHING = replace(ONE, key=ONE.key._replace(mailbox_id=ALL, type=ALL), spec=((), (), ()))
 
 both = pytest.mark.parametrize("api", ["v1", "v2"])
 
 
-def ask(client: Client, request: ReportRequest = ONE, range_: TimeRange = RANGE) -> object:
-    return client.report(request, range_, tags=False).report
+def ask(client: Client, question: Question = ONE, at: datetime = NOW) -> object:
+    return collectors.ask(client, question, at).value
 
 
 def failure(client: Client) -> HelpScoutError:
@@ -89,25 +93,25 @@ BEFORE = "previousStart=2026-03-09T14:30:01Z&previousEnd=2026-03-10T14:30:00Z"
         (ONE, f"{SPAN}&mailboxes=7&types=email&officeHours={{no}}"),
         (EVERYTHING, f"{SPAN}&officeHours={{no}}"),
         (
-            replace(EVERYTHING, mailbox_ids=(3, 1, 20)),
+            replace(EVERYTHING, spec=((3, 1, 20), (), ())),
             f"{SPAN}&mailboxes=3,1,20&officeHours={{no}}",
         ),
         (
-            replace(ONE, key=ONE.key._replace(office_hours=True)),
+            replace(ONE, key=ONE.key._replace(office_hours="true")),
             f"{SPAN}&mailboxes=7&types=email&officeHours={{yes}}",
         ),
         (
-            replace(ONE, tag_ids=(11, 12), folder_ids=(991,)),
+            replace(ONE, spec=((7,), (11, 12), (991,))),
             f"{SPAN}&mailboxes=7&tags=11,12&folders=991&types=email&officeHours={{no}}",
         ),
         (
-            replace(ONE, compare=True),
+            replace(ONE, spec=(*ONE.spec, "compare")),
             f"{SPAN}&{BEFORE}&mailboxes=7&types=email&officeHours={{no}}",
         ),
     ],
 )
 def test_a_report_is_asked_as_its_generation_writes_it(
-    desk: Desk, request_: ReportRequest, query: str
+    desk: Desk, request_: Question, query: str
 ) -> None:
     ask(desk.client("v1"), request_)
     ask(desk.client("v2"), request_)
@@ -173,12 +177,11 @@ def test_the_published_answers_are_read_over_http(desk: Desk, api: Api) -> None:
 
     desk.answer = script
     client = desk.client(api)
-    answer = client.report(replace(ONE, compare=True), RANGE, tags=True)
-    assert answer.report.current.response_time == 2278004
-    assert answer.report.previous is not None
-    assert answer.report.previous.response_time == 4850412
-    assert answer.tags == {"sample-tag": 123}
-    assert client.report(ONE, RANGE, tags=False).tags is None
+    answer = collectors.ask(client, replace(ONE, spec=(*ONE.spec, "compare")), NOW)
+    assert answer.value.current.response_time == 2278004
+    assert answer.value.previous is not None
+    assert answer.value.previous.response_time == 4850412
+    assert answer.learned.tags == {"sample-tag": 123}
     assert len(client.mailboxes()) == (1 if api == "v1" else 2)
 
 
@@ -556,7 +559,7 @@ def test_a_malformed_body_is_a_bad_response_and_not_asked_again(
 def test_a_compressed_report_is_read(desk: Desk) -> None:
     body = gzip.compress((ANSWERS / "v2_productivity.json").read_bytes())
     desk.answer = lambda asked: reply(body, Content_Encoding="gzip")
-    report = desk.client().report(ONE, RANGE, tags=False).report
+    report = collectors.ask(desk.client(), ONE, NOW).value
     assert report.current.closed == 94
 
 
@@ -750,9 +753,9 @@ def test_the_rate_headers_of_every_answer_are_observed(
 def test_every_call_is_paid_but_the_one_that_was_paid_for(desk: Desk, api: Api) -> None:
     client = desk.client(api)
     login = 0 if api == "v1" else 1
-    client.report(ONE, RANGE, tags=False, paid=True)
+    collectors.ask(client, ONE, NOW, paid=True)
     assert desk.purse.spent == login
-    client.report(ONE, RANGE, tags=False)
+    collectors.ask(client, ONE, NOW)
     assert desk.purse.spent == login + 1
 
 
@@ -766,7 +769,7 @@ def test_of_a_paid_mailbox_list_the_first_page_is_paid_for(desk: Desk, api: Api)
 def test_a_repeated_call_is_paid_as_well(desk: Desk) -> None:
     desk.answer = lambda asked: as_json({}, 401)
     with pytest.raises(BadCredentials):
-        desk.client().report(ONE, RANGE, tags=False, paid=True)
+        collectors.ask(desk.client(), ONE, NOW, paid=True)
     assert desk.purse.spent == 2  # a token and the second try
 
 
@@ -960,11 +963,12 @@ def test_what_is_odd_in_an_answer_is_said_once_and_not_at_every_poll(desk: Desk,
     with capture_logs() as entries:
         client = desk.client(api)
         for _ in range(3):
-            assert client.report(ONE, RANGE, tags=True).tags == {"gold": 3}
+            learned = collectors.ask(client, ONE, NOW).learned
     assert [(line["account"], line["what"]) for line in entries] == [
         ("acme", "handleTime: is not an object: the distribution handleTime is left out"),
-        ("acme", 'filterTags.id: is negative or too small: the tag "vip" is left out'),
     ]
+    assert learned.tags == {"gold": 3}
+    assert learned.odd == ('filterTags.id: is negative or too small: the tag "vip" is left out',)
 
 
 @both

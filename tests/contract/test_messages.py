@@ -10,30 +10,31 @@ from typing import Any
 
 import pytest
 
+from exporter import collectors
 from exporter.helpscout.account import Api, Secret
 from exporter.helpscout.errors import Foreign, HelpScoutError, ServiceFailed, Throttled
-from exporter.reports import ALL, ReportRequest
+from exporter.questions import ALL, Question
 from tests.contract.conftest import CLIENT_SECRET, Certificate, Desk, Serve
 from tests.contract.scripted import Reply, as_json, reply, reset, stall
-from tests.contract.test_client import EVERYTHING, ONE, RANGE
+from tests.contract.test_client import EVERYTHING, NOW, ONE
 
 PLAIN = replace(ONE, key=ONE.key._replace(type=ALL))
-CUT = replace(PLAIN, key=PLAIN.key._replace(segment="vip"), folder_ids=(991,))
+CUT = replace(PLAIN, key=PLAIN.key._replace(segment="vip"), spec=((7,), (), (991,)))
 BLOCKED = (
     b"<!DOCTYPE html><html><head><title>\n Access &amp; policy:  blocked </title></head></html>"
 )
 
 
-def said(desk: Desk, call: str, api: Api = "v2", request: ReportRequest = PLAIN) -> str:
+def said(desk: Desk, call: str, api: Api = "v2", request: Question = PLAIN) -> str:
     """What a failing call says, with HOST for the service's address."""
     return caught(desk, call, api, request)[1]
 
 
 def caught(
-    desk: Desk, call: str, api: Api = "v2", request: ReportRequest = PLAIN
+    desk: Desk, call: str, api: Api = "v2", request: Question = PLAIN
 ) -> tuple[HelpScoutError, str]:
     client = desk.client(api, timeout=1.0)
-    report = partial(client.report, request, RANGE, tags=False)
+    report = partial(collectors.ask, client, request, NOW)
     ask: Callable[[], object] = client.mailboxes if call == "list" else report
     with pytest.raises(HelpScoutError) as failure:
         ask()
@@ -148,7 +149,7 @@ LATER = "look at Help Scout's status page and at the network; it is tried again"
     ],
 )
 def test_a_report_that_fails_says_where_why_and_what_to_do(
-    desk: Desk, answer: Reply, request_: ReportRequest, words: str
+    desk: Desk, answer: Reply, request_: Question, words: str
 ) -> None:
     desk.answer = lambda asked: answer
     assert said(desk, "report", request=request_) == f"report at HOST: {words}"

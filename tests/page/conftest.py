@@ -24,6 +24,7 @@ from exporter.telemetry import Telemetry
 from exporter.web.access import Access
 from exporter.web.application import Backend, application
 from exporter.web.server import Server
+from tests.readings import reading
 from tests.support import eventually, get, need, round_is_complete
 from tests.system.conftest import Start, address, desk, start_once  # noqa: F401 - a fixture
 from tests.unit.exposed import published_like
@@ -218,7 +219,7 @@ def stale() -> Iterator[str]:
     world.wait(1_000)
     for key in world.reports():
         if key not in (world.key(), world.key("10")):
-            world.store.succeeded(key, published_like())
+            world.store.succeeded(key, reading(published_like()))
     world.store.failed(world.key("10", window="7d"), failure)
     site = Site(world)
     yield site.url

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import pytest
 
 from exporter.core import one_round
-from exporter.poller.journal import Journal
-from exporter.reports import Mailbox
+from exporter.poller.account_log import AccountLog
+from exporter.questions import Mailbox
 from exporter.settings import load
 from exporter.simulator import Simulator, SimulatorOptions
 from tests.support import Metrics
@@ -16,14 +16,16 @@ LONGER_THAN_BETWEEN_TWO_LOOKS = 0.3
 
 
 def test_a_round_is_not_over_while_its_plan_is_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    mailboxes = Journal.mailboxes
+    mailboxes = AccountLog.mailboxes
 
-    def slowly(journal: Journal, before: Iterable[Mailbox] | None, now: Iterable[Mailbox]) -> None:
+    def slowly(
+        journal: AccountLog, before: Iterable[Mailbox] | None, now: Iterable[Mailbox]
+    ) -> None:
         """Stand where the list has come and the plan is not made yet."""
         threading.Event().wait(LONGER_THAN_BETWEEN_TWO_LOOKS)
         mailboxes(journal, before, now)
 
-    monkeypatch.setattr(Journal, "mailboxes", slowly)
+    monkeypatch.setattr(AccountLog, "mailboxes", slowly)
     simulator = Simulator(SimulatorOptions(mailboxes=2, rate_limit=60_000))
     simulator.start()
     try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from exporter.collectors import codec
 from exporter.exposition import TEXT, Exposition, Renderer
 from exporter.poller import Poller
 from exporter.settings import load
@@ -72,8 +73,8 @@ def polled() -> Iterator[Polled]:
     configuration = load(None, environ)
     clock, telemetry = Clock(), Telemetry(process_metrics=False)
     store = Store(clock=clock)
-    poller = Poller(store, telemetry, State(None), clock=clock)
-    poller.configure(configuration.accounts, configuration.selection, configuration.stale_after)
+    poller = Poller(store, telemetry, State(None, codec), clock=clock)
+    poller.configure(configuration)
     poller.start()
     exposition = Exposition(store, telemetry, Renderer((), configuration.selection.windows))
     try:

@@ -6,18 +6,12 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
+from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.health import REASONS, AccountStatus, Failure
-from exporter.reports import (
-    ALL,
-    Distribution,
-    Mailbox,
-    ProductivityReport,
-    ReportKey,
-    Statistics,
-    Window,
-)
+from exporter.questions import ALL, Key, Mailbox, Window
 from exporter.sla import Objective
 from exporter.store import Store
+from tests.readings import reading
 
 DAY = Window("24h", timedelta(hours=24), timedelta(minutes=5))
 WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
@@ -97,14 +91,16 @@ reports = st.builds(
 )
 
 ACCOUNTS = ("acme", 'other "one"\\')
+SEGMENTS = ("", "vip", 'a "segment"\n')
 keys = st.builds(
-    ReportKey,
+    Key,
+    st.just("productivity"),
     st.sampled_from(ACCOUNTS),
     st.sampled_from(["1", "2", "10", ALL]),
     st.sampled_from(["email", "chat", ALL]),
     st.sampled_from(["24h", "7d"]),
-    st.booleans(),
-    st.sampled_from(["", "vip", 'a "segment"\n']),
+    st.sampled_from(["true", "false"]),
+    st.sampled_from(SEGMENTS),
 )
 statuses = st.builds(
     AccountStatus, st.booleans(), st.frozensets(st.sampled_from(REASONS), max_size=3)
@@ -129,7 +125,7 @@ def stores(draw: st.DrawFn) -> Store:
         store.schedule(account, [key for key in chosen if key.account == account])
     for key in chosen:
         if draw(st.booleans()):
-            store.succeeded(key, draw(reports))
+            store.succeeded(key, reading(draw(reports)))
         if draw(st.booleans()):
             store.failed(key, FAILURE)
     return store
@@ -146,9 +142,9 @@ def full_store() -> Store:
         ),
     )
     store.set_mailboxes("acme", [Mailbox(2, 'Sales "EU"', "5a1e5", "sales@example.com")])
-    key = ReportKey("acme", "2", "email", "7d", False, "")
+    key = Key("productivity", "acme", "2", "email", "7d", "false", "")
     store.schedule("acme", [key])
-    store.succeeded(key, published_like())
+    store.succeeded(key, reading(published_like()))
     return store
 
 

@@ -14,8 +14,9 @@ from prometheus_client import Metric
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from exporter.metrics import CATALOGUE
-from exporter.reports import Distribution, ProductivityReport, ReportKey, Statistics, Window
+from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.exposition.catalogue import catalogue
+from exporter.questions import Key, Window
 from exporter.sla import EDGES, Objective, compliance
 from exporter.store import Entry, Snapshot
 from exporter.telemetry import Telemetry
@@ -76,7 +77,7 @@ class LibraryView:
         """Every family that has a sample, in the order of the catalogue."""
         samples = self._samples()
         found = []
-        for family in CATALOGUE:
+        for family in catalogue():
             if not (of_family := samples.pop(family.name, [])):
                 continue
             name, kind = family.name, str(family.kind)
@@ -109,8 +110,8 @@ class LibraryView:
         for key in sorted(self.snapshot.entries):
             entry = self.snapshot.entries[key]
             labels = _labels(key, entry)
-            if entry.report is not None:
-                for name, found in self._report(key, entry, entry.report, labels):
+            if entry.reading is not None:
+                for name, found in self._report(key, entry, entry.reading.value, labels):
                     add(name, found)
             attempt = labels | {"collector": "productivity"}
             add("report_last_success_timestamp_seconds", _known(attempt, entry.succeeded_at))
@@ -145,7 +146,7 @@ class LibraryView:
         return samples
 
     def _report(
-        self, key: ReportKey, entry: Entry, report: ProductivityReport, labels: dict[str, str]
+        self, key: Key, entry: Entry, report: ProductivityReport, labels: dict[str, str]
     ) -> Iterator[tuple[str, list[Sample]]]:
         for field, name in FIGURES.items():
             now = getattr(report.current, field)
@@ -181,14 +182,14 @@ class LibraryView:
                 yield "sla_conversations", [(sla, within.conversations)]
 
 
-def _labels(key: ReportKey, entry: Entry) -> dict[str, str]:
+def _labels(key: Key, entry: Entry) -> dict[str, str]:
     return {
         "account": key.account,
         "mailbox": entry.mailbox,
         "mailbox_id": key.mailbox_id,
         "type": key.type,
         "window": key.window,
-        "office_hours": "true" if key.office_hours else "false",
+        "office_hours": key.office_hours,
         "segment": key.segment,
     }
 
@@ -205,11 +206,11 @@ def _buckets(
         yield labels | {"le": le}, sum(counts[:position])
 
 
-def _covers(objective: Objective, key: ReportKey, mailbox: str) -> bool:
+def _covers(objective: Objective, key: Key, mailbox: str) -> bool:
     return (
         key.window in objective.windows
         and key.type in objective.types
-        and key.office_hours in objective.office_hours
+        and {"true": True, "false": False}[key.office_hours] in objective.office_hours
         and key.segment in objective.segments
         and any(
             pattern == "*" or pattern == mailbox or str(pattern) == key.mailbox_id

@@ -6,17 +6,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
 
+from exporter.collectors import codec
+from exporter.collectors.productivity.report import ProductivityReport, Statistics
 from exporter.health import PROBE_SECONDS
 from exporter.helpscout.account import Account, Secret
 from exporter.helpscout.budget import Budget
-from exporter.helpscout.client import Client, ReportAnswer
+from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError, Throttled, Unreachable
 from exporter.poller.account import AccountPoller, Job
-from exporter.reports import Mailbox, ProductivityReport, ReportKey, Statistics, Window
+from exporter.questions import Key, Mailbox, Window
 from exporter.selection import MailboxChoice, Selection, Shard
 from exporter.state import State
 from exporter.store import Store
 from exporter.telemetry import Telemetry
+from tests.readings import reading, settings
 
 ACCOUNT = Account(
     "acme", "v1", "http://127.0.0.1:1/v1", None, None, Secret("key"),
@@ -50,13 +53,20 @@ class World:
         self.budget = Budget(
             "acme", limit, 0.5, self.telemetry, clock=lambda: self.now, wait=lambda _: False
         )
-        self.state = state or State(None)
+        self.state = state or State(None, codec)
         self.list_error: HelpScoutError | None = None
         """How a probe ends that `job` meets."""
         self.poller = AccountPoller(
-            ACCOUNT, selection, 3, Client(ACCOUNT, self.budget, self.telemetry), self.budget,
-            self.store, self.telemetry, self.state, lambda: self.now, jitter=lambda: 1.0,
-        )  # fmt: skip
+            ACCOUNT,
+            settings(selection, ACCOUNT),
+            Client(ACCOUNT, self.budget, self.telemetry),
+            self.budget,
+            self.store,
+            self.telemetry,
+            self.state,
+            lambda: self.now,
+            jitter=lambda: 1.0,
+        )
 
     def job(self) -> Job | None:
         """The next job that is no probe, if one is due now; the budget never is why there is none.
@@ -91,7 +101,7 @@ class World:
     def discover(self, mailboxes: list[Mailbox] | HelpScoutError = BOXES) -> None:
         job = self.job()
         assert job is not None
-        assert job.request is None
+        assert job.question is None
         if isinstance(mailboxes, HelpScoutError):
             self.poller.discovery_failed(mailboxes)
         else:
@@ -101,16 +111,16 @@ class World:
         self,
         outcome: HelpScoutError | ProductivityReport = REPORT,
         tags: dict[str, int] | None = None,
-    ) -> ReportKey | None:
+    ) -> Key | None:
         """Let the next due report have this outcome; return its key."""
         job = self.job()
-        if job is None or job.request is None:
+        if job is None or job.question is None:
             return None
         if isinstance(outcome, HelpScoutError):
-            self.poller.report_failed(job, outcome)
+            self.poller.failed(job, outcome)
         else:
-            self.poller.reported(job, ReportAnswer(outcome, tags))
-        return job.request.key
+            self.poller.answered(job, reading(outcome, tags))
+        return job.question.key
 
     def answer_all(self, outcome: HelpScoutError | ProductivityReport = REPORT) -> int:
         number = 0
@@ -154,7 +164,7 @@ class Run:
     boxes: list[Mailbox] = field(default_factory=lambda: list(BOXES))
     latency: float = 0.1
     tags: dict[str, int] | None = None
-    asked: list[tuple[float, str, ReportKey | None]] = field(default_factory=list)
+    asked: list[tuple[float, str, Key | None]] = field(default_factory=list)
     changes: list[tuple[float, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -193,8 +203,8 @@ class Run:
         return [up for when, up in self.changes if when <= at][-1]
 
     def _launch(self, job: Job) -> None:
-        kind = "probe" if job.probe else "list" if job.request is None else "report"
-        self.asked.append((self.at, kind, job.request.key if job.request else None))
+        kind = "probe" if job.probe else "list" if job.question is None else "report"
+        self.asked.append((self.at, kind, job.question.key if job.question else None))
         outcome, seconds = self.service(self.at, job), self.latency
         if isinstance(outcome, float):
             seconds = min(outcome, PROBE_SECONDS if job.probe else 30.0)
@@ -207,12 +217,12 @@ class Run:
             self.world.budget.close(error.retry_after)
         if job.probe:
             self.world.probe(error)
-        elif job.request is None:
+        elif job.question is None:
             if error is None:
                 poller.discovered(self.boxes)
             else:
                 poller.discovery_failed(error)
         elif error is None:
-            poller.reported(job, ReportAnswer(REPORT, self.tags))
+            poller.answered(job, reading(REPORT, self.tags))
         else:
-            poller.report_failed(job, error)
+            poller.failed(job, error)

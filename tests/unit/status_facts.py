@@ -6,11 +6,12 @@ from datetime import timedelta
 
 from exporter.health import AccountStatus
 from exporter.helpscout.budget import Usage
-from exporter.reports import Mailbox, ReportKey, Window
-from exporter.schedule import Outlook, WindowOutlook
+from exporter.questions import Key, Mailbox, Window
+from exporter.schedule import Group, GroupOutlook, Outlook
 from exporter.settings import Configuration, load
 from exporter.status import Facts, ReloadFailure
 from exporter.store import Store
+from tests.readings import reading
 from tests.unit.exposed import published_like
 
 NOW = 1_773_239_400.0
@@ -43,7 +44,10 @@ class World:
     usage: Usage = field(default_factory=lambda: Usage(200, 100, 12, 0.0))
     outlook: Outlook = field(
         default_factory=lambda: Outlook(
-            (WindowOutlook(DAY, 8, 300.0, 50_012.0), WindowOutlook(WEEK, 8, 2100.0, None)),
+            (
+                GroupOutlook(Group("productivity", "24h", 300.0), 8, 300.0, 50_012.0),
+                GroupOutlook(Group("productivity", "7d", 2100.0), 8, 2100.0, None),
+            ),
             discovery_due=50_100.0,
         )
     )
@@ -55,17 +59,25 @@ class World:
         self.store.set_accounts([self.account])
         self.store.set_status(self.account, AccountStatus(up=True))
         self.store.set_mailboxes(self.account, self.mailboxes)
-        for window, seconds in (("24h", 900), ("7d", 6_300), ("30d", 10_800)):
-            self.store.set_lifetime(self.account, window, seconds)
+        seconds = {"24h": 900.0, "7d": 6_300.0, "30d": 10_800.0}
         self.store.schedule(self.account, self.reports())
+        self.store.set_lifetimes(self.account, {k: seconds[k.window] for k in self.reports()})
         for key in self.reports():
-            self.store.succeeded(key, published_like())
+            self.store.succeeded(key, reading(published_like()))
 
-    def reports(self) -> list[ReportKey]:
+    def reports(self) -> list[Key]:
         """Every report that is asked."""
         selection = self.configuration.selection
         return [
-            ReportKey(self.account, mailbox_id, type_, window.text, hours, segment)
+            Key(
+                "productivity",
+                self.account,
+                mailbox_id,
+                type_,
+                window.text,
+                str(hours).lower(),
+                segment,
+            )
             for mailbox_id in ("all", *(str(mailbox.id) for mailbox in self.mailboxes))
             for type_ in selection.types
             for window in selection.windows
@@ -73,9 +85,9 @@ class World:
             for segment in ("", *(segment.name for segment in selection.segments))
         ]
 
-    def key(self, mailbox_id: str = "2", type_: str = "all", window: str = "24h") -> ReportKey:
+    def key(self, mailbox_id: str = "2", type_: str = "all", window: str = "24h") -> Key:
         """One of them."""
-        return ReportKey(self.account, mailbox_id, type_, window, False, "")
+        return Key("productivity", self.account, mailbox_id, type_, window, "false", "")
 
     @property
     def configuration(self) -> Configuration:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import LogCapture
 
+from exporter.collectors import codec
 from exporter.health import Failure
-from exporter.helpscout.client import ReportAnswer
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
@@ -21,10 +21,11 @@ from exporter.helpscout.errors import (
     Throttled,
     Unreachable,
 )
-from exporter.reports import Mailbox
+from exporter.questions import Mailbox
 from exporter.selection import Segment
 from exporter.state import State
-from tests.unit.poller_world import BOXES, DAY, MONTH, REPORT, SELECTION, World
+from tests.readings import reading, settings
+from tests.unit.poller_world import ACCOUNT, BOXES, DAY, REPORT, SELECTION, World
 
 
 def lines(log: LogCapture) -> list[str]:
@@ -48,7 +49,7 @@ def test_no_more_runs_at_once_than_the_account_allows() -> None:
     world = World()
     world.discover()
     assert all(world.job() for _ in range(4))
-    world.poller.configure(replace(SELECTION, types=("all", "email")), 3)
+    world.poller.configure(settings(replace(SELECTION, types=("all", "email")), ACCOUNT))
     assert world.job() is None
 
 
@@ -69,7 +70,7 @@ def test_retries_wait_half_a_second_doubling_and_end_after_three(error: HelpScou
             job, at = world.poller.next_job(world.now)
         waits.append(round(world.now - started, 2))
         started = world.now
-        world.poller.report_failed(job, error)
+        world.poller.failed(job, error)
     assert waits == pytest.approx([0.0, 0.5, 1.0, 2.0], abs=0.02)
     assert world.successes() == [False]
     assert world.metric("api_retries_total", reason=error.reason) == 3
@@ -120,7 +121,7 @@ def test_a_report_that_fails_leaves_the_others_and_keeps_its_own_last_value() ->
     world.answer_all()
     entries = world.store.snapshot().entries
     assert [key for key, entry in entries.items() if entry.success is False] == [failed]
-    assert entries[failed].report == REPORT
+    assert entries[failed].reading == reading(REPORT)
     assert world.up()
 
 
@@ -129,10 +130,10 @@ def test_data_too_old_vanishes_while_the_time_of_its_success_stays() -> None:
     world.discover(BOXES[:1])
     world.answer()
     world.now += 899
-    assert next(iter(world.store.snapshot().entries.values())).report is not None
+    assert next(iter(world.store.snapshot().entries.values())).reading is not None
     world.now += 2
     [entry] = world.store.snapshot().entries.values()
-    assert entry.report is None
+    assert entry.reading is None
     assert entry.succeeded_at == world.wall
 
 
@@ -164,7 +165,7 @@ def test_an_account_whose_discovery_fails_is_down_and_tried_again_soon(
         world.now = at
         job, _ = world.poller.next_job(world.now)
         assert job is not None
-        assert job.request is None
+        assert job.question is None
         if job.probe:
             world.probe(error)
         else:
@@ -209,10 +210,10 @@ def test_when_the_account_works_again_what_failed_is_asked_at_once() -> None:
     world.list_error = None
     world.now += 30
     while (job := world.job()) is not None:
-        if job.request is None:
+        if job.question is None:
             world.poller.discovered(BOXES)
         else:
-            world.poller.reported(job, ReportAnswer(REPORT, {}))
+            world.poller.answered(job, reading(REPORT, {}))
     assert world.up()
     assert False not in world.successes()
 
@@ -222,8 +223,8 @@ def test_a_failing_list_keeps_the_last_one() -> None:
     world.discover()
     world.answer_all()
     world.now += 600
-    while (job := world.job()) is not None and job.request is not None:
-        world.poller.reported(job, ReportAnswer(REPORT, {}))
+    while (job := world.job()) is not None and job.question is not None:
+        world.poller.answered(job, reading(REPORT, {}))
     assert job is not None
     world.poller.discovery_failed(Unreachable("x"))
     assert len(world.successes()) == 4
@@ -234,12 +235,12 @@ def listing(world: World) -> None:
     """Let the time of the next mailbox list come, and the list be under way."""
     for _ in range(1000):
         job = world.job()
-        if job is not None and job.request is None:
+        if job is not None and job.question is None:
             return
         if job is None:
             world.now += 1
         else:
-            world.poller.reported(job, ReportAnswer(REPORT))
+            world.poller.answered(job, reading(REPORT))
     raise AssertionError("the list was not due")
 
 
@@ -300,12 +301,12 @@ def test_tags_are_a_union_over_answers() -> None:
         (None, 1), ({}, 1), ({"VIP": 7}, 2), ({}, 2), (None, 2), ({"Gold": 8}, 3), ({"x": 9}, 3),
     ):  # fmt: skip
         job = world.job()
-        while job is None or job.request is None:
+        while job is None or job.question is None:
             if job is not None:
                 world.poller.discovered(BOXES[:1])
             world.now += 5
             job = world.job()
-        world.poller.reported(job, ReportAnswer(REPORT, tags))
+        world.poller.answered(job, reading(REPORT, tags))
         assert len(world.successes()) == reports
 
 
@@ -334,9 +335,9 @@ def test_a_segment_waits_until_its_tag_is_known() -> None:
     assert len(world.successes()) == 2
     job = world.job()
     assert job is not None
-    assert job.request is not None
-    assert job.request.tag_ids == (77,)
-    assert job.request.key.segment == "vip"
+    assert job.question is not None
+    assert job.question.spec[1] == (77,)
+    assert job.question.key.segment == "vip"
 
 
 def test_a_plan_that_does_not_fit_is_stretched_told_once_and_shown(log: LogCapture) -> None:
@@ -364,10 +365,10 @@ def test_one_outage_is_two_lines_in_the_log_however_many_reports_it_hits(log: Lo
         job = world.job()
         if job is None:
             world.now += 5
-        elif job.request is None:
+        elif job.question is None:
             world.poller.discovered(BOXES)
         else:
-            world.poller.report_failed(job, Unreachable("connection refused", reference="ab12"))
+            world.poller.failed(job, Unreachable("connection refused", reference="ab12"))
     assert world.successes().count(False) == 16
     failing = [entry for entry in log.entries if entry["event"] == "reports fail"]
     assert len(failing) == 1
@@ -379,16 +380,16 @@ def test_one_outage_is_two_lines_in_the_log_however_many_reports_it_hits(log: Lo
 
 def test_what_the_state_file_knows_is_there_before_anything_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    first = World(state=State(path))
+    first = World(state=State(path, codec))
     first.discover()
     first.answer_all()
     first.state.close()
-    second = World(state=State(path))
+    second = World(state=State(path, codec))
     second.wall += 200
     second.poller.recall()
     entries = second.store.snapshot().entries
     assert {entry.mailbox for entry in entries.values()} == {"Support", "Sales"}
-    assert [entry.report for entry in entries.values()] == [REPORT] * 4
+    assert [entry.reading for entry in entries.values()] == [reading(REPORT)] * 4
     assert [entry.succeeded_at for entry in entries.values()] == [4e9] * 4
     second.discover()
     assert second.job() is None
@@ -404,28 +405,28 @@ def test_what_is_older_than_its_life_is_not_resurrected(
     tmp_path: Path, later: float, back: int
 ) -> None:
     path = tmp_path / "state.db"
-    first = World(state=State(path))
+    first = World(state=State(path, codec))
     first.discover()
     first.answer_all()
     first.state.close()
-    second = World(state=State(path))
+    second = World(state=State(path, codec))
     second.wall += later
     second.poller.recall()
     entries = second.store.snapshot().entries.values()
-    assert sum(entry.report is not None for entry in entries) == back
+    assert sum(entry.reading is not None for entry in entries) == back
     second.state.close()
 
 
 def test_a_changed_question_is_not_shown_the_old_answer(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     vip = replace(SELECTION, windows=(DAY,), segments=(Segment("vip", folders=(1,)),))
-    first = World(vip, State(path))
+    first = World(vip, State(path, codec))
     first.discover()
     first.answer_all()
     first.state.close()
-    second = World(replace(vip, segments=(Segment("vip", folders=(2,)),)), State(path))
+    second = World(replace(vip, segments=(Segment("vip", folders=(2,)),)), State(path, codec))
     second.poller.recall()
-    known = {k.segment for k, e in second.store.snapshot().entries.items() if e.report is not None}
+    known = {k.segment for k, e in second.store.snapshot().entries.items() if e.reading is not None}
     assert known == {""}
     second.state.close()
 
@@ -448,7 +449,7 @@ def test_a_window_that_is_dropped_leaves_the_exporters_own_metrics(log: LogCaptu
     world = World()
     world.discover()
     assert world.report_metric("reports", "30d") == 2
-    world.poller.configure(replace(SELECTION, windows=(DAY,)), 3)
+    world.poller.configure(settings(replace(SELECTION, windows=(DAY,)), ACCOUNT))
     assert world.report_metric("reports", "30d") is None
     assert world.report_metric("report_interval_seconds", "30d") is None
     assert world.report_metric("reports", "24h") == 2
@@ -499,13 +500,13 @@ def test_a_login_that_a_report_found_refused_is_a_failed_login_once_the_list_say
 def test_progress_is_as_of_the_last_tick() -> None:
     world = World()
     before, usage = world.poller.progress
-    assert (before.windows, before.discovery_due, usage.used) == ((), world.now, 0)
+    assert (before.groups, before.discovery_due, usage.used) == ((), world.now, 0)
     world.discover()
     world.poller.tick(world.now)
     outlook, usage = world.poller.progress
-    assert [(w.window, w.reports, w.interval) for w in outlook.windows] == [
-        (DAY, 2, 300.0),
-        (MONTH, 2, 3600.0),
+    assert [(each.group.window, each.reports, each.interval) for each in outlook.groups] == [
+        ("24h", 2, 300.0),
+        ("30d", 2, 3600.0),
     ]
     assert outlook.discovery_due == world.now + 600
     assert (usage.limit, usage.used) == (60_000, 1)

@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.collectors.productivity.report import ProductivityReport, Statistics
 from exporter.exposition import Exposition, Renderer, assembly, compression
+from exporter.exposition.catalogue import catalogue
 from exporter.health import AccountStatus
-from exporter.metrics import CATALOGUE
-from exporter.reports import ALL, Mailbox, ProductivityReport, ReportKey, Statistics
+from exporter.questions import ALL, Key, Mailbox
 from exporter.store import Entry, Snapshot, Store
 from exporter.telemetry import Telemetry
+from tests.readings import reading
 from tests.unit import exposed
 from tests.unit.exposed import (
     ACCOUNTS,
@@ -41,6 +44,20 @@ from tests.unit.library_view import LibraryView
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 LIFETIME_SECONDS = 600.0
+EVERY_KEY = dict.fromkeys(
+    (
+        Key("productivity", *axes)
+        for axes in product(
+            ACCOUNTS,
+            ("1", "2", "10", ALL),
+            ("email", "chat", ALL),
+            ("24h", "7d"),
+            ("true", "false"),
+            exposed.SEGMENTS,
+        )
+    ),
+    LIFETIME_SECONDS,
+)
 GOLDEN = Path(__file__).parent.parent / "testdata" / "exposition"
 
 
@@ -78,7 +95,7 @@ def test_every_family_of_the_catalogue_is_among_the_compared() -> None:
     view.telemetry.watch_state_file(lambda: True)
     own = {family.name for family in view.telemetry.registry.collect()}
     assert {metric.name for metric in view.metrics(text=False)} | own == {
-        family.name for family in CATALOGUE
+        family.name for family in catalogue()
     }
 
 
@@ -118,7 +135,7 @@ class Changes(RuleBasedStateMachine):
         self.now = 1000.0
         self.store = Store(clock=lambda: self.now, wall=lambda: 1.7e9 + self.now)
         self.exposition = exposition_of(self.store)
-        self.entries: dict[ReportKey, Entry] = {}
+        self.entries: dict[Key, Entry] = {}
         self.mailboxes: dict[str, list[Mailbox]] = {}
         self.statuses = dict.fromkeys(ACCOUNTS, AccountStatus())
 
@@ -126,12 +143,11 @@ class Changes(RuleBasedStateMachine):
     def begin(self, data: st.DataObject) -> None:
         self.store.set_accounts(ACCOUNTS)
         for account in ACCOUNTS:
-            for window in WINDOWS:
-                self.store.set_lifetime(account, window.text, LIFETIME_SECONDS)
+            self.store.set_lifetimes(account, EVERY_KEY)
         self.plan(data.draw(st.sets(exposed.keys, min_size=6, max_size=12)))
 
     @rule(keys=st.sets(exposed.keys, max_size=12))
-    def plan(self, keys: set[ReportKey]) -> None:
+    def plan(self, keys: set[Key]) -> None:
         for account in ACCOUNTS:
             self.store.schedule(account, sorted(key for key in keys if key.account == account))
         self.entries = {key: self.entries.get(key, Entry("")) for key in keys}
@@ -140,8 +156,8 @@ class Changes(RuleBasedStateMachine):
     def succeed(self, data: st.DataObject, report: ProductivityReport) -> None:
         if self.entries:
             key = data.draw(st.sampled_from(sorted(self.entries)))
-            self.store.succeeded(key, report)
-            self.entries[key] = Entry("", report, 1.7e9 + self.now, self.now, True)
+            self.store.succeeded(key, reading(report))
+            self.entries[key] = Entry("", reading(report), 1.7e9 + self.now, self.now, True)
 
     @rule(data=st.data())
     def fail(self, data: st.DataObject) -> None:
@@ -193,9 +209,9 @@ class Changes(RuleBasedStateMachine):
             entries[key] = replace(
                 entry,
                 mailbox=ALL if key.mailbox_id == ALL else names.get(key.mailbox_id, key.mailbox_id),
-                report=entry.report if fresh else None,
+                reading=entry.reading if fresh else None,
             )
-        mailboxes = tuple((a, box) for a, boxes in self.mailboxes.items() for box in boxes)
+        mailboxes = tuple((a, box) for a in ACCOUNTS for box in self.mailboxes.get(a, []))
         return Snapshot(0, entries, mailboxes, self.statuses)
 
 
@@ -252,7 +268,7 @@ def compressed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def test_nothing_is_compressed_before_a_scrape_asks_for_it(compressed: list[bytes]) -> None:
     store, keys = many(3)
     exposition = exposition_of(store)
-    store.succeeded(keys[0], published_like())
+    store.succeeded(keys[0], reading(published_like()))
     exposition.assemble()
     assert compressed == []
     exposition.body(TEXT, gzipped=False).made()
@@ -292,17 +308,17 @@ def test_scrapes_that_wait_for_the_same_body_compress_it_once(
 # --- what is not done twice ---------------------------------------------------------------------
 
 
-def many(number: int) -> tuple[Store, list[ReportKey]]:
+def many(number: int) -> tuple[Store, list[Key]]:
     store = Store()
     store.set_accounts(["acme"])
     store.set_mailboxes("acme", [Mailbox(1, "Support", "s", "s@x")])
     keys = [
-        ReportKey("acme", "1", "email", "24h", False, f"segment-{position:03d}")
+        Key("productivity", "acme", "1", "email", "24h", "false", f"segment-{position:03d}")
         for position in range(number)
     ]
     store.schedule("acme", keys)
     for key in keys:
-        store.succeeded(key, ProductivityReport(Statistics(closed=1, response_time=60)))
+        store.succeeded(key, reading(ProductivityReport(Statistics(closed=1, response_time=60))))
     return store, keys
 
 
@@ -310,7 +326,7 @@ def test_only_the_families_that_changed_are_joined_again() -> None:
     store, keys = many(40)
     exposition = exposition_of(store)
     before = exposition.body(TEXT, gzipped=False).made()
-    store.succeeded(keys[7], ProductivityReport(Statistics(closed=2, response_time=60)))
+    store.succeeded(keys[7], reading(ProductivityReport(Statistics(closed=2, response_time=60))))
     exposition.assemble()
     after = exposition.body(TEXT, gzipped=False).made()
     same = {
@@ -329,15 +345,15 @@ def test_only_the_families_that_changed_are_joined_again() -> None:
 def test_only_the_report_that_changed_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
     store, keys = many(40)
     exposition = exposition_of(store)
-    rendered: list[ReportKey] = []
+    rendered: list[Key] = []
     report = Renderer.report
 
-    def recording(self: Renderer, key: ReportKey, entry: Any) -> tuple[bytes, ...]:
+    def recording(self: Renderer, key: Key, entry: Any) -> tuple[bytes, ...]:
         rendered.append(key)
         return report(self, key, entry)
 
     monkeypatch.setattr(Renderer, "report", recording)
-    store.succeeded(keys[3], published_like())
+    store.succeeded(keys[3], reading(published_like()))
     exposition.assemble()
     store.schedule("acme", keys[5:])
     exposition.assemble()
@@ -367,7 +383,7 @@ def test_what_was_handed_out_does_not_change() -> None:
     exposition = exposition_of(store)
     body = exposition.body(TEXT, gzipped=False)
     before = b"".join(body.made())
-    store.succeeded(keys[0], published_like())
+    store.succeeded(keys[0], reading(published_like()))
     exposition.assemble()
     assert exposition.body(TEXT, gzipped=False) is not body
     assert b"".join(body.made()) == before
@@ -377,10 +393,10 @@ def test_a_report_that_is_too_old_is_not_exposed() -> None:
     now = [0.0]
     store = Store(clock=lambda: now[0], wall=lambda: 1.7e9 + now[0])
     store.set_accounts(["acme"])
-    store.set_lifetime("acme", "24h", LIFETIME_SECONDS)
-    key = ReportKey("acme", "1", "email", "24h", False, "")
+    key = Key("productivity", "acme", "1", "email", "24h", "false", "")
     store.schedule("acme", [key])
-    store.succeeded(key, ProductivityReport(Statistics(closed=1)))
+    store.set_lifetimes("acme", {key: LIFETIME_SECONDS})
+    store.succeeded(key, reading(ProductivityReport(Statistics(closed=1))))
     exposition = exposition_of(store)
     found = []
     for now[0] in (LIFETIME_SECONDS, LIFETIME_SECONDS + 1):
@@ -408,7 +424,7 @@ def test_the_loop_assembles_at_once_after_a_change_and_ends_at_once() -> None:
     loop = threading.Thread(target=exposition.run, args=(stopping,))
     loop.start()
     until = time.monotonic() + 5
-    store.succeeded(keys[0], ProductivityReport(Statistics(closed=77)))
+    store.succeeded(keys[0], reading(ProductivityReport(Statistics(closed=77))))
     while b" 77.0\n" not in plain(exposition, TEXT):
         assert time.monotonic() < until
         threading.Event().wait(0.01)
@@ -510,7 +526,7 @@ def test_several_names_choose_all_of_theirs() -> None:
 )
 def test_all_names_together_choose_the_whole(content_type: str, parse: Any) -> None:
     exposition = exposition_of(full_store())
-    everything = [family.name for family in CATALOGUE]
+    everything = [family.name for family in catalogue()]
     chosen = exposition.selected(everything, content_type)
     whole = plain(exposition, content_type)
 
@@ -546,10 +562,10 @@ def test_all_has_its_own_series_beside_a_mailbox_of_that_name() -> None:
     store = Store()
     store.set_accounts(["acme"])
     store.set_mailboxes("acme", [Mailbox(1, ALL, "s", "e")])
-    keys = [ReportKey("acme", id_, ALL, "24h", False, "") for id_ in ("1", ALL)]
+    keys = [Key("productivity", "acme", id_, ALL, "24h", "false", "") for id_ in ("1", ALL)]
     store.schedule("acme", keys)
     for key in keys:
-        store.succeeded(key, ProductivityReport(Statistics(closed=1)))
+        store.succeeded(key, reading(ProductivityReport(Statistics(closed=1))))
     body = plain(exposition_of(store), TEXT).decode()
     series = [line for line in body.splitlines() if line.startswith("helpscout_conversations_cl")]
     assert len(set(series)) == 2

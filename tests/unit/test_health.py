@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.collectors import codec
 from exporter.health import PASSING, REASONS, REFUSED, Failure, Refusals
 from exporter.helpscout import errors
 from exporter.helpscout.errors import (
@@ -25,10 +26,11 @@ from exporter.helpscout.errors import (
     Unreachable,
 )
 from exporter.poller.account import Job
-from exporter.reports import Mailbox, ReportKey
+from exporter.questions import Key, Mailbox
 from exporter.selection import MailboxChoice
 from exporter.state import State
-from tests.unit.poller_world import DAY, MONTH, SELECTION, Run, Service, World
+from tests.readings import settings
+from tests.unit.poller_world import ACCOUNT, DAY, MONTH, SELECTION, Run, Service, World
 
 SIX = [Mailbox(number, f"Box {number}", "s", "s@acme.com") for number in range(1, 7)]
 ONE = SIX[:1]
@@ -49,11 +51,11 @@ def from_(at: float, outcome: Callable[[], HelpScoutError | float]) -> Service:
 
 def reports_only(outcome: Callable[[], HelpScoutError]) -> Service:
     """Every report ends so, and the mailbox list is fine."""
-    return lambda _, job: outcome() if job.request is not None else None
+    return lambda _, job: outcome() if job.question is not None else None
 
 
 def lists_only(outcome: Callable[[], HelpScoutError]) -> Service:
-    return lambda _, job: outcome() if job.request is None else None
+    return lambda _, job: outcome() if job.question is None else None
 
 
 def test_row_1_before_any_answer_it_is_down_and_nothing_is_said_of_the_collector() -> None:
@@ -97,14 +99,14 @@ def test_row_5_only_the_report_fails() -> None:
 
 def test_row_6_one_report_fails_and_the_probe_disproves_it() -> None:
     once = iter([sick()])
-    run = Run(World(A_DAY), lambda at, job: next(once, None) if at > 200 and job.request else None)
+    run = Run(World(A_DAY), lambda at, job: next(once, None) if at > 200 and job.question else None)
     run.until(900)
     assert [up for _, up in run.changes] == [False, True]
 
 
 def test_row_7_one_report_is_always_unauthorized() -> None:
     def service(_: float, job: Job) -> HelpScoutError | None:
-        refused = job.request is not None and job.request.key.mailbox_id == "1"
+        refused = job.question is not None and job.question.key.mailbox_id == "1"
         return BadCredentials("HTTP 401", status=401) if refused else None
 
     run = Run(World(A_DAY), service)
@@ -204,7 +206,7 @@ def test_row_16_a_reload_clears_nothing() -> None:
     run = Run(World(A_DAY), from_(5, sick), ONE)
     run.until(100)
     run.boxes.append(SIX[1])
-    run.world.poller.configure(replace(A_DAY, mailboxes=MailboxChoice(all=True)), 3)
+    run.world.poller.configure(settings(replace(A_DAY, mailboxes=MailboxChoice(all=True)), ACCOUNT))
     run.until(700)
     assert run.changes[-1][1] is False
     assert len(run.changes) == 3
@@ -212,16 +214,16 @@ def test_row_16_a_reload_clears_nothing() -> None:
 
 def test_row_17_a_restart_in_the_outage_shows_the_figures_and_is_down(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    first = Run(World(A_DAY, State(path)), lambda *_: None)
+    first = Run(World(A_DAY, State(path, codec)), lambda *_: None)
     first.until(10).state.close()
-    second = World(A_DAY, State(path))
+    second = World(A_DAY, State(path, codec))
     second.wall = first.world.wall + 20
     second.poller.recall()
     run = Run(second, lambda *_: sick())
     run.until(60)
     assert run.changes == [(0.0, False)]
     assert second.problems == {"unreachable"}
-    assert all(entry.report for entry in second.store.snapshot().entries.values())
+    assert all(entry.reading for entry in second.store.snapshot().entries.values())
     second.state.close()
 
 
@@ -283,7 +285,7 @@ def test_what_concerns_a_question_never_touches_up(error: HelpScoutError) -> Non
 
 
 def test_a_list_that_keeps_failing_while_reports_arrive_is_a_problem_and_no_outage() -> None:
-    run = Run(World(BUSY), lambda at, job: sick() if at > 5 and not job.request else None, SIX)
+    run = Run(World(BUSY), lambda at, job: sick() if at > 5 and not job.question else None, SIX)
     run.until(700)
     assert [up for _, up in run.changes] == [False, True]
     assert run.world.problems == {"unreachable"}
@@ -308,7 +310,7 @@ THREE = SIX[:3]
 
 
 def chat_forbidden(_: float, job: Job) -> HelpScoutError | None:
-    chat = job.request is not None and job.request.key.type == "chat"
+    chat = job.question is not None and job.question.key.type == "chat"
     return NotAllowed("HTTP 403", status=403) if chat else None
 
 
@@ -319,12 +321,12 @@ def test_a_cut_that_is_refused_takes_no_other_report_along() -> None:
     for at in (120, 600, 909, 1_330, 3_600):
         run.until(at)
         entries = world.store.snapshot().entries
-        arrived = {key for key, entry in entries.items() if entry.report is not None}
+        arrived = {key for key, entry in entries.items() if entry.reading is not None}
         assert arrived == {key for key in entries if key.type != "chat"}, at
         assert world.up()
         assert world.problems == set()
         assert world.collector_up is True
-    chats: dict[ReportKey, int] = {}
+    chats: dict[Key, int] = {}
     for _, _, key in run.asked:
         if key and key.type == "chat":
             chats[key] = chats.get(key, 0) + 1
@@ -334,7 +336,7 @@ def test_a_cut_that_is_refused_takes_no_other_report_along() -> None:
 @pytest.mark.parametrize("error", [NotAllowed("no", status=403), NotThere("no", status=404)])
 def test_a_mailbox_is_left_alone_when_its_plain_question_is_refused(error: HelpScoutError) -> None:
     def service(_: float, job: Job) -> HelpScoutError | None:
-        gone = job.request is not None and job.request.key.mailbox_id == "2"
+        gone = job.question is not None and job.question.key.mailbox_id == "2"
         return error if gone else None
 
     run = Run(World(FULL), service, THREE)
@@ -343,7 +345,7 @@ def test_a_mailbox_is_left_alone_when_its_plain_question_is_refused(error: HelpS
     asked = [key for at, _, key in run.asked if key and key.mailbox_id == "2" and at > 1]
     assert {key.type for key in asked} == {"all"}
     entries = run.world.store.snapshot().entries
-    fresh = {key.mailbox_id for key, entry in entries.items() if entry.report is not None}
+    fresh = {key.mailbox_id for key, entry in entries.items() if entry.reading is not None}
     assert fresh == {"all", "1", "3"}
     assert run.world.up()
     back = Run(run.world, lambda *_: None, THREE)
@@ -355,20 +357,20 @@ def test_a_mailbox_is_left_alone_when_its_plain_question_is_refused(error: HelpS
 
 def test_a_window_that_is_refused_takes_no_other_window_along() -> None:
     def service(_: float, job: Job) -> HelpScoutError | None:
-        refused = job.request is not None and job.request.key.window == "30d"
+        refused = job.question is not None and job.question.key.window == "30d"
         return NotAllowed("HTTP 403", status=403) if refused else None
 
     run = Run(World(FULL), service, THREE)
     run.until(700)
     entries = run.world.store.snapshot().entries
-    assert all((entry.report is None) == (key.window == "30d") for key, entry in entries.items())
+    assert all((entry.reading is None) == (key.window == "30d") for key, entry in entries.items())
 
 
 def test_when_the_plan_has_reports_again_every_report_is_asked() -> None:
     upgraded = 2_000.0
     run = Run(
         World(FULL),
-        lambda at, job: NotAllowed("no", status=403) if job.request and at < upgraded else None,
+        lambda at, job: NotAllowed("no", status=403) if job.question and at < upgraded else None,
         THREE,
     )
     run.until(upgraded)
@@ -383,13 +385,13 @@ def test_a_reload_asks_again_what_was_refused() -> None:
     world.discover(SIX)
     world.answer_all(NotAllowed("no", status=403))
     world.now += 1
-    world.poller.configure(A_DAY, 3)
+    world.poller.configure(settings(A_DAY, ACCOUNT))
     world.discover(SIX)
     assert world.answer_all() == 6
 
 
 plain = st.builds(
-    ReportKey,
+    Key,
     st.just("acme"),
     st.sampled_from(["all", "1", "2"]),
     st.sampled_from(["all", "email"]),
@@ -404,11 +406,11 @@ plain = st.builds(
     st.lists(st.tuples(st.integers(0, 100), st.sampled_from([None, "server_error"]))),
 )
 def test_a_collector_works_unless_every_plain_key_failed_last(
-    keys: set[ReportKey], events: list[tuple[int, str | None]]
+    keys: set[Key], events: list[tuple[int, str | None]]
 ) -> None:
     refusals, order = Refusals(), sorted(keys)
     refusals.keep(order)
-    last: dict[ReportKey, list[str | None]] = {}
+    last: dict[Key, list[str | None]] = {}
     for number, reason in events:
         key = order[number % len(order)]
         refusals.note(key, reason)

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from exporter.collectors.productivity.figures import FIGURES, SHAPES
 from exporter.exposition import OPENMETRICS, Exposition, Renderer
-from exporter.metrics import CATALOGUE, FIGURES, REPORT_LABELS, SHAPES
+from exporter.exposition.catalogue import catalogue
+from exporter.metrics import REPORT_LABELS
 from exporter.sla import EDGES
 from exporter.telemetry import FAMILIES, Family, Telemetry
 from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
@@ -15,8 +17,10 @@ from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 UNITS = {"seconds", "ratio"}
 
-BY_NAME = {family.name: family for family in CATALOGUE}
-families = pytest.mark.parametrize("family", CATALOGUE, ids=[family.name for family in CATALOGUE])
+BY_NAME = {family.name: family for family in catalogue()}
+families = pytest.mark.parametrize(
+    "family", catalogue(), ids=[family.name for family in catalogue()]
+)
 
 PERIOD = (
     "response_time_seconds",
@@ -84,7 +88,7 @@ def test_names_and_labels_are_those_of_the_contract() -> None:
 
 def test_no_family_is_listed_twice() -> None:
     exposed: list[str] = []
-    for family in CATALOGUE:
+    for family in catalogue():
         suffixes = {
             "gauge": [""],
             "counter": ["_total"],
@@ -129,15 +133,19 @@ def test_a_help_text_is_one_plain_sentence(family: Family) -> None:
 
 def test_no_two_families_have_the_same_help() -> None:
     # Those of the distributions and the like differ in a word at least.
-    texts = [family.help for family in CATALOGUE]
+    texts = [family.help for family in catalogue()]
     assert len(set(texts)) == len(texts)
 
 
 def test_every_statistic_has_a_field_and_every_distribution_its_edges() -> None:
-    report = next(iter(full_store().snapshot().entries.values())).report
+    entry = next(iter(full_store().snapshot().entries.values()))
+    assert entry.reading
+    report = entry.reading.value
     assert report is not None
     assert all(getattr(report.current, figure.field) is not None for figure in FIGURES)
-    assert {shape.field: shape.edges for shape in SHAPES} == EDGES
+    assert {shape.field: shape.bounds for shape in SHAPES} == {
+        field: (*(str(float(edge)) for edge in edges), "+Inf") for field, edges in EDGES.items()
+    }
 
 
 def exposed() -> dict[str, Any]:

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from structlog.testing import LogCapture
 
-from exporter.helpscout.client import ReportAnswer
 from exporter.helpscout.errors import NotThere, ServiceFailed
 from exporter.missing import mailbox_patterns, of_segments
-from exporter.reports import Mailbox
+from exporter.questions import Mailbox
 from exporter.selection import Segment
 from exporter.settings import load
+from tests.readings import reading
 from tests.unit.poller_world import BOXES, DAY, REPORT, SELECTION, World
 
 TAGS = {"vip": 5, "Refund": 6, "refund": 7, "bug": 8}
@@ -108,11 +108,11 @@ def test_a_tag_that_is_renamed_goes_on_by_its_id_and_is_said(log: LogCapture) ->
     for _ in range(2):
         while (job := world.job()) is None:
             world.now += 1
-        world.poller.reported(job, ReportAnswer(REPORT, {"premium": 5}))
+        world.poller.answered(job, reading(REPORT, {"premium": 5}))
     world.poller.tick(world.now)
     assert segments(world) == {"vip": False}
     assert "tag 'vip' is now called 'premium'" in said(log)[0]
-    fresh = {k.segment for k, e in world.store.snapshot().entries.items() if e.report is not None}
+    fresh = {k.segment for k, e in world.store.snapshot().entries.items() if e.reading is not None}
     assert fresh == {"", "vip"}
 
 
@@ -121,12 +121,12 @@ def test_folders_that_every_mailbox_refuses_are_missing_and_those_of_one_are_not
     world = World(replace(SELECTION, windows=(DAY,), segments=cuts))
     world.discover(BOXES)
     while (job := world.job()) is not None:
-        assert job.request is not None
-        key = job.request.key
+        assert job.question is not None
+        key = job.question.key
         if key.segment == "nobody's" or (key.segment and key.mailbox_id == "2"):
-            world.poller.report_failed(job, NotThere("HTTP 404", status=404))
+            world.poller.failed(job, NotThere("HTTP 404", status=404))
         else:
-            world.poller.reported(job, ReportAnswer(REPORT))
+            world.poller.answered(job, reading(REPORT))
     world.poller.tick(world.now)
     assert segments(world) == {"ours": True, "nobody's": False}
     assert [str(each) for each in world.store.missing()["acme"]] == [
@@ -139,13 +139,13 @@ def test_a_passing_failure_neither_finds_a_folder_nor_loses_one() -> None:
     world = World(replace(SELECTION, windows=(DAY,), segments=cuts))
     world.discover(BOXES)
     errors = [NotThere("HTTP 404", status=404), ServiceFailed("HTTP 503", status=503)]
-    while (job := world.job()) is not None and job.request is not None:
-        if job.request.key.segment and errors:
-            world.poller.report_failed(job, errors.pop(0))
-        elif job.request.key.segment:
+    while (job := world.job()) is not None and job.question is not None:
+        if job.question.key.segment and errors:
+            world.poller.failed(job, errors.pop(0))
+        elif job.question.key.segment:
             break
         else:
-            world.poller.reported(job, ReportAnswer(REPORT))
+            world.poller.answered(job, reading(REPORT))
     world.poller.tick(world.now)
     assert segments(world) == {"nobody's": False}
 

@@ -17,8 +17,8 @@ def test_ten_mailboxes_with_the_defaults_fit() -> None:
     result = planned(10)
     assert result.fits
     assert result.ways_out == ()
-    assert [cost.reports for cost in result.windows] == [44, 44, 44]
-    assert [round(cost.per_minute, 2) for cost in result.windows] == [8.8, 1.26, 0.73]
+    assert [cost.reports for cost in result.costs] == [44, 44, 44]
+    assert [round(cost.per_minute, 2) for cost in result.costs] == [8.8, 1.26, 0.73]
     assert result.overhead == pytest.approx(0.1)
     assert result.budget == 100
 
@@ -69,7 +69,7 @@ def test_where_nothing_alone_is_enough_what_saves_most_is_named() -> None:
 
 def test_the_stretch_is_the_one_that_the_schedule_will_use() -> None:
     result = planned(300, HELPSCOUT_WINDOWS="[24h]")
-    [cost] = result.windows
+    [cost] = result.costs
     assert cost.effective / cost.every == pytest.approx(
         cost.per_minute / (result.budget - result.overhead)
     )
@@ -83,12 +83,12 @@ def test_a_split_account_splits_its_budget() -> None:
 def test_compared_periods_cost_series_but_no_calls() -> None:
     plain, compared = planned(10), planned(10, HELPSCOUT_COMPARE="true")
     assert compared.per_minute == plain.per_minute
-    assert compared.windows[0].series == plain.windows[0].series + 44 * 22
+    assert compared.costs[0].series == plain.costs[0].series + 44 * 22
 
 
 def assumed(**environ: str) -> list[str]:
     configuration = load(None, environ)
-    return list(assumptions(configuration.selection, configuration.accounts[0]))
+    return list(assumptions(configuration, configuration.accounts[0]))
 
 
 def test_the_limit_that_a_plan_goes_by_is_told() -> None:

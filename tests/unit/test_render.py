@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.exposition import ALLOWUTF8, _escape
 from prometheus_client.utils import floatToGoString
 
-from exporter.exposition.render import REPORT_FAMILIES, Renderer, accounts, escape, number
+from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.exposition.catalogue import catalogue
+from exporter.exposition.render import Renderer, accounts, escape, number, report_families
 from exporter.health import AccountStatus
-from exporter.metrics import CATALOGUE
-from exporter.reports import ALL, Distribution, Mailbox, ProductivityReport, ReportKey, Statistics
+from exporter.questions import ALL, Key, Mailbox
 from exporter.sla import Objective
 from exporter.store import Entry
+from tests.readings import reading
 from tests.unit.exposed import DAY, NASTY_NAMES, OBJECTIVES, WEEK, WINDOWS, published_like, text
 
-KEY = ReportKey("acme", "2", "email", "7d", False, "")
+KEY = Key("productivity", "acme", "2", "email", "7d", "false", "")
 LABELS = (
     '{account="acme",mailbox="Sales",mailbox_id="2",office_hours="false",segment="",type="email",'
     'window="7d"}'
@@ -27,16 +29,16 @@ ATTEMPT = LABELS.replace('",', '",collector="productivity",', 1)
 
 def rendered(
     report: ProductivityReport | None,
-    key: ReportKey = KEY,
+    key: Key = KEY,
     mailbox: str = "Sales",
     objectives: tuple[Objective, ...] = (),
 ) -> dict[str, list[str]]:
     """The lines of each family that has some."""
-    entry = Entry(mailbox, report)
+    entry = Entry(mailbox, None if report is None else reading(report))
     fragments = Renderer(objectives, WINDOWS).report(key, entry)
     return {
         family.name: fragment.decode().splitlines()
-        for family, fragment in zip(REPORT_FAMILIES, fragments, strict=True)
+        for family, fragment in zip(report_families("productivity"), fragments, strict=True)
         if fragment
     }
 
@@ -82,7 +84,7 @@ def test_no_name_breaks_out_of_its_label_or_its_line(name: str) -> None:
     lines = rendered(current(closed=1), mailbox=name)
     (line,) = lines["helpscout_conversations_closed"][:1] or [""]
     assert line.startswith('helpscout_conversations_closed{account="acme",mailbox="')
-    fragment = Renderer((), ()).report(KEY, Entry(name, current(closed=1)))
+    fragment = Renderer((), ()).report(KEY, Entry(name, reading(current(closed=1))))
     assert b"".join(fragment).count(b"\n") == 1
 
 
@@ -114,7 +116,7 @@ def test_a_figure_is_one_sample_and_0_is_one_too(field: str, family: str, value:
 def test_of_an_expired_report_the_last_success_and_the_outcome_stay() -> None:
     entry = Entry("Sales", None, 1_700_000_000.5, 1.0, False)
     fragments = Renderer(OBJECTIVES, WINDOWS).report(KEY, entry)
-    assert fragments[:-2] == (b"",) * (len(REPORT_FAMILIES) - 2)
+    assert fragments[:-2] == (b"",) * (len(report_families("productivity")) - 2)
     assert b"".join(fragments).decode().splitlines() == [
         f"helpscout_report_last_success_timestamp_seconds{ATTEMPT} 1.7000000005e+09",
         f"helpscout_report_success{ATTEMPT} 0.0",
@@ -215,11 +217,11 @@ def test_the_first_window_is_the_short_horizon() -> None:
     [
         KEY._replace(window="30d"),
         KEY._replace(type=ALL),
-        KEY._replace(office_hours=True),
+        KEY._replace(office_hours="true"),
         KEY._replace(segment="vip"),
     ],
 )
-def test_an_objective_covers_only_what_it_names(key: ReportKey) -> None:
+def test_an_objective_covers_only_what_it_names(key: Key) -> None:
     assert COMPLIANCE not in rendered(published_like(), key, objectives=(FIRST_REPLY,))
 
 
@@ -304,4 +306,6 @@ def test_accounts_say_whether_they_work_and_what_is_the_matter() -> None:
 
 
 def test_fragments_come_in_the_order_of_the_catalogue() -> None:
-    assert tuple(CATALOGUE[: len(REPORT_FAMILIES)]) == REPORT_FAMILIES
+    assert tuple(catalogue()[: len(report_families("productivity"))]) == report_families(
+        "productivity"
+    )

@@ -6,18 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.reports import (
-    ALL,
+from exporter.collectors.productivity.report import (
     Distribution,
-    Mailbox,
     ProductivityReport,
-    ReportKey,
-    ReportRequest,
     Statistics,
-    TimeRange,
-    Window,
     only_measured,
 )
+from exporter.questions import Key, Mailbox, TimeRange
 
 SECOND = timedelta(seconds=1)
 ranges = st.timedeltas(min_value=timedelta(minutes=1), max_value=timedelta(days=3650)).map(
@@ -28,15 +23,11 @@ instants = st.datetimes(
 )
 
 
-def window(length: timedelta) -> Window:
-    return Window("w", length, timedelta(minutes=1))
-
-
 @given(ranges, instants)
 def test_a_window_ends_at_the_instant_cut_to_the_second(
     length: timedelta, instant: datetime
 ) -> None:
-    end = window(length).ending(instant).end
+    end = TimeRange.ending(instant, length).end
     assert end.microsecond == 0
     assert timedelta(0) <= instant - end < SECOND
 
@@ -45,7 +36,7 @@ def test_a_window_ends_at_the_instant_cut_to_the_second(
 def test_a_window_holds_exactly_as_many_seconds_as_its_range(
     length: timedelta, instant: datetime
 ) -> None:
-    period = window(length).ending(instant)
+    period = TimeRange.ending(instant, length)
     # Both ends are part of it, so the number of its seconds is one more than their difference.
     assert period.end - period.start + SECOND == length
 
@@ -54,24 +45,24 @@ def test_a_window_holds_exactly_as_many_seconds_as_its_range(
 def test_the_preceding_period_ends_a_second_before_and_is_as_long(
     length: timedelta, instant: datetime
 ) -> None:
-    period = window(length).ending(instant)
+    period = TimeRange.ending(instant, length)
     before = period.preceding()
     assert before.end == period.start - SECOND
     assert before.end - before.start == period.end - period.start
-    assert before == window(length).ending(instant - length)
+    assert before == TimeRange.ending(instant - length, length)
 
 
 @given(ranges, instants)
 def test_a_window_and_its_preceding_period_keep_the_time_zone(
     length: timedelta, instant: datetime
 ) -> None:
-    period = window(length).ending(instant)
+    period = TimeRange.ending(instant, length)
     before = period.preceding()
     assert {each.tzinfo for each in (period.start, period.end, before.start, before.end)} == {UTC}
 
 
 def test_a_day_is_written_as_the_issue_has_it() -> None:
-    day = window(timedelta(days=1)).ending(datetime(2026, 3, 11, 14, 30, 0, 999_999, UTC))
+    day = TimeRange.ending(datetime(2026, 3, 11, 14, 30, 0, 999_999, UTC), timedelta(days=1))
     assert day == TimeRange(
         datetime(2026, 3, 10, 14, 30, 1, tzinfo=UTC), datetime(2026, 3, 11, 14, 30, tzinfo=UTC)
     )
@@ -81,19 +72,11 @@ def test_a_day_is_written_as_the_issue_has_it() -> None:
 
 
 def test_keys_are_ordered_and_frozen() -> None:
-    first = ReportKey("a", "1", "email", "7d", False, "")
+    first = Key("productivity", "a", "1", "email", "7d", "false", "")
     assert first < first._replace(account="b")
-    assert first < first._replace(office_hours=True)
+    assert first < first._replace(office_hours="true")
     with pytest.raises(AttributeError):
         first.account = "b"  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(("type_", "expected"), [(ALL, ()), ("email", ("email",))])
-def test_a_request_for_all_types_has_no_filter_on_them(
-    type_: str, expected: tuple[str, ...]
-) -> None:
-    key = ReportKey("a", ALL, type_, "w", False, "")
-    assert ReportRequest(key, window(SECOND), (), (), (), False).types == expected
 
 
 @pytest.mark.parametrize(

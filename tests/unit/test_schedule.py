@@ -9,24 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.reports import ReportKey, ReportRequest, Window
-from exporter.schedule import Outlook, Schedule, WindowOutlook, demand_per_minute
+from exporter.questions import Key, Question, Window
+from exporter.schedule import Group, GroupOutlook, Outlook, Schedule, Stretch, demand_per_minute
 
 DAY = Window("24h", timedelta(days=1), timedelta(minutes=5))
 WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
 MONTH = Window("30d", timedelta(days=30), timedelta(hours=1))
+DAILY = Group("productivity", "24h", 300.0)
+MONTHLY = Group("productivity", "30d", 3600.0)
 
 
-def request(
-    window: Window, mailbox: int = 1, type_: str = "all", **filters: object
-) -> ReportRequest:
-    key = ReportKey("acme", str(mailbox), type_, window.text, False, "")
+def request(window: Window, mailbox: int = 1, type_: str = "all", **filters: object) -> Question:
+    key = Key("productivity", "acme", str(mailbox), type_, window.text, "false", "")
     ids = filters.get("mailbox_ids", (mailbox,))
     assert isinstance(ids, tuple)
-    return ReportRequest(key, window, ids, (), (), False)
+    return Question(key, window.every, window.range, (ids, (), ()))
 
 
-def grid(*windows: Window, mailboxes: int = 3) -> list[ReportRequest]:
+def grid(*windows: Window, mailboxes: int = 3) -> list[Question]:
     return [
         request(window, mailbox) for window, mailbox in product(windows, range(1, mailboxes + 1))
     ]
@@ -34,7 +34,7 @@ def grid(*windows: Window, mailboxes: int = 3) -> list[ReportRequest]:
 
 def run(
     schedule: Schedule, per_minute: float, start: float, seconds: float
-) -> list[tuple[float, ReportKey]]:
+) -> list[tuple[float, Key]]:
     """Ask at the budget's pace whatever is due; return what was asked when."""
     asked, now, free_at = [], start, start
     while now < start + seconds:
@@ -90,7 +90,7 @@ def test_afterwards_the_keys_of_a_window_are_spread_over_its_interval() -> None:
 def test_each_key_keeps_its_interval() -> None:
     schedule = Schedule()
     schedule.plan(grid(DAY, WEEK, mailboxes=5), 0, {})
-    times: dict[ReportKey, list[float]] = {}
+    times: dict[Key, list[float]] = {}
     for at, key in run(schedule, 6_000, 0, 6 * 3_600):
         times.setdefault(key, []).append(at)
     for key, instants in times.items():
@@ -104,12 +104,12 @@ def test_a_plan_larger_than_the_budget_is_stretched_by_one_factor() -> None:
     schedule = Schedule()
     schedule.plan(grid(DAY, MONTH, mailboxes=60), 0, {})
     assert schedule.fit(6.5)
-    assert schedule.stretch == pytest.approx(2.0)
-    assert schedule.interval(DAY) == pytest.approx(600)
-    assert schedule.interval(MONTH) == pytest.approx(7_200)
+    assert schedule.stretch.windows == pytest.approx(2.0)
+    assert schedule.interval(request(DAY)) == pytest.approx(600)
+    assert schedule.interval(request(MONTH)) == pytest.approx(7_200)
     assert not schedule.fit(6.5)
     assert schedule.fit(1_000)
-    assert schedule.stretch == 1
+    assert schedule.stretch == Stretch()
 
 
 @settings(max_examples=30, deadline=None)
@@ -124,7 +124,7 @@ def test_no_key_starves_whatever_the_budget(mailboxes: int, share: float, seed: 
     schedule = Schedule()
     schedule.plan(requests, seed * 17.0, {})
     schedule.fit(per_minute)
-    longest = schedule.interval(MONTH)
+    longest = schedule.interval(request(MONTH))
     asked = run(schedule, per_minute, seed * 17.0, 6 * longest)
     counted = Counter(key for _, key in asked)
     assert set(counted) == {request.key for request in requests}
@@ -151,7 +151,7 @@ def test_a_new_plan_keeps_what_stays_and_forgets_what_goes() -> None:
     before = schedule.next_due()
     schedule.plan(grid(DAY), 10, {})
     assert schedule.next_due() == before
-    assert [(window.text, number) for window, number in schedule.windows()] == [("24h", 3)]
+    assert [(o.group.window, o.reports) for o in schedule.outlook(10, 0).groups] == [("24h", 3)]
 
 
 def test_a_shorter_interval_takes_effect_at_once() -> None:
@@ -181,7 +181,7 @@ def test_a_paused_report_is_left_alone_until_its_time_whatever_its_interval() ->
     schedule.pause(paused.key, 900)
     schedule.plan(requests, 100, {})
     assert paused.key not in {key for _, key in run(schedule, 600, 100, 790)}
-    schedule.plan([replace(each, folder_ids=(7,)) for each in requests], 895, {})
+    schedule.plan([replace(each, spec=((1,), (), (7,))) for each in requests], 895, {})
     assert schedule.next_due() <= 895, "another question is asked at once"
 
 
@@ -225,15 +225,15 @@ def test_the_outlook_has_each_windows_next_turn_and_what_is_overdue() -> None:
     assert schedule.outlook(0, 9.0) == Outlook((), 1.0, 0.0, 9.0)
     schedule.plan(grid(DAY, MONTH), 0, {})
     assert schedule.outlook(40, 100.0) == Outlook(
-        (WindowOutlook(DAY, 3, 300.0, 0), WindowOutlook(MONTH, 3, 3600.0, 0)), 1.0, 40, 100.0
+        (GroupOutlook(DAILY, 3, 300.0, 0), GroupOutlook(MONTHLY, 3, 3600.0, 0)), 1.0, 40, 100.0
     )
     taken = [schedule.take(40) for _ in range(3)][-1]
     assert taken is not None
-    assert schedule.outlook(40, 100.0).windows[0] == WindowOutlook(DAY, 3, 300.0, None)
+    assert schedule.outlook(40, 100.0).groups[0] == GroupOutlook(DAILY, 3, 300.0, None)
     assert schedule.outlook(40, 100.0).lag == schedule.lag(40) == 40
     schedule.done(taken.key, 40)
     schedule.fit(0.3)
     found = schedule.outlook(40, 100.0)
-    assert found.stretch == schedule.stretch > 2
-    assert found.windows[0].interval == schedule.interval(DAY)
-    assert found.windows[0].next_due == 200.0
+    assert found.stretch == schedule.stretch.windows > 2
+    assert found.groups[0].interval == schedule.interval(request(DAY))
+    assert found.groups[0].next_due == 200.0

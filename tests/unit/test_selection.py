@@ -1,20 +1,22 @@
 """What is asked: mailboxes by glob and id, the cell for all, segments, shards."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.reports import Mailbox, ReportKey, Window
+from exporter.collectors import questions_of, scope
+from exporter.questions import Key, Mailbox, Question, Window
 from exporter.selection import (
     MailboxChoice,
     Segment,
     Selection,
     Shard,
-    matches,
-    requests_for,
 )
+from tests.readings import settings
+from tests.unit.poller_world import ACCOUNT
 
 HOUR = Window("1h", timedelta(hours=1), timedelta(minutes=1))
 WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
@@ -62,7 +64,7 @@ def selection(
 def test_a_text_is_a_glob_on_the_name_and_a_number_an_id(
     pattern: str | int, expected: list[int]
 ) -> None:
-    assert [mailbox.id for mailbox in BOXES if matches((pattern,), mailbox)] == expected
+    assert [mailbox.id for mailbox in BOXES if mailbox.matches((pattern,))] == expected
     assert [m.id for m in MailboxChoice(include=(pattern,)).chosen(BOXES)] == expected
 
 
@@ -77,6 +79,14 @@ def test_two_mailboxes_of_one_name_are_two() -> None:
     assert MailboxChoice(include=(2,)).chosen(twins) == [twins[1]]
 
 
+def asked(
+    chosen: Selection, mailboxes: list[Mailbox], tags: dict[str, int], account: str = "acme"
+) -> list[Question]:
+    """What is asked of an account that has these mailboxes and tags."""
+    of_it = replace(ACCOUNT, name=account)
+    return questions_of(scope(of_it, settings(chosen), mailboxes, tags))
+
+
 def test_every_cell_of_the_table_is_asked_once() -> None:
     chosen = selection(
         types=("all", "email"),
@@ -84,60 +94,54 @@ def test_every_cell_of_the_table_is_asked_once() -> None:
         office_hours=(False, True),
         segments=(Segment("vip", (7,), (991,)),),
     )
-    keys = [request.key for request in requests_for("acme", chosen, BOXES, {})]
+    keys = [request.key for request in asked(chosen, BOXES, {})]
     assert len(keys) == len(set(keys)) == 2 * 4 * 2 * 2 * 2
-    assert ReportKey("acme", "all", "all", "7d", True, "vip") in keys
-    assert ReportKey("acme", "2", "email", "1h", False, "") in keys
+    assert Key("productivity", "acme", "all", "all", "7d", "true", "vip") in keys
+    assert Key("productivity", "acme", "2", "email", "1h", "false", "") in keys
 
 
 def test_all_mailboxes_together_need_no_filter_unless_some_are_left_out() -> None:
-    everything = requests_for("acme", selection(), BOXES, {})
-    assert [(r.key.mailbox_id, r.mailbox_ids) for r in everything] == [
+    everything = asked(selection(), BOXES, {})
+    assert [(r.key.mailbox_id, r.spec[0]) for r in everything] == [
         ("all", ()),
         ("1", (1,)),
         ("2", (2,)),
         ("3", (3,)),
     ]
-    some = requests_for("acme", selection(MailboxChoice(exclude=(2,))), BOXES, {})
-    assert (some[0].key.mailbox_id, some[0].mailbox_ids) == ("all", (1, 3))
+    some = asked(selection(MailboxChoice(exclude=(2,))), BOXES, {})
+    assert (some[0].key.mailbox_id, some[0].spec[0]) == ("all", (1, 3))
 
 
 def test_without_the_cell_for_all_only_mailboxes_are_asked() -> None:
-    requests = requests_for("acme", selection(MailboxChoice(all=False)), BOXES, {})
+    requests = asked(selection(MailboxChoice(all=False)), BOXES, {})
     assert [request.key.mailbox_id for request in requests] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("mailboxes", [[], [SALES]])
 def test_nothing_is_asked_where_no_mailbox_is_chosen(mailboxes: list[Mailbox]) -> None:
-    assert requests_for("acme", selection(MailboxChoice(("Support",))), mailboxes, {}) == []
-
-
-def test_all_types_together_need_no_filter() -> None:
-    chosen = selection(types=("all", "chat"))
-    by_type = {r.key.type: r.types for r in requests_for("acme", chosen, BOXES, {})}
-    assert by_type == {"all": (), "chat": ("chat",)}
+    assert asked(selection(MailboxChoice(("Support",))), mailboxes, {}) == []
 
 
 def test_a_segment_waits_until_all_its_tags_are_known() -> None:
     chosen = selection(segments=(Segment("vip", ("gold", "silver", 7), (991,)),))
     assert chosen.needs_tags
     for known in ({}, {"gold": 1}):
-        requests = requests_for("acme", chosen, BOXES, known)
+        requests = asked(chosen, BOXES, known)
         assert {request.key.segment for request in requests} == {""}
-    requests = requests_for("acme", chosen, [SUPPORT], {"gold": 1, "silver": 2, "other": 3})
+    requests = asked(chosen, [SUPPORT], {"gold": 1, "silver": 2, "other": 3})
     cut = [request for request in requests if request.key.segment == "vip"]
-    assert {(r.tag_ids, r.folder_ids) for r in cut} == {((1, 2, 7), (991,))}
-    assert all(not r.tag_ids for r in requests if r.key.segment == "")
+    assert {r.spec[1:] for r in cut} == {((1, 2, 7), (991,))}
+    assert all(not r.spec[1] for r in requests if r.key.segment == "")
 
 
 def test_ids_and_folders_wait_for_nothing() -> None:
     chosen = selection(segments=(Segment("a", (7,)), Segment("b", (), (991,))))
-    requests = requests_for("acme", chosen, [SUPPORT], {})
+    requests = asked(chosen, [SUPPORT], {})
     assert {request.key.segment for request in requests} == {"", "a", "b"}
 
 
 def test_comparison_is_passed_on() -> None:
-    assert all(r.compare for r in requests_for("acme", selection(compare=True), BOXES, {}))
+    assert all(r.spec[3:] == ("compare",) for r in asked(selection(compare=True), BOXES, {}))
 
 
 @given(
@@ -148,19 +152,19 @@ def test_comparison_is_passed_on() -> None:
 def test_every_report_is_asked_by_exactly_one_shard(
     by: str, total: int, accounts: list[str]
 ) -> None:
-    def keys(shard: Shard) -> list[ReportKey]:
+    def keys(shard: Shard) -> list[Key]:
         return [
             request.key
             for account in accounts
-            for request in requests_for(account, selection(shard=shard), BOXES, {})
+            for request in asked(selection(shard=shard), BOXES, {}, account)
         ]
 
     shards = [Shard(index, total, by) for index in range(total)]
     split = [key for shard in shards for key in keys(shard)]
     assert sorted(split) == sorted(keys(Shard()))
     for shard in shards:
-        asked = {key.account for key in keys(shard)}
-        assert all(shard.may_own(account) for account in asked)
+        accounts_asked = {key.account for key in keys(shard)}
+        assert all(shard.may_own(account) for account in accounts_asked)
 
 
 @pytest.mark.parametrize("by", ["account", "mailbox"])

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from exporter.helpscout.account import Account, Secret
-from exporter.reports import Window
+from exporter.questions import Window
 from exporter.selection import MailboxChoice, Segment, Selection, Shard
 from exporter.settings import (
     Configuration,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from exporter.helpscout.account import Secret
-from exporter.reports import Window
+from exporter.questions import Window
 from exporter.selection import Segment, Shard
 from exporter.settings import Configuration, ConfigurationError, leaves, load, variable
 

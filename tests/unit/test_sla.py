@@ -101,7 +101,7 @@ def test_an_empty_distribution_has_no_share(statistic: str) -> None:
 def test_a_target_outside_of_the_edges_is_refused(target: float) -> None:
     with pytest.raises(ValueError) as caught:
         compliance((1, 1, 1, 1, 1), EDGES["handle_time"], target)
-    assert str(caught.value) == "a target lies above 0 and at most at the last edge, 600"
+    assert str(caught.value) == "a target is above 0 and at most the last edge, 600"
 
 
 @pytest.mark.parametrize(

@@ -16,21 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import LogCapture
 
-from exporter.reports import (
-    Distribution,
-    Mailbox,
-    ProductivityReport,
-    ReportKey,
-    ReportRequest,
-    Statistics,
-    Window,
-)
-from exporter.state import _STEPS, State, StateFileInUse, mailbox_counts, question
+from exporter.collectors import codec
+from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.questions import Key, Learned, Mailbox, Question
+from exporter.state import _FORMAT, State, StateFileInUse, mailbox_counts
+from tests.readings import reading
 
-KEY = ReportKey("acme", "1", "email", "24h", True, "vip")
-REQUEST = ReportRequest(
-    KEY, Window("24h", timedelta(days=1), timedelta(minutes=5)), (1,), (7,), (), compare=True
-)
+KEY = Key("productivity", "acme", "1", "email", "24h", "true", "vip")
+QUESTION = Question(KEY, timedelta(minutes=5), timedelta(days=1), ((1,), (7,), (), "compare"))
+PLAIN = replace(QUESTION, spec=((1,), (7,), ()))
 REPORT = ProductivityReport(
     current=Statistics(conversations=3, response_time=488475.313),
     previous=Statistics(),
@@ -41,26 +35,26 @@ BOXES = [Mailbox(1, 'a "name"\\\n🎉', "s", "e")]
 
 
 def filled(path: Path) -> None:
-    state = State(path)
-    state.remember_report("id", REQUEST, REPORT, 4e12)
-    state.remember_account("id", BOXES, {"vip": 7})
+    state = State(path, codec)
+    state.remember("id", QUESTION, reading(REPORT), 4e12)
+    state.remember_account("id", BOXES, Learned({"vip": 7}, {991: "1"}))
     state.close()
 
 
 def test_what_was_remembered_is_recalled_by_the_next_process(tmp_path: Path) -> None:
     filled(tmp_path / "s.db")
-    state = State(tmp_path / "s.db")
+    state = State(tmp_path / "s.db", codec)
     remembered = state.recall("id", "acme")
     state.close()
     assert remembered is not None
     assert remembered.mailboxes == BOXES
-    assert remembered.tags == {"vip": 7}
-    assert remembered.reports == {KEY: (question(REQUEST), REPORT, 4e12)}
+    assert remembered.learned == Learned({"vip": 7}, {991: "1"})
+    assert remembered.readings == {KEY: (QUESTION.fingerprint, reading(REPORT), 4e12)}
 
 
 def test_another_login_recalls_nothing(tmp_path: Path) -> None:
     filled(tmp_path / "s.db")
-    state = State(tmp_path / "s.db")
+    state = State(tmp_path / "s.db", codec)
     assert state.recall("another", "acme") is None
     state.close()
 
@@ -70,7 +64,7 @@ def test_the_number_of_mailboxes_is_read_beside_the_process_that_uses_the_file(
 ) -> None:
     path = tmp_path / "s.db"
     filled(path)
-    for beside in (contextlib.nullcontext(), contextlib.closing(State(path))):
+    for beside in (contextlib.nullcontext(), contextlib.closing(State(path, codec))):
         with beside:
             before = path.read_bytes()
             assert mailbox_counts(path, ["another", "id"]) == {"id": 1}
@@ -91,17 +85,17 @@ def test_a_second_user_of_the_file_is_refused_with_the_first_ones_process(tmp_pa
     path = tmp_path / "s.db"
     link = tmp_path / "link.db"
     link.symlink_to(path)
-    state = State(path)
-    state.remember_account("id", BOXES, {})
+    state = State(path, codec)
+    state.remember_account("id", BOXES, Learned())
     for name in (path, link):
         with pytest.raises(StateFileInUse) as refused:
-            State(name)
+            State(name, codec)
         assert str(refused.value) == (
             f"state_file: {name}: process {os.getpid()} on {socket.gethostname()} is using it;"
             " stop that exporter, or give this one a state_file of its own"
         )
     state.close()
-    again = State(path)
+    again = State(path, codec)
     assert again.recall("id", "acme") is not None
     again.close()
 
@@ -111,56 +105,75 @@ def test_an_older_file_is_taken_over_in_one_transaction(
 ) -> None:
     path = tmp_path / "s.db"
     filled(path)
-    step = ("ALTER TABLE reports ADD COLUMN more TEXT", "UPDATE accounts SET tags = '{}'")
-    monkeypatch.setattr("exporter.state._STEPS", (*_STEPS, step, ("SELECT no such column",)))
-    State(path).close()
+    step = ("ALTER TABLE readings ADD COLUMN more TEXT", "UPDATE accounts SET tags = '{}'")
+    steps = (*_FORMAT.steps, step, ("SELECT no such column",))
+    monkeypatch.setattr("exporter.state._FORMAT", replace(_FORMAT, steps=steps))
+    State(path, codec).close()
     assert [entry["event"] for entry in log.entries] == [
         "state file cannot be used, going on without it"
     ]
     with contextlib.closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (1,)
-        assert "more" not in database.execute("SELECT * FROM reports").description
-    monkeypatch.setattr("exporter.state._STEPS", (*_STEPS, step))
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert "more" not in database.execute("SELECT * FROM readings").description
+    monkeypatch.setattr("exporter.state._FORMAT", replace(_FORMAT, steps=steps[:-1]))
     log.entries.clear()
-    state = State(path)
+    state = State(path, codec)
     remembered = state.recall("id", "acme")
     state.close()
     assert remembered is not None
-    assert (remembered.mailboxes, remembered.tags) == (BOXES, {})
-    assert remembered.reports.keys() == {KEY}
+    assert (remembered.mailboxes, remembered.learned) == (BOXES, Learned({}, {991: "1"}))
+    assert remembered.readings.keys() == {KEY}
     (entry,) = log.entries
-    assert (entry["event"], entry["before"], entry["now"]) == ("state file taken over", 1, 2)
+    assert (entry["event"], entry["before"], entry["now"]) == ("state file taken over", 2, 3)
 
 
-def test_a_file_from_before_there_were_versions_keeps_what_is_in_it(tmp_path: Path) -> None:
+def _of_version_1(path: Path, version: int) -> None:
+    """A file as the exporter wrote it before there were kinds of questions."""
+    body = codec("productivity").dump_json(REPORT).decode()
+    row = ("id", "1", "email", "24h", 1, "vip", PLAIN.fingerprint, 2e9, body)
+    boxes = '[{"id": 1, "name": "Support", "slug": "s", "email": "e"}]'
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        for statement in _FORMAT.steps[0]:
+            database.execute(statement)
+        database.execute("INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        database.execute("INSERT INTO accounts VALUES ('id', ?, '{\"vip\": 7}')", (boxes,))
+        database.execute(f"PRAGMA application_id = {_FORMAT.application_id}")
+        database.execute(f"PRAGMA user_version = {version}")
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_file_of_the_first_version_keeps_what_is_in_it(tmp_path: Path, version: int) -> None:
     path = tmp_path / "s.db"
-    filled(path)
-    with contextlib.closing(sqlite3.connect(path)) as database:
-        database.execute("PRAGMA user_version = 0")
-    state = State(path)
-    assert state.recall("id", "acme") is not None
+    _of_version_1(path, version)
+    state = State(path, codec)
+    remembered = state.recall("id", "acme")
     state.close()
+    assert remembered is not None
+    assert remembered.mailboxes == [Mailbox(1, "Support", "s", "e")]
+    assert remembered.learned == Learned({"vip": 7})
+    ((key, (fingerprint, found, at)),) = remembered.readings.items()
+    assert (key, fingerprint, found.value, at) == (KEY, PLAIN.fingerprint, REPORT, 2e9)
 
 
 def test_a_newer_file_is_refused_by_both_versions(tmp_path: Path, log: LogCapture) -> None:
     path = tmp_path / "s.db"
     _newer(path)
-    state = State(path)
+    state = State(path, codec)
     assert state.ok is False
     state.close()
     assert log.entries[0]["error"] == (
-        f"has format version 99, this exporter knows versions up to {len(_STEPS)}: it was written"
-        " by a newer exporter; run that one, or name another file"
+        "has format version 99, this exporter knows versions 1 to 2: it was written by a newer"
+        " exporter; run that one, or name another file"
     )
 
 
 def test_whether_the_file_can_be_used_is_known(tmp_path: Path, log: LogCapture) -> None:
-    assert State(None).ok is None
+    assert State(None, codec).ok is None
     path = tmp_path / "s.db"
-    state = State(path)
+    state = State(path, codec)
     good = state.ok
     path.unlink()
-    state.remember_account("id", BOXES, {})
+    state.remember_account("id", BOXES, Learned())
     state._flush()
     state._flush()
     assert (good, state.ok) == (True, False)
@@ -171,9 +184,9 @@ def test_whether_the_file_can_be_used_is_known(tmp_path: Path, log: LogCapture) 
 def test_a_file_that_another_one_replaced_is_told(tmp_path: Path, log: LogCapture) -> None:
     path, other = tmp_path / "s.db", tmp_path / "other.db"
     filled(other)
-    state = State(path)
+    state = State(path, codec)
     other.replace(path)
-    state.remember_account("id", [], {})
+    state.remember_account("id", [], Learned())
     state.close()
     assert state.ok is False
     assert [entry["error"] for entry in log.entries] == [
@@ -182,9 +195,9 @@ def test_a_file_that_another_one_replaced_is_told(tmp_path: Path, log: LogCaptur
 
 
 def test_without_a_path_nothing_is_kept() -> None:
-    state = State(None)
-    state.remember_report("id", REQUEST, REPORT, 1)
-    state.remember_account("id", BOXES, {})
+    state = State(None, codec)
+    state.remember("id", QUESTION, reading(REPORT), 1)
+    state.remember_account("id", BOXES, Learned())
     assert state.recall("id", "acme") is None
     state.close()
 
@@ -209,15 +222,15 @@ def test_a_round_trip_changes_no_digit(
 ) -> None:
     path = tmp_path_factory.mktemp("state") / "s.db"
     report = ProductivityReport(current=figures)
-    state = State(path)
-    state.remember_report("id", REQUEST, report, 4e12)
-    state.remember_account("id", [Mailbox(5, name, "", "")], {})
+    state = State(path, codec)
+    state.remember("id", QUESTION, reading(report), 4e12)
+    state.remember_account("id", [Mailbox(5, name, "", "")], Learned())
     state.close()
-    again = State(path)
+    again = State(path, codec)
     remembered = again.recall("id", "acme")
     again.close()
     assert remembered is not None
-    assert remembered.reports[KEY][1] == report
+    assert remembered.readings[KEY][1] == reading(report)
     assert remembered.mailboxes[0].name == name
 
 
@@ -251,8 +264,8 @@ def test_a_file_that_cannot_be_used_is_told_once_left_alone_and_done_without(
     assert callable(spoil)
     spoil(path)
     before = path.read_bytes() if path.is_file() else None
-    state = State(path)
-    state.remember_report("id", REQUEST, REPORT, 1)
+    state = State(path, codec)
+    state.remember("id", QUESTION, reading(REPORT), 1)
     assert state.recall("id", "acme") is None
     state.close()
     assert [entry["event"] for entry in log.entries] == [
@@ -265,19 +278,19 @@ def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_told(
     tmp_path: Path, log: LogCapture
 ) -> None:
     path = tmp_path / "s.db"
-    spoiled = replace(REQUEST, key=KEY._replace(type="chat"))
-    state = State(path)
-    state.remember_report("id", REQUEST, REPORT, 4e12)
-    state.remember_report("id", spoiled, REPORT, 4e12)
-    state.remember_account("id", BOXES, {})
+    spoiled = replace(QUESTION, key=KEY._replace(type="chat"))
+    state = State(path, codec)
+    state.remember("id", QUESTION, reading(REPORT), 4e12)
+    state.remember("id", spoiled, reading(REPORT), 4e12)
+    state.remember_account("id", BOXES, Learned())
     state.close()
     with contextlib.closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE reports SET report = '{\"current\": 7}' WHERE type = 'chat'")
-    state = State(path)
+        database.execute("UPDATE readings SET value = '{\"current\": 7}' WHERE type = 'chat'")
+    state = State(path, codec)
     remembered = state.recall("id", "acme")
     state.close()
     assert remembered is not None
-    assert remembered.reports == {KEY: (question(REQUEST), REPORT, 4e12)}
+    assert remembered.readings == {KEY: (QUESTION.fingerprint, reading(REPORT), 4e12)}
     (entry,) = log.entries
     assert (entry["left_out"], entry["reports"]) == (1, 2)
 
@@ -289,19 +302,19 @@ from pathlib import Path
 from tests.unit.test_state import *
 path = Path({str(tmp_path / "s.db")!r})
 capture = LogCapture(); structlog.configure(processors=[capture])
-state = State(path)
+state = State(path, codec)
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-state.remember_report("id", REQUEST, REPORT, 4e12)
-state.remember_account("id", BOXES, {{}})
+state.remember("id", QUESTION, reading(REPORT), 4e12)
+state.remember_account("id", BOXES, Learned())
 state._flush(); state._flush()
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 state._flush()
 state.close()
-again = State(path)
+again = State(path, codec)
 remembered = again.recall("id", "acme")
 again.close()
-assert remembered.reports[KEY][1] == REPORT
+assert remembered.readings[KEY][1] == reading(REPORT)
 print([e["event"] for e in capture.entries])
 """
     done = subprocess.run(
@@ -322,8 +335,8 @@ print([e["event"] for e in capture.entries])
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    state = State(path)
-    state.remember_account("id", BOXES, {})
+    state = State(path, codec)
+    state.remember_account("id", BOXES, Learned())
     modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     state.close()
     assert modes["s.db"] == 0o600

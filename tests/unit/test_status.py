@@ -13,16 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.health import REASONS, AccountStatus, Failure
 from exporter.helpscout import advice
 from exporter.helpscout.budget import Usage
-from exporter.reports import (
-    Distribution,
-    Mailbox,
-    ProductivityReport,
-    ReportKey,
-    Statistics,
-)
+from exporter.questions import Key, Mailbox
 from exporter.schedule import Outlook
 from exporter.status import Facts, ReloadFailure, Rendered, render, view, words
 from exporter.status.choice import TYPE_NAMES
@@ -30,6 +25,7 @@ from exporter.status.figures import Cell
 from exporter.status.problems import LAGGING_SECONDS, STRETCHED, problems
 from exporter.status.view import MAILBOXES_A_PAGE, Tile, Verdict, View
 from exporter.store import Store
+from tests.readings import reading
 from tests.support import ROOT
 from tests.unit.exposed import ACCOUNTS, NASTY_NAMES, published_like, stores
 from tests.unit.status_facts import DAY, NOW, WEEK, World
@@ -178,7 +174,7 @@ def test_at_the_start_nothing_is_wrong_yet() -> None:
     world.store.set_status("acme", AccountStatus(up=True))
     assert view(world.facts(), {}).verdict.text.startswith("There is nothing to report")
     world.store.schedule("acme", world.reports())
-    world.store.succeeded(world.key(), published_like())
+    world.store.succeeded(world.key(), reading(published_like()))
     page = view(world.facts(), {})
     assert (page.verdict.level, page.verdict.text) == (
         "starting",
@@ -274,13 +270,13 @@ def test_a_change_is_told_with_what_it_means() -> None:
 def test_without_a_figure_before_there_is_no_change(previous: Statistics | None) -> None:
     world = World()
     report = ProductivityReport(Statistics(response_time=1e9), previous)
-    world.store.succeeded(world.key("all"), report)
+    world.store.succeeded(world.key("all"), reading(report))
     assert cells(view(world.facts(), {}))["Response time"].change is None
 
 
 def test_what_was_not_measured_is_absent_and_not_zero() -> None:
     world = World()
-    world.store.succeeded(world.key("all"), ProductivityReport(Statistics(resolved=0)))
+    world.store.succeeded(world.key("all"), reading(ProductivityReport(Statistics(resolved=0))))
     page = view(world.facts(), {})
     values = [cell.value for cell in cells(page).values()]
     assert values == [None, None, None, None, "0"]
@@ -331,7 +327,7 @@ def test_the_first_line_says_how_the_exporter_is_and_how_the_team_is(
     world = World()
     slow = replace(published_like(), handle_time=Distribution((0, 0, 0, 0, 10), (0,) * 5))
     for key in world.reports():
-        world.store.succeeded(key, slow)
+        world.store.succeeded(key, reading(slow))
     world.store.set_status("acme", status)
     assert view(world.facts(), {}).verdict == Verdict(level, text)
 
@@ -348,7 +344,7 @@ def test_an_sla_that_cannot_be_told_is_not_told() -> None:
     world = World()
     no_replies = replace(published_like(), replies_to_resolve=None, handle_time=None)
     for key in world.reports():
-        world.store.succeeded(key, replace(no_replies, first_response_time=None))
+        world.store.succeeded(key, reading(replace(no_replies, first_response_time=None)))
     page = view(world.facts(), {})
     assert all(not cell.promises for cell in cells(page).values())
     assert tiles(page)["SLAs met"].value == "–"
@@ -387,7 +383,7 @@ def test_a_report_ages_from_fresh_to_stale() -> None:
     assert row() == ("fresh", "", "10 min ago", 5)
     world.wait(1)
     assert row() == ("late", "late", "10 min ago", 5)
-    world.store.succeeded(key, published_like())
+    world.store.succeeded(key, reading(published_like()))
     assert row() == ("fresh", "", "just now", 5)
     world.store.failed(key, Failure("unreachable", "no answer"))
     assert row() == ("late", "last try failed", "just now", 5)
@@ -421,7 +417,7 @@ def test_a_failing_cut_is_named_whole() -> None:
         "HELPSCOUT_OFFICE_HOURS": "[false, true]",
     }
     world = World(environ=environ)
-    cut = ReportKey("acme", "2", "chat", "24h", True, "vip")
+    cut = Key("productivity", "acme", "2", "chat", "24h", "true", "vip")
     for key in (cut, cut._replace(window="7d")):
         world.store.failed(key, Failure("plan", "HTTP 403"))
     (problem,) = problems(world.facts())
@@ -545,7 +541,7 @@ def test_a_schedule_that_does_not_keep_up_is_told() -> None:
     assert view(world.facts(), {}).verdict.text == "It works, with 3 things to look at"
     for key in world.reports():
         if key != world.key():
-            world.store.succeeded(key, published_like())
+            world.store.succeeded(key, reading(published_like()))
     assert problems(world.facts())[-1].title == "1 report is late, though none failed"
 
 

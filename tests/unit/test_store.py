@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from exporter.collectors.productivity.report import ProductivityReport, Statistics
 from exporter.health import AccountStatus, Failure, Trouble
-from exporter.reports import Mailbox, ProductivityReport, ReportKey, Statistics
+from exporter.questions import Key, Mailbox
 from exporter.store import Entry, Snapshot, Store, Troubles
+from tests.readings import reading
 
 FAILURE = Failure("server_error", "HTTP 503", "ref-1")
 
@@ -30,10 +32,11 @@ def report(closed: int = 1) -> ProductivityReport:
     return ProductivityReport(Statistics(closed=closed))
 
 
-def key(mailbox_id: str = "1", account: str = "acme", window: str = "24h") -> ReportKey:
-    return ReportKey(account, mailbox_id, "email", window, False, "")
+def key(mailbox_id: str = "1", account: str = "acme", window: str = "24h") -> Key:
+    return Key("productivity", account, mailbox_id, "email", window, "false", "")
 
 
+DAILY = (key("1"), key("2"), key("all"))
 SUPPORT, SALES = Mailbox(1, "Support", "s", "s@x"), Mailbox(2, "Sales", "t", "t@x")
 
 
@@ -66,13 +69,13 @@ def test_a_snapshot_cannot_be_changed(store: Store) -> None:
     with pytest.raises(TypeError):
         snapshot.accounts["x"] = AccountStatus()
     with pytest.raises(FrozenInstanceError):
-        snapshot.entries[key()].report = None
+        snapshot.entries[key()].reading = None
 
 
 def test_a_snapshot_stays_as_it_was(store: Store) -> None:
     before = store.snapshot()
     entry = before.entries[key()]
-    store.succeeded(key(), report())
+    store.succeeded(key(), reading(report()))
     store.set_status("acme", AccountStatus(True))
     store.set_mailboxes("acme", [])
     store.schedule("acme", [])
@@ -86,9 +89,9 @@ def test_without_a_change_it_is_the_same_snapshot(store: Store) -> None:
 
 
 def test_an_entry_that_did_not_change_is_the_same_object(store: Store) -> None:
-    store.succeeded(key("2"), report())
+    store.succeeded(key("2"), reading(report()))
     before = store.snapshot()
-    store.succeeded(key("1"), report())
+    store.succeeded(key("1"), reading(report()))
     after = store.snapshot()
     assert after.revision == before.revision + 1
     assert after.entries[key("2")] is before.entries[key("2")]
@@ -104,7 +107,7 @@ def test_what_changes_nothing_makes_no_new_snapshot(store: Store) -> None:
     store.set_status("acme", AccountStatus())
     store.set_mailboxes("acme", [SUPPORT, SALES])
     store.schedule("acme", [key("all"), key("2"), key("1")])
-    store.set_lifetime("acme", "24h", 7)
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 7))
     assert store.snapshot() is before
     assert not store.changed.is_set()
 
@@ -117,7 +120,7 @@ def test_what_changes_nothing_makes_no_new_snapshot(store: Store) -> None:
         lambda store: store.set_mailboxes("acme", [SUPPORT]),
         lambda store: store.schedule("acme", [key()]),
         lambda store: store.schedule("acme", [key(), key("2"), key("all"), key(window="7d")]),
-        lambda store: store.succeeded(key(), report()),
+        lambda store: store.succeeded(key(), reading(report())),
         lambda store: store.failed(key(), FAILURE),
     ],
 )
@@ -140,36 +143,40 @@ def test_before_the_first_attempt_nothing_is_known(store: Store) -> None:
 
 
 def test_a_success_is_kept_with_its_time(store: Store, clocks: Clocks) -> None:
-    store.succeeded(key(), report(5))
+    store.succeeded(key(), reading(report(5)))
     assert store.snapshot().entries[key()] == Entry(
-        "Support", report(5), clocks.wall, clocks.monotonic, True
+        "Support", reading(report(5)), clocks.wall, clocks.monotonic, True
     )
 
 
 def test_a_failure_keeps_the_report_and_the_time_of_its_success(
     store: Store, clocks: Clocks
 ) -> None:
-    store.succeeded(key(), report())
+    store.succeeded(key(), reading(report()))
     succeeded_at = clocks.wall
     clocks.pass_(30)
     store.failed(key(), FAILURE)
     entry = store.snapshot().entries[key()]
-    assert (entry.report, entry.succeeded_at, entry.success) == (report(), succeeded_at, False)
+    assert (entry.reading, entry.succeeded_at, entry.success) == (
+        reading(report()),
+        succeeded_at,
+        False,
+    )
 
 
 def test_a_success_after_a_failure_is_a_success(store: Store) -> None:
     store.failed(key(), FAILURE)
-    store.succeeded(key(), report())
+    store.succeeded(key(), reading(report()))
     assert store.snapshot().entries[key()].success is True
 
 
 def test_a_failure_does_not_make_a_report_fresh(store: Store, clocks: Clocks) -> None:
-    store.set_lifetime("acme", "24h", 600)
-    store.succeeded(key(), report())
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.succeeded(key(), reading(report()))
     clocks.pass_(400)
     store.failed(key(), FAILURE)
     clocks.pass_(201)
-    assert store.snapshot().entries[key()].report is None
+    assert store.snapshot().entries[key()].reading is None
 
 
 # --- what fails ---------------------------------------------------------------------------------
@@ -184,7 +191,7 @@ def test_a_trouble_lasts_from_the_first_failure_to_the_next_success(
     other = Failure("unreachable", "no answer")
     store.failed(key(), other)
     assert store.troubles().reports == {key(): Trouble(other, began, began + 60)}
-    store.succeeded(key(), report())
+    store.succeeded(key(), reading(report()))
     assert store.troubles().reports == {}
 
 
@@ -230,25 +237,25 @@ def test_since_when_an_account_is_ill_does_not_move_while_it_is(
 def test_a_report_that_is_not_refreshed_expires(
     store: Store, clocks: Clocks, age: float, kept: bool
 ) -> None:
-    store.set_lifetime("acme", "24h", 600)
-    store.succeeded(key(), report())
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.succeeded(key(), reading(report()))
     clocks.pass_(age)
-    assert (store.snapshot().entries[key()].report is not None) is kept
+    assert (store.snapshot().entries[key()].reading is not None) is kept
 
 
 def test_what_expired_keeps_its_last_success_and_its_outcome(store: Store, clocks: Clocks) -> None:
-    store.set_lifetime("acme", "24h", 600)
-    store.succeeded(key(), report())
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.succeeded(key(), reading(report()))
     succeeded_at = clocks.wall
     store.failed(key(), FAILURE)
     clocks.pass_(10_000)
     entry = store.snapshot().entries[key()]
-    assert (entry.report, entry.succeeded_at, entry.success) == (None, succeeded_at, False)
+    assert (entry.reading, entry.succeeded_at, entry.success) == (None, succeeded_at, False)
 
 
 def test_expiry_makes_one_new_snapshot_and_then_no_more(store: Store, clocks: Clocks) -> None:
-    store.set_lifetime("acme", "24h", 600)
-    store.succeeded(key(), report())
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.succeeded(key(), reading(report()))
     before = store.snapshot()
     clocks.pass_(601)
     after = store.snapshot()
@@ -258,12 +265,12 @@ def test_expiry_makes_one_new_snapshot_and_then_no_more(store: Store, clocks: Cl
 
 
 def test_a_success_ends_an_expiry(store: Store, clocks: Clocks) -> None:
-    store.set_lifetime("acme", "24h", 600)
-    store.succeeded(key(), report(1))
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.succeeded(key(), reading(report(1)))
     clocks.pass_(601)
-    assert store.snapshot().entries[key()].report is None
-    store.succeeded(key(), report(2))
-    assert store.snapshot().entries[key()].report == report(2)
+    assert store.snapshot().entries[key()].reading is None
+    store.succeeded(key(), reading(report(2)))
+    assert store.snapshot().entries[key()].reading == reading(report(2))
 
 
 def test_a_lifetime_is_one_windows_of_one_account(store: Store, clocks: Clocks) -> None:
@@ -271,79 +278,79 @@ def test_a_lifetime_is_one_windows_of_one_account(store: Store, clocks: Clocks) 
     store.set_accounts(["acme", "other"])
     store.schedule("acme", [key(), week])
     store.schedule("other", [other])
-    store.set_lifetime("acme", "24h", 600)
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
     for each in (key(), week, other):
-        store.succeeded(each, report())
+        store.succeeded(each, reading(report()))
     clocks.pass_(601)
     entries = store.snapshot().entries
-    assert [entries[each].report is None for each in (key(), week, other)] == [True, False, False]
+    assert [entries[each].reading is None for each in (key(), week, other)] == [True, False, False]
 
 
 def test_a_longer_lifetime_counts_for_what_is_there_already(store: Store, clocks: Clocks) -> None:
-    store.set_lifetime("acme", "24h", 600)
-    store.succeeded(key(), report())
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.succeeded(key(), reading(report()))
     clocks.pass_(500)
-    store.set_lifetime("acme", "24h", 1200)
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 1200))
     clocks.pass_(500)
-    assert store.snapshot().entries[key()].report == report()
+    assert store.snapshot().entries[key()].reading == reading(report())
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0, -1e9, 1e9])
 def test_a_wall_clock_that_jumps_neither_loses_nor_keeps_a_report(
     store: Store, clocks: Clocks, jump: float
 ) -> None:
-    store.set_lifetime("acme", "24h", 600)
-    store.succeeded(key(), report())
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.succeeded(key(), reading(report()))
     before = store.snapshot()
     clocks.wall += jump
     assert store.snapshot() is before
     clocks.monotonic += 601
-    assert store.snapshot().entries[key()].report is None
+    assert store.snapshot().entries[key()].reading is None
 
 
 def test_an_unknown_key_is_ignored(store: Store) -> None:
     before = store.snapshot()
-    store.succeeded(key("3"), report())
+    store.succeeded(key("3"), reading(report()))
     store.failed(key("3"), FAILURE)
-    store.succeeded(key(account="stranger"), report())
+    store.succeeded(key(account="stranger"), reading(report()))
     assert store.snapshot() is before
 
 
 def test_an_answer_that_comes_after_its_key_was_dropped_is_ignored(store: Store) -> None:
     store.schedule("acme", [key("2")])
-    store.succeeded(key("1"), report())
+    store.succeeded(key("1"), reading(report()))
     assert set(store.snapshot().entries) == {key("2")}
 
 
 def test_a_new_plan_keeps_the_reports_that_are_still_wanted(store: Store) -> None:
-    store.succeeded(key("1"), report())
+    store.succeeded(key("1"), reading(report()))
     store.schedule("acme", [key("1"), key(window="7d")])
     entries = store.snapshot().entries
     assert set(entries) == {key("1"), key(window="7d")}
-    assert entries[key("1")].report == report()
+    assert entries[key("1")].reading == reading(report())
 
 
 # --- mailboxes and accounts ---------------------------------------------------------------------
 
 
 def test_a_renamed_mailbox_takes_its_reports_along(store: Store) -> None:
-    store.succeeded(key("1"), report())
+    store.succeeded(key("1"), reading(report()))
     before = store.snapshot()
     store.set_mailboxes("acme", [Mailbox(1, "Help", "s", "s@x"), SALES])
     after = store.snapshot()
     assert after.entries[key("1")].mailbox == "Help"
-    assert after.entries[key("1")].report is before.entries[key("1")].report
+    assert after.entries[key("1")].reading is before.entries[key("1")].reading
     assert after.entries[key("2")] is before.entries[key("2")]
     assert store.mailbox_name(key("1")) == "Help"
 
 
 def test_a_rename_does_not_make_a_report_fresh(store: Store, clocks: Clocks) -> None:
-    store.set_lifetime("acme", "24h", 600)
-    store.succeeded(key("1"), report())
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.succeeded(key("1"), reading(report()))
     clocks.pass_(400)
     store.set_mailboxes("acme", [Mailbox(1, "Help", "s", "s@x")])
     clocks.pass_(201)
-    assert store.snapshot().entries[key("1")].report is None
+    assert store.snapshot().entries[key("1")].reading is None
 
 
 def test_a_rename_in_one_account_leaves_the_same_id_of_another_alone(store: Store) -> None:
@@ -355,7 +362,7 @@ def test_a_rename_in_one_account_leaves_the_same_id_of_another_alone(store: Stor
 
 
 def test_a_deleted_mailboxs_reports_vanish(store: Store) -> None:
-    store.succeeded(key("1"), report())
+    store.succeeded(key("1"), reading(report()))
     store.set_mailboxes("acme", [SALES])
     store.schedule("acme", [key("2"), key("all")])
     snapshot = store.snapshot()
@@ -394,7 +401,7 @@ def test_the_last_words_of_an_account_taken_out_are_ignored(store: Store) -> Non
     store.set_status("acme", AccountStatus(True))
     store.set_mailboxes("acme", [SUPPORT])
     store.schedule("acme", [key()])
-    store.succeeded(key(), report())
+    store.succeeded(key(), reading(report()))
     assert store.snapshot() is before
 
 
@@ -409,7 +416,7 @@ def test_snapshots_are_consistent_while_many_threads_write() -> None:
     def write(seed: int) -> None:
         chance = random.Random(seed)
         for number in range(300):
-            store.succeeded(chance.choice(keys), report(number))
+            store.succeeded(chance.choice(keys), reading(report(number)))
             store.failed(chance.choice(keys), FAILURE)
 
     def read() -> None:

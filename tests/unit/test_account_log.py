@@ -5,21 +5,21 @@ from typing import Any
 from structlog.testing import LogCapture
 
 from exporter.helpscout.errors import HelpScoutError, NotAllowed, Unreachable
-from exporter.poller.journal import Journal
-from exporter.reports import Mailbox, ReportKey
+from exporter.poller.account_log import AccountLog
+from exporter.questions import Key, Mailbox
 
 
-def key(mailbox: int, window: str = "24h") -> ReportKey:
-    return ReportKey("acme", str(mailbox), "all", window, False, "")
+def key(mailbox: int, window: str = "24h") -> Key:
+    return Key("productivity", "acme", str(mailbox), "all", window, "false", "")
 
 
-def fail(journal: Journal, mailboxes: int, error: HelpScoutError) -> None:
+def fail(journal: AccountLog, mailboxes: int, error: HelpScoutError) -> None:
     for mailbox in range(mailboxes):
         for window in ("24h", "7d"):
             journal.report_failed(key(mailbox, window), f"box {mailbox}", error, 30.0)
 
 
-def succeed(journal: Journal, mailboxes: int) -> None:
+def succeed(journal: AccountLog, mailboxes: int) -> None:
     for mailbox in range(mailboxes):
         for window in ("24h", "7d"):
             journal.report_succeeded(key(mailbox, window))
@@ -32,7 +32,7 @@ def told(log: LogCapture) -> list[tuple[str, Any]]:
 
 
 def test_a_mailbox_that_fails_is_told_once_and_so_is_its_end(log: LogCapture) -> None:
-    journal = Journal("acme")
+    journal = AccountLog("acme")
     fail(journal, 2, NotAllowed("HTTP 403"))
     fail(journal, 2, NotAllowed("HTTP 403"))
     assert told(log) == [("reports fail", "0"), ("reports fail", "1")]
@@ -41,7 +41,7 @@ def test_a_mailbox_that_fails_is_told_once_and_so_is_its_end(log: LogCapture) ->
 
 
 def test_hundreds_of_mailboxes_with_one_reason_are_a_handful_of_lines(log: LogCapture) -> None:
-    journal = Journal("acme")
+    journal = AccountLog("acme")
     fail(journal, 300, NotAllowed("HTTP 403", reference="abc"))
     lines = told(log)
     assert lines[:5] == [("reports fail", str(number)) for number in range(5)]
@@ -53,7 +53,7 @@ def test_hundreds_of_mailboxes_with_one_reason_are_a_handful_of_lines(log: LogCa
 
 
 def test_what_befalls_the_account_is_one_line_whatever_the_mailbox(log: LogCapture) -> None:
-    journal = Journal("acme")
+    journal = AccountLog("acme")
     fail(journal, 300, Unreachable("no answer"))
     assert told(log) == [("reports fail", "0")]
     succeed(journal, 300)
@@ -61,7 +61,7 @@ def test_what_befalls_the_account_is_one_line_whatever_the_mailbox(log: LogCaptu
 
 
 def test_many_are_forgotten_with_their_mailboxes(log: LogCapture) -> None:
-    journal = Journal("acme")
+    journal = AccountLog("acme")
     fail(journal, 10, NotAllowed("HTTP 403"))
     journal.keep([])
     told(log)
@@ -70,7 +70,7 @@ def test_many_are_forgotten_with_their_mailboxes(log: LogCapture) -> None:
 
 
 def test_every_line_names_a_mailbox_by_the_same_kind_of_id(log: LogCapture) -> None:
-    journal = Journal("acme")
+    journal = AccountLog("acme")
     one = Mailbox(7, "Support", "s", "m@acme.com")
     journal.mailboxes([], [one])
     journal.report_failed(key(7), "Support", NotAllowed("HTTP 403"), 30.0)
@@ -79,8 +79,8 @@ def test_every_line_names_a_mailbox_by_the_same_kind_of_id(log: LogCapture) -> N
 
 
 def test_a_failing_report_is_named_whole_and_a_second_cause_is_told(log: LogCapture) -> None:
-    journal = Journal("acme")
-    cut = ReportKey("acme", "7", "chat", "24h", True, "vip")
+    journal = AccountLog("acme")
+    cut = Key("productivity", "acme", "7", "chat", "24h", "true", "vip")
     for message in ("HTTP 403: no chat", "HTTP 403: no chat", "HTTP 403: no tag"):
         journal.report_failed(cut, "Support", NotAllowed(message, reference="ref"), 900.0)
     assert [entry["error"] for entry in log.entries] == ["HTTP 403: no chat", "HTTP 403: no tag"]

@@ -12,7 +12,7 @@ import structlog
 
 from exporter.health import AccountStatus
 from exporter.helpscout.errors import HelpScoutError
-from exporter.reports import Mailbox, ReportKey
+from exporter.questions import Key, Mailbox
 
 _SKEW_SECONDS: Final = 60.0
 _STRETCHED: Final = 1.02
@@ -31,13 +31,13 @@ class Matter(NamedTuple):
     message: str = ""
 
 
-class Journal:
+class AccountLog:
     """The log of one account; `clock` is monotonic seconds. Belongs to one thread."""
 
     def __init__(self, account: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._log: Any = structlog.get_logger().bind(account=account)
         self._clock = clock
-        self._matters: dict[ReportKey, Matter] = {}
+        self._matters: dict[Key, Matter] = {}
         self._many: set[str] = set()
         self._discovery_reason: str | None = None
         self._skewed = False
@@ -46,15 +46,15 @@ class Journal:
         self._since = clock()
 
     @property
-    def failing(self) -> list[ReportKey]:
+    def failing(self) -> list[Key]:
         """The keys whose last attempt failed."""
         return list(self._matters)
 
-    def failing_for(self, reasons: Collection[str]) -> list[ReportKey]:
+    def failing_for(self, reasons: Collection[str]) -> list[Key]:
         """The keys whose last attempt failed for one of these reasons."""
         return [key for key, matter in self._matters.items() if matter.reason in reasons]
 
-    def report_succeeded(self, key: ReportKey) -> None:
+    def report_succeeded(self, key: Key) -> None:
         """A report came; the last one of a matter to do so ends it."""
         self._asked += 1
         matter = self._matters.pop(key, None)
@@ -67,9 +67,7 @@ class Journal:
             self._many.discard(reason)
             self._log.info("reports work again", reason=reason)
 
-    def report_failed(
-        self, key: ReportKey, mailbox: str, error: HelpScoutError, next_try: float
-    ) -> None:
+    def report_failed(self, key: Key, mailbox: str, error: HelpScoutError, next_try: float) -> None:
         """A report did not come, after its retries; the first one of a matter is told."""
         self._asked += 1
         self._failed += 1
@@ -89,7 +87,7 @@ class Journal:
                 mailbox_id=key.mailbox_id,
                 type=key.type,
                 window=key.window,
-                office_hours=key.office_hours,
+                office_hours=key.office_hours == "true",
                 segment=key.segment,
                 next_try_seconds=round(next_try),
             )
@@ -97,7 +95,7 @@ class Journal:
     def _matters_with(self, reason: str) -> int:
         return len({matter for matter in self._matters.values() if matter.reason == reason})
 
-    def keep(self, keys: Collection[ReportKey]) -> None:
+    def keep(self, keys: Collection[Key]) -> None:
         """Forget what concerns any other key."""
         self._matters = {key: matter for key, matter in self._matters.items() if key in keys}
         self._many = {reason for reason in self._many if self._matters_with(reason)}

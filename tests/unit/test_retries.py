@@ -14,7 +14,7 @@ from exporter.helpscout.errors import (
     Throttled,
     Unreachable,
 )
-from exporter.helpscout.persistence import persistently
+from exporter.helpscout.retries import persistently
 
 
 def asked(

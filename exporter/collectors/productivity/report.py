@@ -1,105 +1,10 @@
-"""What is asked and what comes back, as plain values: windows, keys and the productivity report.
+"""The productivity report as values: one answer, whatever the generation of the API.
 
-Pure: no I/O, no clock, no knowledge of either API generation or of Prometheus. What the
-fields mean: docs/api-facts.md#productivity-report. Which of them count as measured:
+What the fields mean: docs/api-facts.md#productivity-report. Which of them count as measured:
 docs/behaviour.md#what-counts-as-measured.
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
-
-ALL: Final = "all"
-"""Stands for every mailbox, or every type, together: a report of its own, never a sum."""
-
-PRODUCTIVITY: Final = "productivity"
-"""The label `collector` of everything that is about the productivity report."""
-
-TYPES: Final = ("email", "chat", "phone")
-
-# Upper edges of the ranges by id, the last one open; seconds, or replies for the last table.
-RESPONSE_TIME_EDGES: Final = (900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800)
-HANDLE_TIME_EDGES: Final = (60, 120, 300, 600)
-REPLIES_EDGES: Final = (1, 2, 3, 4)
-
-_SECOND: Final = timedelta(seconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class TimeRange:
-    """A closed range of whole seconds, both ends aware UTC, both inclusive as the API has it."""
-
-    start: datetime
-    end: datetime
-
-    def preceding(self) -> "TimeRange":
-        """Return the range just before this one, of the same length."""
-        end = self.start - _SECOND
-        return TimeRange(end - (self.end - self.start), end)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A rolling window: how it is written (the label), its length and how often it is asked."""
-
-    text: str
-    range: timedelta
-    every: timedelta
-
-    def ending(self, instant: datetime) -> TimeRange:
-        """Return the range of this window that ends at `instant` (aware UTC), cut to the second."""
-        end = instant.replace(microsecond=0)
-        return TimeRange(end - self.range + _SECOND, end)
-
-
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """A mailbox as the account lists it. Only the id is unique and lasting."""
-
-    id: int
-    name: str
-    slug: str
-    email: str
-
-
-class ReportKey(NamedTuple):
-    """Which cell of the table: one key is one request, and one set of series.
-
-    A named tuple, not a dataclass: keys are hashed and compared all the time, and a tuple does
-    both in C.
-
-    `mailbox_id` is the id in decimal or `all`; `type` one of TYPES or `all`; `window` the
-    window's text; `segment` empty without one. The mailbox's name is not here: it may change.
-    """
-
-    account: str
-    mailbox_id: str
-    type: str
-    window: str
-    office_hours: bool
-    segment: str
-
-    @property
-    def collector(self) -> str:
-        """Which kind of question it is."""
-        return PRODUCTIVITY
-
-
-@dataclass(frozen=True, slots=True)
-class ReportRequest:
-    """A key with what the service must be told for it. Empty tuples mean no such filter."""
-
-    key: ReportKey
-    window: Window
-    mailbox_ids: tuple[int, ...]
-    tag_ids: tuple[int, ...]
-    folder_ids: tuple[int, ...]
-    compare: bool
-
-    @property
-    def types(self) -> tuple[str, ...]:
-        """The `types` filter: none for all types together."""
-        return () if self.key.type == ALL else (self.key.type,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,4 @@
-"""Repeats a call that a passing fault may have failed, for commands that ask one thing at a time.
-
-The poller retries in its own way: nothing of it sleeps.
-"""
+"""When to ask the same again after a failure: for the poller, and for commands, which wait."""
 
 from collections.abc import Callable
 from itertools import count
@@ -12,7 +9,7 @@ import structlog
 from exporter.helpscout.errors import BadCredentials, BadResponse, HelpScoutError
 
 RETRIES: Final = 3
-FIRST_RETRY_SECONDS: Final = 0.5
+_FIRST_RETRY_SECONDS: Final = 0.5
 _LONGEST_WAIT_SECONDS: Final = 60.0
 _WORTH_SAYING_SECONDS: Final = 5.0
 """From here on somebody may wonder what the command waits for."""
@@ -20,10 +17,20 @@ _WORTH_SAYING_SECONDS: Final = 5.0
 _T = TypeVar("_T")
 
 
-def may_pass(error: HelpScoutError, failures: int) -> bool:
-    """Return whether to ask the same again soon, after so many failures in a row.
+def pause_seconds(error: HelpScoutError, failures: int, jitter: float = 1.0) -> float:
+    """Return how long to wait after so many failures in a row, before the same is asked again.
 
-    A refused login is worth one more attempt: a token may become valid a moment after it was given.
+    It doubles, times `jitter` from 0 to 1; what the service asks for is kept to.
+    """
+    backoff: float = _FIRST_RETRY_SECONDS * 2 ** (failures - 1) * jitter
+    return max(backoff, error.retry_after or 0.0)
+
+
+def may_pass(error: HelpScoutError, failures: int) -> bool:
+    """Return whether a command asks the same again soon, after so many failures in a row.
+
+    It has no next turn, so it is more patient than the poller. A refused login is worth one more
+    attempt: a token may become valid a moment after it was given.
     """
     if isinstance(error, BadCredentials):
         return failures <= 1 and error.status is not None
@@ -33,14 +40,14 @@ def may_pass(error: HelpScoutError, failures: int) -> bool:
 def persistently(account: str, ask: Callable[[], _T], wait: Callable[[float], bool]) -> _T:
     """Return what `ask` returns, asking again after what may pass.
 
-    `wait` sleeps so many seconds and tells whether to stop. Raises what `ask` raises after the last
-    attempt, or at once where the service wants to be left alone for over a minute.
+    `wait` sleeps so many seconds and returns whether to stop. Raises what `ask` raises after the
+    last attempt, or at once where the service wants to be left alone for over a minute.
     """
     for failures in count(1):
         try:
             return ask()
         except HelpScoutError as error:
-            seconds = max(FIRST_RETRY_SECONDS * 2 ** (failures - 1), error.retry_after or 0.0)
+            seconds = pause_seconds(error, failures)
             if not may_pass(error, failures) or seconds > _LONGEST_WAIT_SECONDS:
                 raise
             log = structlog.get_logger()

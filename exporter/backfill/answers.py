@@ -17,23 +17,26 @@ from pydantic import TypeAdapter
 
 from exporter.backfill.errors import BackfillError
 from exporter.backfill.task import differences
-from exporter.reports import Mailbox, ReportKey
+from exporter.files import Format, bring_up_to_date
+from exporter.questions import Key, Mailbox
 
-_APPLICATION_ID: Final = 0x48534246
-_SCHEMA: Final = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE facts (name TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE answers (
-    key TEXT, at INTEGER, figures BLOB NOT NULL, PRIMARY KEY (key, at)
-) WITHOUT ROWID;
-CREATE TABLE ends (key TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-PRAGMA application_id = {_APPLICATION_ID};
-COMMIT;
-"""
+_FORMAT: Final = Format(
+    "file of answers",
+    0x48534246,
+    (
+        (
+            "CREATE TABLE facts (name TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID",
+            """CREATE TABLE answers (
+                key TEXT, at INTEGER, figures BLOB NOT NULL, PRIMARY KEY (key, at)
+            ) WITHOUT ROWID""",
+            "CREATE TABLE ends (key TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID",
+        ),
+    ),
+)
 _mailboxes: Final = TypeAdapter(list[Mailbox])
 
 
-class Journal:
+class Answers:
     """Thread-safe. Every method raises BackfillError where the file cannot be used.
 
     `path` None keeps everything in memory: nothing is to be left behind. `end` is kept from the
@@ -84,22 +87,22 @@ class Journal:
             "INSERT OR REPLACE INTO facts VALUES (?, ?)", f"tags {account}", json.dumps(dict(tags))
         )
 
-    def keep(self, key: ReportKey, at: int, figures: bytes) -> None:
+    def keep(self, key: Key, at: int, figures: bytes) -> None:
         """Keep the figures of the report that ends at `at`, Unix seconds."""
         self._write("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", _text(key), at, figures)
 
-    def has(self, key: ReportKey, at: int) -> bool:
-        """Tell whether that report is there."""
+    def has(self, key: Key, at: int) -> bool:
+        """Return whether that report is there."""
         found = self._row("SELECT 1 FROM answers WHERE key = ? AND at = ?", _text(key), at)
         return found is not None
 
-    def first(self, key: ReportKey, after: int) -> int | None:
+    def first(self, key: Key, after: int) -> int | None:
         """Return the oldest report of a key that is there and ends after `after`."""
         query = "SELECT min(at) FROM answers WHERE key = ? AND at > ?"
         found: int | None = self._row(query, _text(key), after)[0]
         return found
 
-    def forget_malformed(self, key: ReportKey, figures: int) -> None:
+    def forget_malformed(self, key: Key, figures: int) -> None:
         """Forget the reports of a key that do not have so many figures, so that they are asked."""
         self._write(
             "DELETE FROM answers WHERE key = ? AND ? <> 1 +"
@@ -108,28 +111,28 @@ class Journal:
             figures,
         )
 
-    def count(self, key: ReportKey, after: int) -> int:
+    def count(self, key: Key, after: int) -> int:
         """Return how many reports of a key are there that end after `after`."""
         query = "SELECT count(*) FROM answers WHERE key = ? AND at > ?"
         return int(self._row(query, _text(key), after)[0])
 
-    def ends(self) -> dict[ReportKey, int]:
+    def ends(self) -> dict[Key, int]:
         """Return where the history of keys ends: the latest step that the service refused."""
         with self._lock, self._one_line():
             rows = self._database.execute("SELECT key, at FROM ends").fetchall()
-            return {ReportKey(*json.loads(key)): at for key, at in rows}
+            return {Key(*json.loads(key)): at for key, at in rows}
 
-    def keep_end(self, key: ReportKey, at: int) -> bool:
+    def keep_end(self, key: Key, at: int) -> bool:
         """Keep that a key's history ends at `at`; return whether that is new."""
         known = self._row("SELECT at FROM ends WHERE key = ?", _text(key))
         self._write("INSERT OR REPLACE INTO ends VALUES (?, ?)", _text(key), at)
         return known is None
 
-    def forget_end(self, key: ReportKey) -> None:
+    def forget_end(self, key: Key) -> None:
         """Forget that a key's history ends: it does not."""
         self._write("DELETE FROM ends WHERE key = ?", _text(key))
 
-    def history(self, key: ReportKey) -> Iterator[tuple[int, bytes]]:
+    def history(self, key: Key) -> Iterator[tuple[int, bytes]]:
         """Yield the instants and figures of a key, the oldest first, as a stream."""
         query = "SELECT at, figures FROM answers WHERE key = ? ORDER BY at"
         with self._one_line():
@@ -143,14 +146,12 @@ class Journal:
     def _open(self, fingerprint: Mapping[str, str], end: int) -> None:
         database = self._database
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
-        tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        owner = database.execute("PRAGMA application_id").fetchone()[0]
-        if tables and owner != _APPLICATION_ID:
-            raise BackfillError(f"{self._path}: is no journal of a backfill", exit_code=2)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        if not tables:
-            database.executescript(_SCHEMA)
+        try:
+            bring_up_to_date(database, _FORMAT)
+        except sqlite3.OperationalError:
+            raise  # locked, or the disk
+        except sqlite3.DatabaseError as error:
+            raise BackfillError(f"{self._path} {error} by --output", exit_code=2) from None
         facts = (("fingerprint", json.dumps(fingerprint)), ("end", str(end)))
         database.execute("BEGIN IMMEDIATE")  # takes the lock that other processes run into
         database.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", facts)
@@ -194,13 +195,5 @@ class Journal:
 
 
 @lru_cache(4096)
-def _text(key: ReportKey) -> str:
-    parts = (
-        key.account,
-        key.mailbox_id,
-        key.type,
-        key.window,
-        key.office_hours,
-        key.segment,
-    )
-    return json.dumps(parts, ensure_ascii=False)
+def _text(key: Key) -> str:
+    return json.dumps(key, ensure_ascii=False)

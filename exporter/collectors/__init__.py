@@ -1,0 +1,70 @@
+"""The kinds of question that are asked of Help Scout, one module each."""
+
+from datetime import datetime
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import TypeAdapter
+
+from exporter.collectors.base import (
+    Collector,
+    Cut,
+    Meaning,
+    Sample,
+    Scope,
+    imagined,
+    scope,
+)
+from exporter.collectors.productivity import Productivity
+from exporter.questions import Question, Reading
+from exporter.telemetry import Family
+
+if TYPE_CHECKING:  # it brings all that calls need, and `plan` calls nobody
+    from exporter.helpscout.client import Client
+
+COLLECTORS: Final[dict[str, Collector]] = {
+    collector.name: collector for collector in (Productivity(),)
+}
+"""Every kind by its name: registered here, and nowhere else."""
+
+
+def questions_of(scope_: Scope) -> list[Question]:
+    """Return every question of every collector that is asked within a scope."""
+    return [q for collector in COLLECTORS.values() for q in collector.questions(scope_)]
+
+
+def ask(client: "Client", question: Question, at: datetime, *, paid: bool = False) -> Reading:
+    """Ask a question for the instant `at` (aware UTC). `paid`: the first call is paid for.
+
+    Raises HelpScoutError, Stopping.
+    """
+    collector = COLLECTORS[question.key.collector]
+    answer = partial(collector.ask, question, client.api, at)
+    return client.ask(collector.operation, answer, paid=paid)
+
+
+def families() -> tuple[Family, ...]:
+    """Return every family of every collector, in the order of the exposition."""
+    return tuple(family for collector in COLLECTORS.values() for family in collector.families)
+
+
+@cache
+def codec(collector: str) -> TypeAdapter[Any]:
+    """Return what writes and reads the values of a collector's readings. Raises KeyError."""
+    return TypeAdapter(COLLECTORS[collector].value_type)
+
+
+__all__ = [
+    "COLLECTORS",
+    "Collector",
+    "Cut",
+    "Meaning",
+    "Sample",
+    "Scope",
+    "ask",
+    "codec",
+    "families",
+    "imagined",
+    "questions_of",
+    "scope",
+]

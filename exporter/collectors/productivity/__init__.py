@@ -1,0 +1,179 @@
+"""The productivity report: how long customers waited, and how many replies it took."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import accumulate, product
+from typing import Final
+
+from exporter.collectors.base import Meaning, Sample, Scope
+from exporter.collectors.productivity import figures
+from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.collectors.productivity.wire import parse_report
+from exporter.helpscout.account import Api
+from exporter.helpscout.errors import Foreign, HelpScoutError
+from exporter.questions import ALL, Get, Key, Question, Reading, TimeRange
+from exporter.sla import change_ratio
+
+_PATHS: Final = {"v1": "/reports/productivity.json", "v2": "/reports/productivity"}
+_FLAGS: Final = {"v1": {"false": "0", "true": "1"}, "v2": {"false": "false", "true": "true"}}
+_COMPARE: Final = "compare"
+_REPLIES: Final = ("1", "2", "3", "4", "5+")
+_NO_LABELS: Final[tuple[tuple[str, str], ...]] = ()
+
+_LE: Final = {
+    shape.field: tuple((("le", bound),) for bound in shape.bounds) for shape in figures.SHAPES
+}
+_REPLIES_LABELS: Final = tuple((("replies", replies),) for replies in _REPLIES)
+
+
+class Productivity:
+    """A question for each mailbox, type, window, time and segment; one call each."""
+
+    name: Final = "productivity"
+    operation: Final = "report"
+    needs_reports: Final = True
+    families: Final = figures.FAMILIES
+    value_type: Final = ProductivityReport
+
+    def questions(self, scope: Scope) -> Iterator[Question]:
+        """Yield each mailbox's plain question first: where that is refused, no other is asked.
+
+        A question's `spec` is the ids of mailboxes, tags and folders, and whether it compares.
+        """
+        selection = scope.settings.selection
+        compare = (_COMPARE,) if selection.compare else ()
+        for window, type_, hours, cut, (mailbox_id, ids) in product(
+            selection.windows, selection.types, selection.office_hours, scope.cuts, scope.mailboxes
+        ):
+            flag = "true" if hours else "false"
+            yield Question(
+                Key(self.name, scope.account, mailbox_id, type_, window.text, flag, cut.segment),
+                window.every,
+                window.range,
+                (ids, cut.tag_ids, cut.folder_ids, *compare),
+            )
+
+    def ask(self, question: Question, api: Api, at: datetime, get: Get) -> Reading:
+        """Ask for the report over the question's range up to `at`. Raises HelpScoutError."""
+        odd: list[str] = []
+        try:
+            body = get(_PATHS[api], _query(question, api, at))
+        except HelpScoutError as error:
+            error.remedy = error.remedy or _remedy(question, error)
+            raise
+        report, learned = parse_report(body, compare=_compares(question), odd=odd.append)
+        return Reading(report, at, learned, odd=tuple(odd))
+
+    def samples(
+        self, key: Key, reading: Reading, mailbox: str, meaning: Meaning
+    ) -> Iterator[Sample]:
+        """Yield what was measured, in the order of the families."""
+        report: ProductivityReport = reading.value
+        yield from _figures(report.current, previous=False)
+        for shape in figures.SHAPES:
+            distribution: Distribution | None = getattr(report, shape.field)
+            if distribution is not None:
+                counts = accumulate(distribution.counts)
+                for le, count in zip(_LE[shape.field], counts, strict=True):
+                    yield Sample(shape.family, le, count)
+        for labels, mean in zip(_REPLIES_LABELS, report.resolution_time_by_replies, strict=True):
+            if mean is not None:
+                yield Sample(figures.RESOLUTION_BY_REPLIES, labels, mean)
+        if report.previous is not None:
+            yield from _figures(report.previous, previous=True)
+            yield from _changes(report.current, report.previous)
+        yield from _service_levels(key, report, mailbox, meaning)
+
+    def specimen(self, question: Question) -> ProductivityReport:
+        """Return a report in which everything is measured."""
+        before = Statistics(90, *(3333.333,) * 4, 1.777, 70, 20, 80, 110)
+        shapes = {
+            shape.field: Distribution((10,) * len(shape.bounds), ()) for shape in figures.SHAPES
+        }
+        return ProductivityReport(
+            Statistics(100, *(3456.789,) * 4, 1.875, 80, 30, 90, 120),
+            before if _compares(question) else None,
+            **shapes,
+            resolution_time_by_replies=(12345.678,) * len(_REPLIES),
+        )
+
+
+def _compares(question: Question) -> bool:
+    return _COMPARE in question.spec
+
+
+def _query(question: Question, api: Api, at: datetime) -> dict[str, str]:
+    assert question.range is not None
+    key, range_ = question.key, TimeRange.ending(at, question.range)
+    query = {"start": _instant(range_.start), "end": _instant(range_.end)}
+    if _compares(question):
+        before = range_.preceding()
+        query |= {"previousStart": _instant(before.start), "previousEnd": _instant(before.end)}
+    for name, ids in zip(("mailboxes", "tags", "folders"), question.spec, strict=False):
+        if ids:
+            query[name] = ",".join(map(str, ids))
+    if key.type != ALL:
+        query["types"] = key.type
+    query["officeHours"] = _FLAGS[api][key.office_hours]
+    return query
+
+
+def _instant(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _remedy(question: Question, error: HelpScoutError) -> str:
+    """Return what to do about an error that is this question's own, empty where it is not."""
+    key, reason = question.key, error.reason
+    if isinstance(error, Foreign):
+        return ""
+    if error.status == 504:
+        return (
+            f"Help Scout ran out of time over {key.window}: it is tried again; if it lasts, use a"
+            " shorter window, or leave out large mailboxes"
+        )
+    if reason not in ("plan", "not_found", "bad_request"):
+        return ""
+    _, tag_ids, folder_ids, *_ = question.spec
+    filtered = [kind for kind, ids in (("tags", tag_ids), ("folders", folder_ids)) if ids]
+    if filtered:
+        belongs = "; a folder belongs to one mailbox" if folder_ids else ""
+        return f'check the {" and ".join(filtered)} of segment "{key.segment}"{belongs}'
+    if key.type != ALL and reason != "bad_request":
+        return f"check that the account may see reports of type {key.type}"
+    if key.mailbox_id == ALL or reason == "bad_request":
+        return ""
+    if reason == "not_found":
+        return "was the mailbox deleted? May the user behind the credentials see it?"
+    return (
+        "may the user behind the credentials see this mailbox and its reports? Reports need the"
+        " Plus or Pro plan"
+    )
+
+
+def _figures(statistics: Statistics, *, previous: bool) -> Iterator[Sample]:
+    for figure in figures.FIGURES:
+        value = getattr(statistics, figure.field)
+        if value is not None:
+            yield Sample(figure.previous if previous else figure.family, _NO_LABELS, value)
+
+
+def _changes(current: Statistics, previous: Statistics) -> Iterator[Sample]:
+    for figure in figures.FIGURES:
+        ratio = change_ratio(getattr(current, figure.field), getattr(previous, figure.field))
+        if ratio is not None:
+            yield Sample(figures.CHANGE, (("statistic", figure.statistic),), ratio)
+
+
+def _service_levels(
+    key: Key, report: ProductivityReport, mailbox: str, meaning: Meaning
+) -> Iterator[Sample]:
+    for objective in meaning.objectives:
+        if not objective.covers(key, mailbox):
+            continue
+        distribution: Distribution | None = getattr(report, objective.statistic)
+        within = objective.compliance(distribution.counts if distribution else None)
+        if within is not None:
+            labels = (("sla", objective.name), ("horizon", objective.horizon(key.window)))
+            yield Sample(figures.SLA_COMPLIANCE, labels, within.ratio)
+            yield Sample(figures.SLA_CONVERSATIONS, labels, within.conversations)

@@ -1,0 +1,30 @@
+"""Answers and settings for tests that need some, whatever they are."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from exporter.helpscout.account import Account
+from exporter.questions import Learned, Reading
+from exporter.selection import Selection
+from exporter.settings import Configuration, load
+
+AT: Final = datetime(2026, 3, 11, 14, 30, tzinfo=UTC)
+
+
+def reading(value: Any, tags: Mapping[str, int] | None = None, calls: int = 1) -> Reading:
+    """An answer with this value, about AT."""
+    return Reading(value, AT, Learned(tags or {}), calls)
+
+
+def settings(selection: Selection, *accounts: Account, stale_after: float = 3) -> Configuration:
+    """The defaults, with this selection and these accounts."""
+    login = {"HELPSCOUT_CLIENT_ID": "an-id", "HELPSCOUT_CLIENT_SECRET": "a-secret"}
+    defaults = load(None, login)
+    return replace(
+        defaults,
+        accounts=accounts or defaults.accounts,
+        selection=selection,
+        stale_after=stale_after,
+    )
