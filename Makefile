@@ -89,6 +89,7 @@ bench: $(VENV)/.dev-ready  ## measures beside peers, writes benchmarks/RESULTS.m
 	$(BIN)/python -m benchmarks.poll
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.commands
+	$(BIN)/python -m benchmarks.rules
 
 audit: $(VENV)/.dev-ready  ## looks for known vulnerabilities in what is pinned (asks the network)
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.txt

@@ -1,20 +1,23 @@
-"""What the rules cost at 500 mailboxes with `compare`: one evaluation of all groups, in Prometheus.
+"""What the rules cost at 500 mailboxes with `compare`: one evaluation of each group, in Prometheus.
 
-`python -m benchmarks.rules` writes the section of RESULTS.md, on a machine that does nothing else.
-A tiny server exports what the rules read. Scrapes and evaluations are ten seconds apart, so a range
-of half an hour holds few samples yet; offsets are cut to 30 s, so that they find something.
+`python -m benchmarks.rules` writes the section of RESULTS.md. A tiny server exports what the rules
+read, a sample each minute of the last quarter of an hour; then Prometheus evaluates and scrapes no
+more, so its processor time is that of the rules. First all is well, then every SLA is missed. All
+groups are evaluated at the same short interval, and offsets are cut to 30 s, so that they find
+something: a range of half an hour holds fewer samples of what is recorded than in real life.
 """
 
 import contextlib
+import json
 import re
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.peers import ROOT, free_port, get, process
 from benchmarks.results import machine, table, verdict, write
@@ -32,11 +35,13 @@ CHANGES: Final = (
     "resolved_on_first_reply_ratio",
 )
 BUDGET_SECONDS: Final = 0.5
-SECONDS: Final = 70
-INTERVAL: Final = "10s"
+SCRAPES: Final = 15
+STEP_SECONDS: Final = 60
+"""From one sample to the next, as the server dates them; they are scraped much faster."""
+EVALUATIONS: Final = 3
+STATES: Final = ("all is well", "every SLA is missed")
 
-_PEER: Final = """groups:
-  - name: peer
+_PEER: Final = """  - name: peer
     rules:
       - record: peer:change_ratio:max
         expr: |
@@ -44,7 +49,7 @@ _PEER: Final = """groups:
           or
           max without (instance, pod) (last_over_time(helpscout_change_ratio[20m]))
 """
-"""What is usual where rules bridge gaps: every figure is recorded. The issue's figures were so."""
+"""What is usual where rules bridge gaps: every figure is recorded."""
 
 
 def exposition(*, missed: bool) -> str:
@@ -91,95 +96,150 @@ def exposition(*, missed: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-@contextlib.contextmanager
-def serve(text: str) -> Iterator[int]:
-    """Serve an exposition whose reports are always fresh; yield the port."""
+class Source:
+    """Serves what is exported, each time with the next date, up to now."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = text.replace("NOW", f"{time.time():.0f}").encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.end_headers()
-            self.wfile.write(body)
+    def __init__(self) -> None:
+        self.text, self.served = "", 0
+        source = self
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - theirs
-            """Say nothing."""
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                source.served += 1
+                back = max(0, SCRAPES - source.served) * STEP_SECONDS
+                moment = int(time.time()) - back
+                text = source.text.replace("NOW", str(moment))
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.end_headers()
+                # A scrape that a reload cuts off is no matter.
+                with contextlib.suppress(BrokenPipeError):
+                    self.wfile.write(text.replace("\n", f" {moment}000\n").encode())
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - theirs
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def await_scrapes(self, number: int) -> None:
+        """Wait until so many more were served, and the last one is stored."""
+        wanted = self.served + number
+        while self.served < wanted:
+            time.sleep(0.1)
+        time.sleep(2)
 
 
-def durations(version: str, *, missed: bool, peer: bool = False) -> dict[str, float]:
-    """Return the median seconds of one evaluation of each group, of ours or of the peer."""
-    with contextlib.ExitStack() as stack:
-        target = stack.enter_context(serve(exposition(missed=missed)))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-rules-")))
-        for path in (ROOT / "prometheus" / "rules").iterdir():
-            text = re.sub(r"offset \w+", "offset 30s", path.read_text(encoding="utf-8"))
-            (folder / path.name).write_text(text, encoding="utf-8")
-        (folder / "peer.yml").write_text(_PEER, encoding="utf-8")
-        rules = "peer.yml" if peer else "helpscout.*.yml"
-        (folder / "prometheus.yml").write_text(
-            f"global: {{scrape_interval: {INTERVAL}, evaluation_interval: {INTERVAL}}}\n"
-            f"rule_files: ['{folder}/{rules}']\n"
-            "scrape_configs: [{job_name: helpscout, "
-            f"static_configs: [{{targets: ['127.0.0.1:{target}']}}]}}]\n",
-            encoding="utf-8",
+class Server:
+    """A Prometheus that scrapes or evaluates, as it is told."""
+
+    def __init__(
+        self, version: str, folder: Path, target: int, stack: contextlib.ExitStack
+    ) -> None:
+        self.host, self._file, self._target = f"127.0.0.1:{free_port()}", folder / "p.yml", target
+        self._rules = folder / "rules.yml"
+        groups = "".join(
+            path.read_text(encoding="utf-8").partition("groups:\n")[2]
+            for path in sorted((ROOT / "prometheus" / "rules").iterdir())
         )
-        port = free_port()
+        groups = re.sub(r"    interval: \w+\n", "", re.sub(r"offset \w+", "offset 30s", groups))
+        self.ours = groups
+        self._configure("", scrape=True)
         command = [
             need("prometheus", version),
-            f"--config.file={folder / 'prometheus.yml'}",
+            f"--config.file={self._file}",
             f"--storage.tsdb.path={folder / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
+            f"--web.listen-address={self.host}",
+            "--web.enable-lifecycle",
         ]
-        stack.enter_context(process(command, port, "/-/ready"))
-        time.sleep(SECONDS)
-        seen: dict[str, list[float]] = {}
-        for _ in range(6):
-            time.sleep(2)
-            text = get(f"127.0.0.1:{port}", "/metrics", compressed=False).decode()
-            found = r'rule_group_last_duration_seconds\{rule_group="[^"]*;([^"]*)"\} (\S+)'
-            for group, seconds in re.findall(found, text):
-                seen.setdefault(group, []).append(float(seconds))
-        return {group: statistics.median(times) for group, times in seen.items()}
+        stack.enter_context(process(command, int(self.host.rpartition(":")[2]), "/-/ready"))
+
+    def _configure(self, groups: str, *, scrape: bool) -> None:
+        self._rules.write_text(f"groups:\n{groups}" if groups else "", encoding="utf-8")
+        job = (
+            f"{{job_name: helpscout, static_configs: [{{targets: ['127.0.0.1:{self._target}']}}]}}"
+        )
+        self._file.write_text(
+            "global: {scrape_interval: 1s, evaluation_interval: 5s}\n"
+            f"rule_files: ['{self._rules}']\nscrape_configs: [{job if scrape else ''}]\n",
+            encoding="utf-8",
+        )
+
+    def does(self, groups: str, *, scrape: bool = False) -> None:
+        """Scrape, or evaluate these groups, from now on."""
+        self._configure(groups, scrape=scrape)
+        request = urllib.request.Request(f"http://{self.host}/-/reload", method="POST")
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60)
+
+    def _processor(self) -> float:
+        text = get(self.host, "/metrics", compressed=False).decode()
+        (seconds,) = re.findall(r"(?m)^process_cpu_seconds_total (\S+)$", text)
+        return float(seconds)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        answer = json.loads(get(self.host, "/api/v1/rules?type=record", compressed=False))
+        found: list[dict[str, Any]] = answer["data"]["groups"]
+        return found
+
+    def evaluates(self, groups: str) -> tuple[dict[str, float], float]:
+        """Return the median seconds of each group, and the processor's for one evaluation of all."""
+        self.does(groups)
+        seen: dict[str, dict[str, float]] = {}
+        before = None
+        while not seen or min(map(len, seen.values())) <= EVALUATIONS:
+            time.sleep(0.2)
+            for group in self._groups():
+                at = group["lastEvaluation"]
+                if not at.startswith("0001"):
+                    seen.setdefault(group["name"], {})[at] = group["evaluationTime"]
+            if seen and before is None:
+                before = self._processor()
+        assert before is not None
+        spent = (self._processor() - before) / EVALUATIONS
+        self.does("")
+        return {name: statistics.median(each.values()) for name, each in seen.items()}, spent
 
 
 def main() -> None:
     """Measure, and write the section."""
     rows, targets = [], []
     for version in VERSIONS:
-        for state in ("all is well", "every SLA is missed"):
-            found = durations(version, missed=state != "all is well")
-            peer = durations(version, missed=False, peer=True)["peer"]
-            total = sum(found.values())
-            rows.append(
-                [
-                    f"{version}, {state}",
-                    *(f"{found[f'helpscout.{name}']:.2f}" for name in GROUPS),
-                    f"{total:.2f}",
-                    f"{peer:.2f}",
-                    f"{total / peer:.2f}",
-                ]
-            )
-            targets.append([f"{version}, {state}", f"{total:.2f}", verdict(total, BUDGET_SECONDS)])
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-rules-")))
+            source = Source()
+            stack.callback(source.server.server_close)
+            stack.callback(source.server.shutdown)
+            source.text = exposition(missed=False)
+            server = Server(version, folder, source.server.server_port, stack)
+            source.await_scrapes(SCRAPES)
+            peer = server.evaluates(_PEER)[0]["peer"]
+            for state in STATES:
+                if state != STATES[0]:
+                    source.text = exposition(missed=True)
+                    server.does("", scrape=True)
+                    source.await_scrapes(2)
+                found, spent = server.evaluates(server.ours)
+                total = sum(found.values())
+                name = f"{version}, {state}"
+                each = [found[f"helpscout.{group}"] for group in GROUPS]
+                figures = (*each, total, spent, peer, total / peer)
+                rows.append([name, *(f"{figure:.2f}" for figure in figures)])
+                if state == STATES[0]:
+                    targets += [
+                        [f"{group}, {version}", f"{seconds:.2f}", verdict(seconds, BUDGET_SECONDS)]
+                        for group, seconds in zip(GROUPS, each, strict=True)
+                    ]
     text = machine() + "\n\n"
     text += (
         f"{MAILBOXES} mailboxes, {len(TYPES)} types, {len(WINDOWS)} windows, {len(SLAS)} SLAs,"
         " `compare`: 66,132 series of changes. Seconds for one evaluation of each group in Prometheus,"
-        " and of one rule that records every change with its gaps bridged, as our rules once did.\n\n"
+        " and of one rule that records every change with its gaps bridged. Where every SLA is missed,"
+        " 1,000 alerts wait, and Prometheus writes all their texts at each evaluation; that has no"
+        " target but to end before the next one.\n\n"
     )
-    titles = ("Prometheus", *GROUPS, "all", "that one rule", "ratio")
+    titles = ("Prometheus", *GROUPS, "all", "processor", "that one rule", "ratio")
     text += table(titles, rows) + "\n"
-    text += table(("must be at most 0.5 s", "measured", ""), targets)
+    text += table(("a group must take at most 0.5 s", "measured", ""), targets)
     write("Rules", text)
 
 
