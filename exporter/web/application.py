@@ -4,7 +4,7 @@ The routes are those of docs/behaviour.md#http. Who is let in is decided in `doo
 connection is held in `listener` and `connection`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -26,7 +26,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of what a browser shows; the status page brings a policy of its own."""
-_SEND_BYTES: Final = 262_144
+_SEND_BYTES: Final = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +75,27 @@ class _Metrics:
             parts = await run_in_threadpool(body_.made)
         headers.append((b"content-length", b"%d" % sum(map(len, parts))))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        if scope["method"] == "GET":
-            for part in sends(parts):
-                await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        *pieces, last = sends(parts) if scope["method"] == "GET" else [b""]
+        for piece in pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": last})
 
 
-def sends(parts: Iterable[bytes]) -> Iterator[bytes | memoryview]:
-    """Yield the bytes in pieces worth a send each; large parts are not copied."""
+def sends(parts: Iterable[bytes]) -> list[bytes | memoryview]:
+    """Return the bytes in pieces worth a send each, at least one; large parts are not copied."""
+    pieces: list[bytes | memoryview] = []
     small: list[bytes] = []
-    for part in parts:
-        if len(part) < _SEND_BYTES:
+    for part in (*parts, None):
+        if part is not None and len(part) < _SEND_BYTES:
             small.append(part)
             continue
-        yield b"".join(small)
-        small = []
-        view = memoryview(part)
-        for start in range(0, len(part), _SEND_BYTES):
-            yield view[start : start + _SEND_BYTES]
-    yield b"".join(small)
+        if small:
+            pieces.append(b"".join(small))
+            small = []
+        if part is not None:
+            view = memoryview(part)
+            pieces += [view[at : at + _SEND_BYTES] for at in range(0, len(part), _SEND_BYTES)]
+    return pieces or [b""]
 
 
 @lru_cache(maxsize=64)
