@@ -3,7 +3,7 @@
 `assemble` renders the reports that changed and joins their fragments by family. It runs in a
 thread of its own, at once after the first change and then at most once a second. A body in one
 format and encoding is made for the first scrape that asks for it; later scrapes get the same one
-until the next assembly.
+until the next assembly, which makes it again if somebody asked for it since the one before.
 """
 
 import threading
@@ -74,15 +74,26 @@ class Body:
 
     def __init__(self, make: Callable[[], tuple[bytes, ...]]) -> None:
         self._make, self._lock = make, threading.Lock()
-        self.parts: tuple[bytes, ...] | None = None
-        """The bytes in the order to send them; None until somebody called `made`."""
+        self._parts: tuple[bytes, ...] | None = None
+        self.asked = False
+        """Whether a scrape asked for it."""
+
+    def parts(self) -> tuple[bytes, ...] | None:
+        """Return the bytes in the order to send them, None where they are not made yet."""
+        self.asked = True
+        return self._parts
 
     def made(self) -> tuple[bytes, ...]:
         """Return the parts; the first call makes them, and those that come meanwhile wait."""
+        self.asked = True
+        return self.prepared()
+
+    def prepared(self) -> tuple[bytes, ...]:
+        """Do the same before a scrape asks."""
         with self._lock:
-            if self.parts is None:
-                self.parts = self._make()
-            return self.parts
+            if self._parts is None:
+                self._parts = self._make()
+            return self._parts
 
 
 class Exposition:
@@ -116,7 +127,12 @@ class Exposition:
             if news:
                 self._update(snapshot)
                 self._revision = snapshot.revision
-            self._bodies = _bodies(self._families, self._telemetry.registry)
+            bodies = _bodies(self._families, self._telemetry.registry)
+            # Scrapes that come more often than this never wait for the compressor.
+            for kind, body in self._bodies.items():
+                if body.asked:
+                    bodies[kind].prepared()
+            self._bodies = bodies
             return news
 
     def run(self, stopping: threading.Event) -> None:
@@ -216,4 +232,4 @@ def _bodies(
 
 
 def _gzipped(plain: Body) -> tuple[bytes, ...]:
-    return (gzip_member(plain.made()),)
+    return (gzip_member(plain.prepared()),)

@@ -70,7 +70,7 @@ class _Metrics:
         if gzipped:
             headers.append((b"content-encoding", b"gzip"))
         body_ = self._exposition.body(content_type, gzipped=gzipped)
-        parts = body_.parts
+        parts = body_.parts()
         if parts is None:
             parts = await run_in_threadpool(body_.made)
         headers.append((b"content-length", b"%d" % sum(map(len, parts))))

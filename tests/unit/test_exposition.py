@@ -279,6 +279,21 @@ def test_nothing_is_compressed_before_a_scrape_asks_for_it(compressed: list[byte
     assert compressed[0].endswith(b"# EOF\n")
 
 
+def test_what_was_scraped_since_the_last_assembly_is_ready_after_the_next(
+    compressed: list[bytes],
+) -> None:
+    exposition = exposition_of(full_store())
+    exposition.body(TEXT, gzipped=True).made()
+    exposition.assemble()
+    assert len(compressed) == 2
+    assert exposition.body(TEXT, gzipped=True).parts() is not None
+    exposition.assemble()
+    assert len(compressed) == 3
+    exposition.assemble()  # nobody asked
+    assert len(compressed) == 3
+    assert exposition.body(TEXT, gzipped=True).parts() is None
+
+
 def test_scrapes_that_wait_for_the_same_body_compress_it_once(
     compressed: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
