@@ -11,10 +11,11 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
+Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json", "logfmt"]
 
 
-def configure(level: str = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002
+def configure(level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002
     """Set level and form of every later log line; may be called again on a reload.
 
     `auto` is console on a terminal and JSON elsewhere. Times are UTC.

@@ -3,17 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from exporter.failure import Failure
 from exporter.helpscout.account import Account
+from exporter.logs import Format, Level
 from exporter.selection import Selection
 from exporter.sla import Objective
-
-Level = Literal["debug", "info", "warning", "error"]
-Format = Literal["auto", "console", "json", "logfmt"]
 
 
 class ConfigurationError(Failure):

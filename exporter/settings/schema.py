@@ -22,10 +22,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from exporter.durations import parse_duration
 from exporter.helpscout.account import is_loopback
+from exporter.logs import Format, Level
 from exporter.probe import LISTEN
 from exporter.questions import ALL, TYPES
 from exporter.settings import values
-from exporter.settings.configuration import Format, Level
 from exporter.settings.keys import KeyPath, Problem
 from exporter.settings.values import Problems, one_of, shown, written
 from exporter.sla import EDGES

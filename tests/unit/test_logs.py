@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import logs
-from exporter.logs import Format
+from exporter.logs import Format, Level
 
 FORMS: tuple[Format, ...] = ("console", "json", "logfmt")
 forms = pytest.mark.parametrize("form", FORMS)
@@ -46,7 +46,7 @@ def _default_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def written(form: Format, log: Callable[[Any], None], level: str = "info") -> str:
+def written(form: Format, log: Callable[[Any], None], level: Level = "info") -> str:
     """What `log` writes, given a logger."""
     stream = io.StringIO()
     logs.configure(level, form, stream)
@@ -159,7 +159,7 @@ def test_without_a_stream_it_is_stderr(capsys: pytest.CaptureFixture[str]) -> No
     ],
 )
 def test_a_level_lets_through_itself_and_what_is_graver(
-    form: Format, level: str, expected: list[str]
+    form: Format, level: Level, expected: list[str]
 ) -> None:
     def log(logger: Any) -> None:
         for name in ("debug", "info", "warning", "error"):
