@@ -14,7 +14,7 @@ _AFTER_VALUE: Final = len(" 1767225600\n")
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One account's part: reports to ask in all, those still missing, and at what pace.
+    """One account's part: reports to ask in all, those still missing, and their calls and pace.
 
     `budget` is the share of the limit that may be used; `calls_per_minute` is what that leaves
     after what is kept free for others.
@@ -23,6 +23,7 @@ class Share:
     account: str
     reports: int
     missing: int
+    calls: int
     limit_per_minute: float
     budget: float
     calls_per_minute: float
@@ -30,7 +31,7 @@ class Share:
     @property
     def duration(self) -> timedelta:
         """How long what is missing takes in the budget."""
-        return timedelta(seconds=round(self.missing * 60 / self.calls_per_minute))
+        return timedelta(seconds=round(self.calls * 60 / self.calls_per_minute))
 
     def __str__(self) -> str:
         there = self.reports - self.missing
@@ -38,7 +39,7 @@ class Share:
         free = self.limit_per_minute * self.budget - self.calls_per_minute
         less = f", {free:g} of them kept free for others" if free > 0.05 else ""
         return (
-            f"account {self.account}: {self.reports} reports{here}; {self.missing} requests take"
+            f"account {self.account}: {self.reports} reports{here}; {self.calls} requests take"
             f" {format_duration(self.duration)} at {self.calls_per_minute:g} calls/min"
             f" ({self.budget:g} of {self.limit_per_minute:g}{less})"
         )

@@ -107,6 +107,8 @@ class _Job:
         self._names: dict[tuple[str, str], str] = {}
         self._unknown: list[str] = []
         """What is configured and cannot be asked, in words."""
+        self._without_past: dict[str, None] = {}
+        """The collectors that ask about now."""
         selection = configuration.selection
         self._grids = task.grids(configuration, moment(answers.end))
         self._finest: Grid = min(self._grids.values(), key=lambda grid: grid.step)
@@ -162,8 +164,9 @@ class _Job:
         self, account: Account, mailboxes: list[Mailbox], tags: Mapping[str, int]
     ) -> list[Question]:
         """Return what is asked of the past; a question about now has none."""
-        within = scope(account, self._configuration, mailboxes, tags)
-        return [question for question in questions_of(within) if question.range is not None]
+        asked = questions_of(scope(account, self._configuration, mailboxes, tags))
+        self._without_past |= {q.key.collector: None for q in asked if q.range is None}
+        return [question for question in asked if question.range is not None]
 
     def _without_reports(
         self, account: Account, client: Client, budget: Budget, mailboxes: list[Mailbox]
@@ -233,19 +236,24 @@ class _Job:
     def _announce(self, parts: list[_Part]) -> None:
         if self._answers.end < int(self._task.end.timestamp()):
             self._say(f"--to is in the future: cut off at {written(self._answers.end)}")
+        for collector in self._without_past:
+            self._say(f"{collector} asks about now and has no past: skipped")
         size, ends = Size(), self._answers.ends()
         for part in parts:
-            reports = missing = 0
+            reports = missing = calls = 0
             for question in part.questions:
                 key, grid = question.key, self._grids[question.key.group]
                 reports += len(grid)
-                missing += self._missing(key, ends)
+                of_it = self._missing(key, ends)
+                missing, calls = missing + of_it, calls + of_it * question.calls
                 size = size.plus(
                     (len(s.text) + s.typical for s in self._series.series(question)), len(grid)
                 )
             limit, planned = part.budget.usage().limit, part.budget.planned_per_minute
             budget = self._task.budget * self._configuration.selection.shard.budget_share
-            self._say(str(Share(part.account.name, reports, missing, limit, budget, planned)))
+            self._say(
+                str(Share(part.account.name, reports, missing, calls, limit, budget, planned))
+            )
         for _, lines in self._constant(parts):
             lengths = (len(self._series.labelled(t)) + len(value) for t, value in samples(lines))
             size = size.plus(lengths, len(self._finest))

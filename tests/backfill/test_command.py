@@ -97,14 +97,14 @@ def test_the_file_is_about_as_large_as_was_said(filling: Filling) -> None:
         ((*RANGE[:4], "--step", "500ms"), "--step: must be whole seconds, at least one"),
         (
             (*RANGE[:4], "--step", "52w"),
-            "--from, --to: no step of 364d (window 24h) lies between them",
+            "--from, --to: no step of 364d (window 24h) is between them",
         ),
         ((*RANGE, "--budget", "0"), "--budget: 0 is not above 0 and at most 1"),
         ((*RANGE, "--budget", "1.5"), "--budget: 1.5 is not above 0 and at most 1"),
         ((*RANGE, "--label", "job"), '--label: "job": is not NAME=VALUE'),
         ((*RANGE, "--label", "job="), '--label: "job=": is not NAME=VALUE'),
-        ((*RANGE, "--label", "a-b=c"), '--label: "a-b=c": a-b is no name for a label'),
-        ((*RANGE, "--label", "__a=c"), '--label: "__a=c": __a is no name for a label'),
+        ((*RANGE, "--label", "a-b=c"), '--label: "a-b=c": a-b is not a name for a label'),
+        ((*RANGE, "--label", "__a=c"), '--label: "__a=c": __a is not a name for a label'),
         (
             (*RANGE, "--label", "window=7d"),
             '--label: "window=7d": window is a label that the exporter sets itself',
