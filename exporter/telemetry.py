@@ -1,13 +1,14 @@
 """The exporter's own metrics: calls, budget, schedule, reloads, build. No figure of Help Scout.
 
 One `Telemetry` per process holds a registry of its own, so that tests do not share counters. The
-instruments are the client library's; names and labels are what users rely on.
+instruments are the client library's; names and labels are what users rely on. A family is declared
+where its instrument is made.
 """
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -36,106 +37,13 @@ class Family:
     unit: str = ""
 
 
-_P: Final = "helpscout_exporter_"
-
-FAMILIES: Final = (
-    Family(
-        f"{_P}build_info",
-        "gauge",
-        "Version, revision and Python of this exporter; always 1",
-        ("version", "revision", "python"),
-    ),
-    Family(
-        f"{_P}config_last_reload_successful",
-        "gauge",
-        "Whether the last attempt to load the configuration succeeded",
-    ),
-    Family(
-        f"{_P}config_last_reload_success_timestamp_seconds",
-        "gauge",
-        "Unix time of the last successful load of the configuration",
-        unit="seconds",
-    ),
-    Family(
-        f"{_P}api_requests",
-        "counter",
-        "Calls to Help Scout by operation and HTTP status, or the reason where no answer came",
-        ("account", "operation", "code"),
-    ),
-    Family(
-        f"{_P}api_request_duration_seconds",
-        "histogram",
-        "Duration of calls to Help Scout, failed ones included",
-        ("account", "operation"),
-        "seconds",
-    ),
-    Family(
-        f"{_P}api_retries",
-        "counter",
-        "Calls to Help Scout that were repeated, by what had gone wrong",
-        ("account", "reason"),
-    ),
-    Family(
-        f"{_P}rate_limit_per_minute",
-        "gauge",
-        "The account's limit of calls a minute, as the service last said, else as configured",
-        ("account",),
-    ),
-    Family(
-        f"{_P}rate_limit_remaining",
-        "gauge",
-        "Calls left in the account's current minute, as the service last said",
-        ("account",),
-    ),
-    Family(
-        f"{_P}rate_budget_per_minute",
-        "gauge",
-        "Calls a minute that the exporter allows itself at present",
-        ("account",),
-    ),
-    Family(
-        f"{_P}throttled",
-        "counter",
-        "Calls that Help Scout refused because the account's limit was used up",
-        ("account",),
-    ),
-    Family(
-        f"{_P}reports",
-        "gauge",
-        "Reports that are asked regularly",
-        ("account", "collector", "window"),
-    ),
-    Family(
-        f"{_P}report_interval_seconds",
-        "gauge",
-        "How often a report is asked, stretch included",
-        ("account", "collector", "window"),
-        "seconds",
-    ),
-    Family(
-        f"{_P}schedule_stretch_ratio",
-        "gauge",
-        "By how much intervals are stretched to fit the budget; 1: the plan fits",
-        ("account",),
-        "ratio",
-    ),
-    Family(
-        f"{_P}schedule_lag_seconds",
-        "gauge",
-        "How long the most overdue report has been waiting",
-        ("account",),
-        "seconds",
-    ),
-    Family(
-        f"{_P}state_file_ok",
-        "gauge",
-        "Whether the state file can be read and written; absent without one",
-    ),
-    Family(f"{_P}shard_index", "gauge", "Index of this shard, from 0"),
-    Family(f"{_P}shards", "gauge", "Number of shards that the work is split over"),
-)
-"""Every family of the exporter itself, but for the client library's process and Python metrics."""
-
+_PREFIX: Final = "helpscout_exporter_"
+_Instrument = TypeVar("_Instrument", Gauge, Counter, Histogram)
+_KINDS: Final[Mapping[type, Kind]] = {
+    Gauge: "gauge",
+    Counter: "counter",
+    Histogram: "histogram",
+}
 _DURATION_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -149,63 +57,138 @@ class Telemetry:
             process_collector.ProcessCollector(registry=self.registry)
             platform_collector.PlatformCollector(registry=self.registry)
             gc_collector.GCCollector(registry=self.registry)
-        families = self._families = {f.name.removeprefix(_P): f for f in FAMILIES}
+        self._instruments: dict[Family, Gauge | Counter | Histogram] = {}
 
-        def gauge(name: str) -> Gauge:
-            family = families[name]
-            return Gauge(family.name, family.help, family.labels, registry=self.registry)
-
-        def counter(name: str) -> Counter:
-            family = families[name]
-            return Counter(family.name, family.help, family.labels, registry=self.registry)
-
-        self.build_info = gauge("build_info")
-        self.build_info.labels(__version__, revision(), platform.python_version()).set(1)
-        self.reload_successful = gauge("config_last_reload_successful")
-        self.reload_timestamp = gauge("config_last_reload_success_timestamp_seconds")
-        self.api_requests = counter("api_requests")
-        duration = families["api_request_duration_seconds"]
-        self.api_request_duration = Histogram(
-            duration.name,
-            duration.help,
-            duration.labels,
+        build_info = self._make(
+            Gauge,
+            "build_info",
+            "Version, revision and Python of this exporter; always 1",
+            ("version", "revision", "python"),
+        )
+        build_info.labels(__version__, revision(), platform.python_version()).set(1)
+        self.reload_successful = self._make(
+            Gauge,
+            "config_last_reload_successful",
+            "Whether the last attempt to load the configuration succeeded",
+        )
+        self.reload_timestamp = self._make(
+            Gauge,
+            "config_last_reload_success_timestamp_seconds",
+            "Unix time of the last successful load of the configuration",
+            unit="seconds",
+        )
+        self.api_requests = self._make(
+            Counter,
+            "api_requests",
+            "Calls to Help Scout by operation and HTTP status, or the reason where no answer came",
+            ("account", "operation", "code"),
+        )
+        self.api_request_duration = self._make(
+            Histogram,
+            "api_request_duration_seconds",
+            "Duration of calls to Help Scout, failed ones included",
+            ("account", "operation"),
+            unit="seconds",
             buckets=_DURATION_BUCKETS,
-            registry=self.registry,
         )
-        self.api_retries = counter("api_retries")
-        self.rate_limit = gauge("rate_limit_per_minute")
-        self.rate_limit_remaining = gauge("rate_limit_remaining")
-        self.rate_budget = gauge("rate_budget_per_minute")
-        self.throttled = counter("throttled")
-        self.reports = gauge("reports")
-        self.report_interval = gauge("report_interval_seconds")
-        self.stretch = gauge("schedule_stretch_ratio")
-        self.lag = gauge("schedule_lag_seconds")
-        self._per_account = (
-            self.api_requests,
-            self.api_request_duration,
-            self.api_retries,
-            self.rate_limit,
-            self.rate_limit_remaining,
-            self.rate_budget,
-            self.throttled,
-            self.reports,
-            self.report_interval,
-            self.stretch,
-            self.lag,
+        self.api_retries = self._make(
+            Counter,
+            "api_retries",
+            "Calls to Help Scout that were repeated, by what had gone wrong",
+            ("account", "reason"),
         )
-        self.shard_index = gauge("shard_index")
-        self.shards = gauge("shards")
+        self.rate_limit = self._make(
+            Gauge,
+            "rate_limit_per_minute",
+            "The account's limit of calls a minute, as the service last said, else as configured",
+            ("account",),
+        )
+        self.rate_limit_remaining = self._make(
+            Gauge,
+            "rate_limit_remaining",
+            "Calls left in the account's current minute, as the service last said",
+            ("account",),
+        )
+        self.rate_budget = self._make(
+            Gauge,
+            "rate_budget_per_minute",
+            "Calls a minute that the exporter allows itself at present",
+            ("account",),
+        )
+        self.throttled = self._make(
+            Counter,
+            "throttled",
+            "Calls that Help Scout refused because the account's limit was used up",
+            ("account",),
+        )
+        self.reports = self._make(
+            Gauge,
+            "reports",
+            "Reports that are asked regularly",
+            ("account", "collector", "window"),
+        )
+        self.report_interval = self._make(
+            Gauge,
+            "report_interval_seconds",
+            "How often a report is asked, stretch included",
+            ("account", "collector", "window"),
+            unit="seconds",
+        )
+        self.stretch = self._make(
+            Gauge,
+            "schedule_stretch_ratio",
+            "By how much intervals are stretched to fit the budget; 1: the plan fits",
+            ("account",),
+            unit="ratio",
+        )
+        self.lag = self._make(
+            Gauge,
+            "schedule_lag_seconds",
+            "How long the most overdue report has been waiting",
+            ("account",),
+            unit="seconds",
+        )
+        self._state_file_ok = self._make(
+            Gauge,
+            "state_file_ok",
+            "Whether the state file can be read and written; absent without one",
+            registry=None,
+        )
+        self.shard_index = self._make(Gauge, "shard_index", "Index of this shard, from 0")
+        self.shards = self._make(Gauge, "shards", "Number of shards that the work is split over")
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Every family of the exporter itself, in the order of the exposition."""
+        return tuple(self._instruments)
+
+    def _make(
+        self,
+        kind: type[_Instrument],
+        name: str,
+        documentation: str,
+        labels: tuple[str, ...] = (),
+        *,
+        unit: str = "",
+        **options: Any,
+    ) -> _Instrument:
+        """Make an instrument, and with it declare its family."""
+        family = Family(f"{_PREFIX}{name}", _KINDS[kind], documentation, labels, unit)
+        registered = {"registry": self.registry, **options}
+        instrument = kind(family.name, documentation, labels, **registered)
+        self._instruments[family] = instrument
+        return instrument
 
     def watch_state_file(self, ok: Callable[[], bool]) -> None:
         """Export from now on whether the state file can be used."""
-        family = self._families["state_file_ok"]
-        Gauge(family.name, family.help, registry=self.registry).set_function(ok)
+        self._state_file_ok.set_function(ok)
+        self.registry.register(self._state_file_ok)
 
     def forget(self, account: str) -> None:
         """Remove every series of an account that is no longer configured."""
-        for instrument in self._per_account:
-            instrument.remove_by_labels({"account": account})
+        for family, instrument in self._instruments.items():
+            if "account" in family.labels:
+                instrument.remove_by_labels({"account": account})
 
     def set_groups(self, account: str, groups: Iterable[tuple[str, str, int, float]]) -> None:
         """Export exactly these of an account: collector, window, reports, interval in seconds."""
@@ -214,3 +197,7 @@ class Telemetry:
         for collector, window, number, interval in groups:
             self.reports.labels(account, collector, window).set(number)
             self.report_interval.labels(account, collector, window).set(interval)
+
+
+FAMILIES: Final = Telemetry(process_metrics=False).families
+"""Every family of the exporter itself, but for the client library's process and Python metrics."""
