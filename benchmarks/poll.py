@@ -29,7 +29,7 @@ from exporter.helpscout.client import Client
 from exporter.poller.dispatcher import utc_now
 from exporter.questions import Key, Learned, Mailbox, Question
 from exporter.settings import load
-from exporter.state import State
+from exporter.state_file import StateFile
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 
@@ -206,7 +206,7 @@ def remembered(environ: dict[str, str]) -> int:
     questions = collectors.questions_of(scope)
     chance = random.Random(1)
     readings = [parsed(answer(chance)) for _ in range(50)]
-    state = State(configuration.state_file, collectors.codec)
+    state = StateFile(configuration.state_file, collectors.codec)
     state.remember_account(account.identity, boxes, Learned())
     for number, question in enumerate(questions):
         state.remember(account.identity, question, readings[number % 50], time.time())

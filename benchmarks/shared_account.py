@@ -82,7 +82,7 @@ def run(pattern: str, share: float, seed: int, latency: float = 0.1) -> tuple[fl
             at, good, remaining, wait = answers.pop(0)
             budget.observe(at - latency, LIMIT, remaining)
             if not good:
-                budget.close(wait)
+                budget.close_gate(wait)
         elif now == at_other:
             index += 1
             total += 1

@@ -17,7 +17,7 @@ from exporter.exposition import TEXT, Exposition, Renderer
 from exporter.poller import Poller
 from exporter.poller.dispatcher import utc_now
 from exporter.settings import Configuration
-from exporter.state import State
+from exporter.state_file import StateFile
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 
@@ -45,7 +45,7 @@ class Exporter:
         self.configuration = configuration
         self.telemetry = Telemetry(process_metrics=process_metrics)
         self.store = Store()
-        self._state = State(configuration.state_file, codec)
+        self._state = StateFile(configuration.state_file, codec)
         if configuration.state_file is not None:
             self.telemetry.watch_state_file(lambda: bool(self._state.ok))
         self.poller = Poller(self.store, self.telemetry, self._state, now=now, patient=patient)

@@ -17,7 +17,7 @@ from exporter.questions import Question, Reading
 from exporter.schedule import Stretch, demand_per_minute
 from exporter.selection import MailboxChoice, Selection
 from exporter.settings import Configuration
-from exporter.state import mailbox_counts
+from exporter.state_file import mailbox_counts
 
 _DISCOVERIES_PER_MINUTE: Final = 0.1
 _MAILBOXES_PER_PAGE: Final = 50

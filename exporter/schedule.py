@@ -112,7 +112,7 @@ class Schedule:
         """Calls a minute for questions about now (True) and about windows, without a stretch."""
         self.stretch = Stretch()
 
-    def plan(self, questions: Collection[Question], now: float, ages: Mapping[Key, float]) -> None:
+    def set(self, questions: Collection[Question], now: float, ages: Mapping[Key, float]) -> None:
         """Ask exactly these from now on; those already planned keep their time.
 
         `ages` gives the seconds since the last success of keys whose reading is known already.
@@ -265,11 +265,6 @@ class Schedule:
             max(0.0, now - min(dues.values(), default=now)),
             discovery_due,
         )
-
-    def lag(self, now: float) -> float:
-        """Return for how long the most overdue report has been due, in seconds."""
-        waiting = (task.due for task in self._tasks.values() if not task.running)
-        return max(0.0, now - min(waiting, default=now))
 
     def _push(self, key: Key) -> None:
         task = self._tasks[key]

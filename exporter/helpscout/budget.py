@@ -234,7 +234,7 @@ class Budget:
         with self._lock:
             self._publish(self._allowed(self._clock()))
 
-    def close(self, seconds: float | None) -> None:
+    def close_gate(self, seconds: float | None) -> None:
         """Let no call of this account go out for so long: the service said 429.
 
         None, where the service said nothing that makes sense, is a default; never no wait.

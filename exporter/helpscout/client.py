@@ -361,7 +361,7 @@ class Client:
         retry_after = self._retry_after(answer)
         if kind is Throttled:
             self._telemetry.throttled.labels(self._account.name).inc()
-            self._budget.close(retry_after)
+            self._budget.close_gate(retry_after)
         raise kind(message, status=status, reference=reference, retry_after=retry_after)
 
     def _retry_after(self, answer: Answer) -> float | None:

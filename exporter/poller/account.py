@@ -23,7 +23,7 @@ from exporter.questions import Key, Learned, Mailbox, Question, Reading
 from exporter.schedule import Outlook, Schedule
 from exporter.selection import Selection
 from exporter.settings import Configuration
-from exporter.state import State
+from exporter.state_file import StateFile
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 
@@ -60,7 +60,7 @@ class AccountPoller:
         budget: Budget,
         store: Store,
         telemetry: Telemetry,
-        state: State,
+        state: StateFile,
         clock: Callable[[], float],
         *,
         jitter: Callable[[], float] = random.random,
@@ -87,7 +87,7 @@ class AccountPoller:
         self._listing = self._list_again = False
         self._listing_since = clock()
         self._running = 0
-        self._planned: dict[Key, Question] = {}
+        self._scheduled: dict[Key, Question] = {}
         self._attempts: dict[Key, int] = {}
         self._locked_out: HelpScoutError | None = None
         self._last_error: HelpScoutError | None = None
@@ -122,7 +122,7 @@ class AccountPoller:
         for refusals in self._refusals.values():
             refusals.forget()
         if self._mailboxes is not None:
-            self._plan(self._clock())
+            self._reschedule(self._clock())
             self._schedule.hurry(self._log.failing, self._clock())
 
     @property
@@ -136,13 +136,13 @@ class AccountPoller:
             return
         now = self._clock()
         self._mailboxes, self._learned = remembered.mailboxes, remembered.learned
-        self._plan(now)
-        for key, question in self._planned.items():
+        self._reschedule(now)
+        for key, question in self._scheduled.items():
             found = remembered.readings.get(key)
             if found is not None and found[0] == question.fingerprint:
                 self._store.restore(key, *found[1:])
         self._schedule = Schedule()
-        self._plan(now)
+        self._reschedule(now)
 
     def next_job(self, now: float) -> tuple[Job | None, float]:
         """Return a job that is paid for, or None and the time when to look again."""
@@ -231,10 +231,10 @@ class AccountPoller:
         self._store.set_login(self.account.name, None)
         self._log.mailboxes(self._mailboxes, mailboxes)
         self._log.clock_skew(self.client.skew_seconds)
-        self._log.round_ended(self._schedule.lag(now), self._budget.per_minute)
+        self._log.round_ended(self._outlook.lag, self._budget.per_minute)
         self._mailboxes = mailboxes
         self._remember()
-        self._plan(now)
+        self._reschedule(now)
         self._ok(now)
 
     def discovery_failed(self, error: HelpScoutError) -> None:
@@ -266,7 +266,7 @@ class AccountPoller:
         if merged != self._mailboxes:
             self._mailboxes = merged
             self._remember()
-            self._plan(self._clock())
+            self._reschedule(self._clock())
 
     def probed(self) -> None:
         """The list's first page arrived: the account answers."""
@@ -300,7 +300,7 @@ class AccountPoller:
         assert job.question is not None
         now, key = self._clock(), job.question.key
         self._running -= 1
-        if key not in self._planned:
+        if key not in self._scheduled:
             self._ok(now)
             return  # what was asked is not wanted any more
         self._attempts.pop(key, None)
@@ -315,7 +315,7 @@ class AccountPoller:
         if rested:
             again = [
                 other
-                for other in self._planned
+                for other in self._scheduled
                 if other.collector == key.collector
                 and (all_rested or other.mailbox_id == key.mailbox_id)
                 and other != key
@@ -344,7 +344,7 @@ class AccountPoller:
         if learned != known:
             self._learned = learned
             self._remember()
-            self._plan(self._clock())
+            self._reschedule(self._clock())
 
     def _look_for_missing(self) -> None:
         """Say what the configuration names and the account does not have, once that is certain."""
@@ -377,7 +377,7 @@ class AccountPoller:
         self._health.failed(
             now, job.asked_at, error.reason, error.evidence, answered=error.status is not None
         )
-        if key not in self._planned:
+        if key not in self._scheduled:
             return  # what was asked is not wanted any more: its mailbox may be gone
         if error.evidence != "neutral":
             self._of(key).note(key, error.reason)
@@ -403,16 +403,16 @@ class AccountPoller:
         mailboxes = self._mailboxes or []
         self._state.remember_account(self.account.identity, mailboxes, self._learned)
 
-    def _plan(self, now: float) -> None:
+    def _reschedule(self, now: float) -> None:
         name, mailboxes = self.account.name, self._mailboxes or []
         within = scope(self.account, self._settings, mailboxes, self._learned.tags)
-        keys = self._planned = {question.key: question for question in questions_of(within)}
+        keys = self._scheduled = {question.key: question for question in questions_of(within)}
         ages = {
             key: now - entry.fresh_since
             for key, entry in self._store.snapshot().entries.items()
             if key.account == name and entry.reading is not None
         }
-        self._schedule.plan(keys.values(), now, ages)
+        self._schedule.set(keys.values(), now, ages)
         self._store.set_mailboxes(name, self._selection.mailboxes.chosen(mailboxes))
         self._store.schedule(name, list(keys))
         self._log.keep(keys)
@@ -422,7 +422,7 @@ class AccountPoller:
 
     def _keep_refusals(self) -> None:
         of_kind: dict[str, list[Key]] = {}
-        for key in self._planned:
+        for key in self._scheduled:
             of_kind.setdefault(key.collector, []).append(key)
         known = self._refusals
         self._refusals = {

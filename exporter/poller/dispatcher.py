@@ -28,7 +28,7 @@ from exporter.poller.account import AccountPoller, Job
 from exporter.questions import Mailbox
 from exporter.schedule import Outlook
 from exporter.settings import Configuration
-from exporter.state import State
+from exporter.state_file import StateFile
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 
@@ -55,7 +55,7 @@ class Poller:
         self,
         store: Store,
         telemetry: Telemetry,
-        state: State,
+        state: StateFile,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,

@@ -70,7 +70,7 @@ class Purse:
         assert asked_at > 0
         self.observed.append((limit, remaining))
 
-    def close(self, seconds: float | None) -> None:
+    def close_gate(self, seconds: float | None) -> None:
         self.closed.append(seconds)
 
     def pause(self, seconds: float) -> None:

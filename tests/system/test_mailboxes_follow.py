@@ -14,7 +14,7 @@ from exporter.exposition import TEXT, Exposition, Renderer
 from exporter.poller import Poller
 from exporter.settings import load
 from exporter.simulator import Simulator, SimulatorOptions, parse_faults
-from exporter.state import State
+from exporter.state_file import StateFile
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 from tests.support import Metrics, eventually
@@ -73,7 +73,7 @@ def polled() -> Iterator[Polled]:
     configuration = load(None, environ)
     clock, telemetry = Clock(), Telemetry(process_metrics=False)
     store = Store(clock=clock)
-    poller = Poller(store, telemetry, State(None, codec), clock=clock)
+    poller = Poller(store, telemetry, StateFile(None, codec), clock=clock)
     poller.configure(configuration)
     poller.start()
     exposition = Exposition(store, telemetry, Renderer((), configuration.selection.windows))

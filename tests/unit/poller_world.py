@@ -16,7 +16,7 @@ from exporter.helpscout.errors import HelpScoutError, Throttled, Unreachable
 from exporter.poller.account import AccountPoller, Job
 from exporter.questions import Key, Mailbox, Window
 from exporter.selection import MailboxChoice, Selection, Shard
-from exporter.state import State
+from exporter.state_file import StateFile
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 from tests.readings import reading, settings
@@ -41,7 +41,7 @@ class World:
     def __init__(
         self,
         selection: Selection = SELECTION,
-        state: State | None = None,
+        state: StateFile | None = None,
         *,
         limit: float = 60_000,
     ) -> None:
@@ -53,7 +53,7 @@ class World:
         self.budget = Budget(
             "acme", limit, 0.5, self.telemetry, clock=lambda: self.now, wait=lambda _: False
         )
-        self.state = state or State(None, codec)
+        self.state = state or StateFile(None, codec)
         self.list_error: HelpScoutError | None = None
         """How a probe ends that `job` meets."""
         self.poller = AccountPoller(
@@ -214,7 +214,7 @@ class Run:
     def _land(self, job: Job, error: HelpScoutError | None) -> None:
         poller = self.world.poller
         if isinstance(error, Throttled):
-            self.world.budget.close(error.retry_after)
+            self.world.budget.close_gate(error.retry_after)
         if job.probe:
             self.world.probe(error)
         elif job.question is None:

@@ -23,7 +23,7 @@ from exporter.helpscout.errors import (
 )
 from exporter.questions import Mailbox
 from exporter.selection import Segment
-from exporter.state import State
+from exporter.state_file import StateFile
 from tests.readings import reading, settings
 from tests.unit.poller_world import ACCOUNT, BOXES, DAY, REPORT, SELECTION, World
 
@@ -380,11 +380,11 @@ def test_one_outage_is_two_lines_in_the_log_however_many_reports_it_hits(log: Lo
 
 def test_what_the_state_file_knows_is_there_before_anything_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    first = World(state=State(path, codec))
+    first = World(state=StateFile(path, codec))
     first.discover()
     first.answer_all()
     first.state.close()
-    second = World(state=State(path, codec))
+    second = World(state=StateFile(path, codec))
     second.wall += 200
     second.poller.recall()
     entries = second.store.snapshot().entries
@@ -405,11 +405,11 @@ def test_what_is_older_than_its_life_is_not_resurrected(
     tmp_path: Path, later: float, back: int
 ) -> None:
     path = tmp_path / "state.db"
-    first = World(state=State(path, codec))
+    first = World(state=StateFile(path, codec))
     first.discover()
     first.answer_all()
     first.state.close()
-    second = World(state=State(path, codec))
+    second = World(state=StateFile(path, codec))
     second.wall += later
     second.poller.recall()
     entries = second.store.snapshot().entries.values()
@@ -420,11 +420,11 @@ def test_what_is_older_than_its_life_is_not_resurrected(
 def test_a_changed_question_is_not_shown_the_old_answer(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     vip = replace(SELECTION, windows=(DAY,), segments=(Segment("vip", folders=(1,)),))
-    first = World(vip, State(path, codec))
+    first = World(vip, StateFile(path, codec))
     first.discover()
     first.answer_all()
     first.state.close()
-    second = World(replace(vip, segments=(Segment("vip", folders=(2,)),)), State(path, codec))
+    second = World(replace(vip, segments=(Segment("vip", folders=(2,)),)), StateFile(path, codec))
     second.poller.recall()
     known = {k.segment for k, e in second.store.snapshot().entries.items() if e.reading is not None}
     assert known == {""}

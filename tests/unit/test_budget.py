@@ -97,7 +97,7 @@ def test_a_429_closes_the_gate_for_its_time_and_never_for_none(
     clock: Clock, asked: float | None, waited: float
 ) -> None:
     budget, _ = make(clock)
-    budget.close(asked)
+    budget.close_gate(asked)
     assert budget.closed
     assert budget.try_spend() == waited
     clock.now += waited
@@ -106,7 +106,7 @@ def test_a_429_closes_the_gate_for_its_time_and_never_for_none(
 
 def test_after_a_429_the_rate_comes_back_slowly(clock: Clock) -> None:
     budget, _ = make(clock, limit=1_000, share=0.6)
-    budget.close(30)
+    budget.close_gate(30)
     clock.now += 30
     rates = []
     for _ in range(5):
@@ -117,7 +117,7 @@ def test_after_a_429_the_rate_comes_back_slowly(clock: Clock) -> None:
 
 def test_waiting_for_the_gate_ends_with_the_exporter(clock: Clock) -> None:
     budget, _ = make(clock, wait=lambda _seconds: True)
-    budget.close(30)
+    budget.close_gate(30)
     with pytest.raises(Stopping):
         budget.spend()
 
@@ -158,7 +158,7 @@ def test_an_answer_of_a_minute_that_is_over_says_nothing_of_this_one(clock: Cloc
     budget, _ = make(clock, limit=400, share=0.5)
     asked_at = clock.now
     budget.observe(asked_at, 400, 10)
-    budget.close(30)
+    budget.close_gate(30)
     budget.observe(asked_at, 400, 0)
     clock.now += 200
     assert budget.per_minute == pytest.approx(400 * 0.98 - 390, abs=6)
@@ -200,7 +200,7 @@ def test_the_usage_counts_our_calls_of_the_last_minute_alone(clock: Clock) -> No
     assert budget.usage().used == 14
     clock.now += 60
     assert budget.usage().used == 0
-    budget.close(20)
+    budget.close_gate(20)
     assert budget.usage() == Usage(120, 15, 0, 20.0)
     clock.now += 5
     assert budget.usage().closed_seconds == 15.0

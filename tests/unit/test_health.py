@@ -28,7 +28,7 @@ from exporter.helpscout.errors import (
 from exporter.poller.account import Job
 from exporter.questions import Key, Mailbox
 from exporter.selection import MailboxChoice
-from exporter.state import State
+from exporter.state_file import StateFile
 from tests.readings import settings
 from tests.unit.poller_world import ACCOUNT, DAY, MONTH, SELECTION, Run, Service, World
 
@@ -214,9 +214,9 @@ def test_row_16_a_reload_clears_nothing() -> None:
 
 def test_row_17_a_restart_in_the_outage_shows_the_figures_and_is_down(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    first = Run(World(A_DAY, State(path, codec)), lambda *_: None)
+    first = Run(World(A_DAY, StateFile(path, codec)), lambda *_: None)
     first.until(10).state.close()
-    second = World(A_DAY, State(path, codec))
+    second = World(A_DAY, StateFile(path, codec))
     second.wall = first.world.wall + 20
     second.poller.recall()
     run = Run(second, lambda *_: sick())

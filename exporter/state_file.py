@@ -84,7 +84,7 @@ class StateFileInUse(Failure):
     """Another process uses the state file; the message is one line that names both."""
 
 
-class State:
+class StateFile:
     """Remembers readings and mailboxes in a file, or, without a path, nothing. Thread-safe.
 
     `account` in these methods is an account's identity: another login under an old name must not

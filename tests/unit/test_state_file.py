@@ -19,7 +19,7 @@ from structlog.testing import LogCapture
 from exporter.collectors import codec
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.questions import Key, Learned, Mailbox, Question
-from exporter.state import _FORMAT, State, StateFileInUse, mailbox_counts
+from exporter.state_file import _FORMAT, StateFile, StateFileInUse, mailbox_counts
 from tests.readings import reading
 
 KEY = Key("productivity", "acme", "1", "email", "24h", "true", "vip")
@@ -35,7 +35,7 @@ BOXES = [Mailbox(1, 'a "name"\\\n🎉', "s", "e")]
 
 
 def filled(path: Path) -> None:
-    state = State(path, codec)
+    state = StateFile(path, codec)
     state.remember("id", QUESTION, reading(REPORT), 4e12)
     state.remember_account("id", BOXES, Learned({"vip": 7}, {991: "1"}))
     state.close()
@@ -43,7 +43,7 @@ def filled(path: Path) -> None:
 
 def test_what_was_remembered_is_recalled_by_the_next_process(tmp_path: Path) -> None:
     filled(tmp_path / "s.db")
-    state = State(tmp_path / "s.db", codec)
+    state = StateFile(tmp_path / "s.db", codec)
     remembered = state.recall("id", "acme")
     state.close()
     assert remembered is not None
@@ -54,7 +54,7 @@ def test_what_was_remembered_is_recalled_by_the_next_process(tmp_path: Path) -> 
 
 def test_another_login_recalls_nothing(tmp_path: Path) -> None:
     filled(tmp_path / "s.db")
-    state = State(tmp_path / "s.db", codec)
+    state = StateFile(tmp_path / "s.db", codec)
     assert state.recall("another", "acme") is None
     state.close()
 
@@ -64,7 +64,7 @@ def test_the_number_of_mailboxes_is_read_beside_the_process_that_uses_the_file(
 ) -> None:
     path = tmp_path / "s.db"
     filled(path)
-    for beside in (contextlib.nullcontext(), contextlib.closing(State(path, codec))):
+    for beside in (contextlib.nullcontext(), contextlib.closing(StateFile(path, codec))):
         with beside:
             before = path.read_bytes()
             assert mailbox_counts(path, ["another", "id"]) == {"id": 1}
@@ -85,17 +85,17 @@ def test_a_second_user_of_the_file_is_refused_with_the_first_ones_process(tmp_pa
     path = tmp_path / "s.db"
     link = tmp_path / "link.db"
     link.symlink_to(path)
-    state = State(path, codec)
+    state = StateFile(path, codec)
     state.remember_account("id", BOXES, Learned())
     for name in (path, link):
         with pytest.raises(StateFileInUse) as refused:
-            State(name, codec)
+            StateFile(name, codec)
         assert str(refused.value) == (
             f"state_file: {name}: process {os.getpid()} on {socket.gethostname()} is using it;"
             " stop that exporter, or give this one a state_file of its own"
         )
     state.close()
-    again = State(path, codec)
+    again = StateFile(path, codec)
     assert again.recall("id", "acme") is not None
     again.close()
 
@@ -107,17 +107,17 @@ def test_an_older_file_is_taken_over_in_one_transaction(
     filled(path)
     step = ("ALTER TABLE readings ADD COLUMN more TEXT", "UPDATE accounts SET tags = '{}'")
     steps = (*_FORMAT.steps, step, ("SELECT no such column",))
-    monkeypatch.setattr("exporter.state._FORMAT", replace(_FORMAT, steps=steps))
-    State(path, codec).close()
+    monkeypatch.setattr("exporter.state_file._FORMAT", replace(_FORMAT, steps=steps))
+    StateFile(path, codec).close()
     assert [entry["event"] for entry in log.entries] == [
         "state file cannot be used, going on without it"
     ]
     with contextlib.closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (2,)
         assert "more" not in database.execute("SELECT * FROM readings").description
-    monkeypatch.setattr("exporter.state._FORMAT", replace(_FORMAT, steps=steps[:-1]))
+    monkeypatch.setattr("exporter.state_file._FORMAT", replace(_FORMAT, steps=steps[:-1]))
     log.entries.clear()
-    state = State(path, codec)
+    state = StateFile(path, codec)
     remembered = state.recall("id", "acme")
     state.close()
     assert remembered is not None
@@ -145,7 +145,7 @@ def _of_version_1(path: Path, version: int) -> None:
 def test_a_file_of_the_first_version_keeps_what_is_in_it(tmp_path: Path, version: int) -> None:
     path = tmp_path / "s.db"
     _of_version_1(path, version)
-    state = State(path, codec)
+    state = StateFile(path, codec)
     remembered = state.recall("id", "acme")
     state.close()
     assert remembered is not None
@@ -158,7 +158,7 @@ def test_a_file_of_the_first_version_keeps_what_is_in_it(tmp_path: Path, version
 def test_a_newer_file_is_refused_by_both_versions(tmp_path: Path, log: LogCapture) -> None:
     path = tmp_path / "s.db"
     _newer(path)
-    state = State(path, codec)
+    state = StateFile(path, codec)
     assert state.ok is False
     state.close()
     assert log.entries[0]["error"] == (
@@ -168,9 +168,9 @@ def test_a_newer_file_is_refused_by_both_versions(tmp_path: Path, log: LogCaptur
 
 
 def test_whether_the_file_can_be_used_is_known(tmp_path: Path, log: LogCapture) -> None:
-    assert State(None, codec).ok is None
+    assert StateFile(None, codec).ok is None
     path = tmp_path / "s.db"
-    state = State(path, codec)
+    state = StateFile(path, codec)
     good = state.ok
     path.unlink()
     state.remember_account("id", BOXES, Learned())
@@ -184,7 +184,7 @@ def test_whether_the_file_can_be_used_is_known(tmp_path: Path, log: LogCapture) 
 def test_a_file_that_another_one_replaced_is_told(tmp_path: Path, log: LogCapture) -> None:
     path, other = tmp_path / "s.db", tmp_path / "other.db"
     filled(other)
-    state = State(path, codec)
+    state = StateFile(path, codec)
     other.replace(path)
     state.remember_account("id", [], Learned())
     state.close()
@@ -195,7 +195,7 @@ def test_a_file_that_another_one_replaced_is_told(tmp_path: Path, log: LogCaptur
 
 
 def test_without_a_path_nothing_is_kept() -> None:
-    state = State(None, codec)
+    state = StateFile(None, codec)
     state.remember("id", QUESTION, reading(REPORT), 1)
     state.remember_account("id", BOXES, Learned())
     assert state.recall("id", "acme") is None
@@ -222,11 +222,11 @@ def test_a_round_trip_changes_no_digit(
 ) -> None:
     path = tmp_path_factory.mktemp("state") / "s.db"
     report = ProductivityReport(current=figures)
-    state = State(path, codec)
+    state = StateFile(path, codec)
     state.remember("id", QUESTION, reading(report), 4e12)
     state.remember_account("id", [Mailbox(5, name, "", "")], Learned())
     state.close()
-    again = State(path, codec)
+    again = StateFile(path, codec)
     remembered = again.recall("id", "acme")
     again.close()
     assert remembered is not None
@@ -264,7 +264,7 @@ def test_a_file_that_cannot_be_used_is_told_once_left_alone_and_done_without(
     assert callable(spoil)
     spoil(path)
     before = path.read_bytes() if path.is_file() else None
-    state = State(path, codec)
+    state = StateFile(path, codec)
     state.remember("id", QUESTION, reading(REPORT), 1)
     assert state.recall("id", "acme") is None
     state.close()
@@ -279,14 +279,14 @@ def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_told(
 ) -> None:
     path = tmp_path / "s.db"
     spoiled = replace(QUESTION, key=KEY._replace(type="chat"))
-    state = State(path, codec)
+    state = StateFile(path, codec)
     state.remember("id", QUESTION, reading(REPORT), 4e12)
     state.remember("id", spoiled, reading(REPORT), 4e12)
     state.remember_account("id", BOXES, Learned())
     state.close()
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute("UPDATE readings SET value = '{\"current\": 7}' WHERE type = 'chat'")
-    state = State(path, codec)
+    state = StateFile(path, codec)
     remembered = state.recall("id", "acme")
     state.close()
     assert remembered is not None
@@ -299,10 +299,10 @@ def test_a_file_that_may_not_grow_is_told_and_written_once_it_may(tmp_path: Path
     script = f"""
 import resource, structlog, sys
 from pathlib import Path
-from tests.unit.test_state import *
+from tests.unit.test_state_file import *
 path = Path({str(tmp_path / "s.db")!r})
 capture = LogCapture(); structlog.configure(processors=[capture])
-state = State(path, codec)
+state = StateFile(path, codec)
 import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 state.remember("id", QUESTION, reading(REPORT), 4e12)
@@ -311,7 +311,7 @@ state._flush(); state._flush()
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 state._flush()
 state.close()
-again = State(path, codec)
+again = StateFile(path, codec)
 remembered = again.recall("id", "acme")
 again.close()
 assert remembered.readings[KEY][1] == reading(REPORT)
@@ -335,7 +335,7 @@ print([e["event"] for e in capture.entries])
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    state = State(path, codec)
+    state = StateFile(path, codec)
     state.remember_account("id", BOXES, Learned())
     modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
     state.close()
