@@ -12,10 +12,11 @@ from exporter.health import Missing
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
-from exporter.helpscout.errors import NotAllowed, NotThere, Refused
+from exporter.helpscout.errors import HelpScoutError, NotThere
 from exporter.helpscout.retries import persistently
 from exporter.missing import mailbox_patterns, of_segments
 from exporter.questions import Mailbox, Question
+from exporter.reasons import REASONS
 from exporter.schedule import demand_per_minute
 from exporter.selection import Segment
 from exporter.settings import Configuration
@@ -100,6 +101,8 @@ def _refused(
 def _is_allowed(tags_of: _Ask, question: Question) -> bool:
     try:
         tags_of(question)
-    except (NotAllowed, NotThere, Refused):
-        return False
+    except HelpScoutError as error:
+        if REASONS[error.reason].refuses_question:
+            return False
+        raise
     return True

@@ -10,38 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.questions import Key
-
-REASONS: Final = (
-    "credentials",
-    "plan",
-    "suspended",
-    "throttled",
-    "unreachable",
-    "bad_response",
-)
-"""What `helpscout_account_problem` can say, in the order of its series."""
-
-_PROBLEM: Final = {
-    "credentials": "credentials",
-    "plan": "plan",
-    "suspended": "suspended",
-    "throttled": "throttled",
-    "unreachable": "unreachable",
-    "server_error": "unreachable",
-    "bad_response": "bad_response",
-    "bad_request": "bad_response",
-    "not_found": "bad_response",
-}
-"""From an error's reason to the account's problem. A service that answers 5xx is out of reach."""
-
-LOCKED_OUT: Final = frozenset({"credentials", "suspended"})
-"""Reasons of errors that say there is no way in at all, where login or list are refused."""
-
-REFUSED: Final = frozenset({"plan", "not_found"})
-"""Reasons (403, 404) by which Help Scout refuses one question."""
-
-PASSING: Final = frozenset({"unreachable", "server_error", "throttled", "bad_response"})
-"""Reasons of failures that may be over once the account answers again."""
+from exporter.reasons import REASONS
 
 PROBE_SECONDS: Final = 10.0
 """How long a probe may take."""
@@ -80,8 +49,8 @@ class Failure:
 
     @property
     def problem(self) -> str:
-        """The account's problem that a failure like this is part of: one of REASONS."""
-        return _PROBLEM[self.reason]
+        """The account's problem that a failure like this is part of: one of PROBLEMS."""
+        return _problem(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +157,11 @@ class AccountHealth:
         """Judge. `gate_closed`: the service said 429 and its time is not over."""
         problems = {"throttled"} if gate_closed else set()
         if not self.up and self._sick_reason is not None:
-            problems.add(_PROBLEM[self._sick_reason])
+            problems.add(_problem(self._sick_reason))
         # Once may be a hiccup, unless there has never been anything else.
         if len(self._list_failures) > 1 or (self._list_failures and not self.up):
-            problems.add(_PROBLEM[self._list_failures[-1]])
-        problems |= {_PROBLEM[r.problem] for r in collectors.values() if r.problem is not None}
+            problems.add(_problem(self._list_failures[-1]))
+        problems |= {r.problem for r in collectors.values() if r.problem is not None}
         works = [(name, refusals.works) for name, refusals in collectors.items()]
         return AccountStatus(
             self.up,
@@ -282,13 +251,14 @@ class Refusals:
 
     @property
     def problem(self) -> str | None:
-        """The reason that every plain key fails for, if it is one of the questions themselves."""
+        """The account's problem if every plain key fails, and the questions are why."""
         if self.works is not False and not self.collector_rests:
             return None
         reasons = [self._last[key.mailbox_id].get(key) for key in self._tried & self._failing]
         if all(reason == "plan" for reason in reasons):
             return "plan" if self._needs_reports else None
-        return next((r for r in reasons if r in ("bad_response", "bad_request", "not_found")), None)
+        problems = {_problem(reason) for reason in reasons if reason is not None}
+        return "bad_response" if "bad_response" in problems else None
 
     def mailbox_rests(self, mailbox_id: str) -> bool:
         """Return whether a mailbox is left alone.
@@ -310,7 +280,7 @@ class Refusals:
                 reasons.setdefault(key.segment, set()).add(reason)
         if None not in reasons.get("", ()):
             return set()  # then it is not the segment's
-        own = REFUSED | {"bad_request"}
+        own = {name for name, reason in REASONS.items() if reason.refuses_question}
         return {s for s, found in reasons.items() if s and found & own and None not in found}
 
     def _is_refused(self, mailbox_id: str) -> bool:
@@ -318,6 +288,11 @@ class Refusals:
         plain = [reason for key, reason in of_it.items() if key in self._plain]
         return (
             bool(plain)
-            and all(reason in REFUSED for reason in plain)
+            and all(reason is not None and REASONS[reason].rests for reason in plain)
             and None not in of_it.values()
         )
+
+
+def _problem(reason: str) -> str:
+    """Return the account's problem that a reason is part of."""
+    return REASONS[reason].problem.name

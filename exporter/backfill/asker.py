@@ -25,10 +25,8 @@ from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Stopping
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import (
-    BadCredentials,
     HelpScoutError,
     Refused,
-    Suspended,
 )
 from exporter.helpscout.retries import persistently
 from exporter.questions import Key, Question
@@ -289,7 +287,7 @@ class Asker:
         try:
             reading = ask(self._client, step.question, moment(step.at))
         except HelpScoutError as error:
-            lets_in = not isinstance(error, BadCredentials | Suspended) or self._lets_in()
+            lets_in = not error.locks_out or self._lets_in()
             with self._lock:
                 if not lets_in:
                     self.given_up = error
@@ -310,10 +308,8 @@ class Asker:
         """Return whether the account answers its mailbox list: a 401 may be one report's."""
         try:
             persistently(self.account.name, self._client.mailboxes, self._wait)
-        except (BadCredentials, Suspended):
-            return False
-        except HelpScoutError:
-            pass
+        except HelpScoutError as error:
+            return not error.locks_out
         return True
 
     def _failed(self, step: Step, error: HelpScoutError) -> None:

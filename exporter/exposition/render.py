@@ -12,8 +12,9 @@ from prometheus_client.utils import floatToGoString
 
 from exporter import metrics
 from exporter.collectors import COLLECTORS, Meaning, Sample
-from exporter.health import REASONS, AccountStatus
+from exporter.health import AccountStatus
 from exporter.questions import Key, Mailbox, Window
+from exporter.reasons import PROBLEMS
 from exporter.sla import Objective
 from exporter.store import Entry
 from exporter.telemetry import Family
@@ -115,7 +116,7 @@ def accounts(
             (
                 ({"account": name, "reason": reason}, reason in status.problems)
                 for name, status in statuses.items()
-                for reason in REASONS
+                for reason in PROBLEMS
             ),
         ),
         _family(

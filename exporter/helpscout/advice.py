@@ -1,6 +1,7 @@
-"""What to do about a failure: one table for log, `check` and status page.
+"""What a failed call was for, and what to do about it: for log, `check` and status page.
 
-What only a kind of question knows, its collector says.
+What only a kind of question knows, its collector says; what a reason alone says is in
+exporter/reasons.py.
 """
 
 from dataclasses import dataclass
@@ -9,42 +10,9 @@ from urllib.parse import urlsplit
 
 from exporter.helpscout.account import Account
 from exporter.helpscout.errors import Foreign, HelpScoutError, Unreachable
+from exporter.reasons import REASONS
 
 _STEPS: Final = {"token": "login", "mailboxes": "mailbox list"}
-
-_GENERAL: Final = {
-    "suspended": (
-        "only the account's owner can help: look for an unpaid bill, else ask Help Scout's support"
-    ),
-    "throttled": (
-        "the exporter waits and continues; if it lasts, slow down the other integration that uses"
-        " the account, or lower budget"
-    ),
-    "server_error": "look at Help Scout's status page; the exporter keeps trying",
-    "unreachable": (
-        "look at Help Scout's status page, then at proxy, firewall and certificates on your side"
-    ),
-    "bad_response": (
-        "look for a newer exporter; if there is none, report this line to its maintainers"
-    ),
-    "bad_request": "look for a newer exporter: Help Scout does not accept what this one asks",
-    "plan": (
-        "reports need the Plus or Pro plan and a user who may see them: check the plan and the role"
-        " of the user behind the credentials"
-    ),
-    "not_found": (
-        "the user behind the credentials may not see reports, or base_url is wrong: check both"
-    ),
-    "credentials": (
-        "check that the app or API key still exists and that its user is active; put new"
-        " credentials where the configuration says"
-    ),
-}
-
-
-def general(reason: str) -> str:
-    """Return what to do where everything of an account fails for `reason`."""
-    return _GENERAL[reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +51,7 @@ class Asked:
             return self._of_login(error)
         if error.reason == "not_found" and self.operation in _STEPS:
             return self._base_url
-        return _GENERAL[error.reason]
+        return REASONS[error.reason].advice
 
     def _of_login(self, error: HelpScoutError) -> str:
         if error.status is None:

@@ -15,14 +15,15 @@
 
 `evidence` says what a failed attempt tells of its account (docs/behaviour.md#health): `sick`, that
 the account may not answer at all; `key`, something about that question alone; `neutral`, nothing.
-`transient` says whether the same question may be asked again soon (docs/behaviour.md#budget),
-`refusal` that the service answered that it does not answer this: it is left alone for a while.
+`transient` says whether the same question may be asked again soon (docs/behaviour.md#budget). What
+else follows from a reason is in exporter/reasons.py.
 """
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from exporter.questions import Mailbox
+from exporter.reasons import REASONS
 
 Evidence = Literal["sick", "key", "neutral"]
 Step = Literal["trust", "connect", "proxy", "tls", "answer"]
@@ -37,9 +38,8 @@ class HelpScoutError(Exception):
     service asks for, None if it said none.
     """
 
-    reason: ClassVar[str] = "unknown"
+    reason: ClassVar[str]
     transient: bool = False
-    refusal: ClassVar[bool] = False
     evidence: ClassVar[Evidence] = "key"
 
     def __init__(
@@ -56,6 +56,16 @@ class HelpScoutError(Exception):
         self.status = status
         self.reference = reference and _one_line(reference)
         self.retry_after = retry_after
+
+    @property
+    def locks_out(self) -> bool:
+        """Whether it says that there is no way in at all."""
+        return REASONS[self.reason].locks_out
+
+    @property
+    def refusal(self) -> bool:
+        """Whether the service answered that it does not answer this: it is left alone a while."""
+        return not REASONS[self.reason].may_pass
 
     @property
     def what(self) -> str:
@@ -75,7 +85,6 @@ class BadCredentials(HelpScoutError):
     """The key, the app or the user behind it is refused, or the secret cannot be read."""
 
     reason = "credentials"
-    refusal = True
     evidence = "sick"
 
 
@@ -83,14 +92,12 @@ class NotAllowed(HelpScoutError):
     """403: a plan without the reports API, a user who may not see reports, or one mailbox."""
 
     reason = "plan"
-    refusal = True
 
 
 class Suspended(HelpScoutError):
     """402: the API key is suspended (1.0)."""
 
     reason = "suspended"
-    refusal = True
     evidence = "sick"
 
 
@@ -98,14 +105,12 @@ class NotThere(HelpScoutError):
     """404: what was asked for does not exist, or no more."""
 
     reason = "not_found"
-    refusal = True
 
 
 class Refused(HelpScoutError):
     """400 and the rest of the 4xx: asking the same again brings the same."""
 
     reason = "bad_request"
-    refusal = True
 
 
 class Throttled(HelpScoutError):

@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from exporter.helpscout.errors import BadCredentials, BadResponse, HelpScoutError
+from exporter.helpscout.errors import BadCredentials, HelpScoutError
 
 RETRIES: Final = 3
 _FIRST_RETRY_SECONDS: Final = 0.5
@@ -34,7 +34,7 @@ def may_pass(error: HelpScoutError, failures: int) -> bool:
     """
     if isinstance(error, BadCredentials):
         return failures <= 1 and error.status is not None
-    return failures <= RETRIES and (error.transient or isinstance(error, BadResponse))
+    return failures <= RETRIES and not error.refusal
 
 
 def persistently(account: str, ask: Callable[[], _T], wait: Callable[[float], bool]) -> _T:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.collectors import COLLECTORS, questions_of, scope
-from exporter.health import LOCKED_OUT, PASSING, AccountHealth, AccountStatus, Failure, Refusals
+from exporter.health import AccountHealth, AccountStatus, Failure, Refusals
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget, Usage
 from exporter.helpscout.client import Client
-from exporter.helpscout.errors import BadCredentials, HelpScoutError, ShortList, Suspended
+from exporter.helpscout.errors import HelpScoutError, ShortList
 from exporter.helpscout.retries import RETRIES, pause_seconds
 from exporter.missing import mailbox_patterns, of_segments
 from exporter.poller.account_log import AccountLog
@@ -188,7 +188,7 @@ class AccountPoller:
     @property
     def _held(self) -> bool:
         """Whether the probe is out that tells if a report's 401 is the account's."""
-        return self._listing and isinstance(self._last_error, BadCredentials | Suspended)
+        return self._listing and self._last_error is not None and self._last_error.locks_out
 
     def _rests(self, key: Key, now: float) -> bool:
         refusals = self._of(key)
@@ -291,7 +291,7 @@ class AccountPoller:
             answered=error.status is not None,
         )
         self._store.set_login(self.account.name, _failure(error))
-        if isinstance(error, BadCredentials | Suspended):
+        if error.locks_out:
             self._locked_out = error
         self._judge(now)
 
@@ -390,7 +390,7 @@ class AccountPoller:
             self._schedule.again(key, now + wait)
         else:
             self._give_up(job.question, error, job.asked_at)
-        if isinstance(error, BadCredentials | Suspended):
+        if error.locks_out:
             self._health.hasten(now)
         self._judge(now)
 
@@ -478,7 +478,7 @@ class AccountPoller:
         self._last_error = None
         locked_out, self._locked_out = self._locked_out, None
         if locked_out is not None:
-            self._schedule.hurry(self._log.failing_for(LOCKED_OUT), now)
+            self._schedule.hurry(self._log.failing_for(lambda reason: reason.locks_out), now)
         self._judge(now)
 
     def _judge(self, now: float) -> None:
@@ -496,7 +496,7 @@ class AccountPoller:
         if status.up and not before.up:
             if self._discovery_failures:
                 self._discovery_due = now
-            self._schedule.hurry(self._log.failing_for(PASSING), now)
+            self._schedule.hurry(self._log.failing_for(lambda reason: reason.may_pass), now)
 
 
 def _failure(error: HelpScoutError) -> Failure:

@@ -13,6 +13,7 @@ import structlog
 from exporter.health import AccountStatus
 from exporter.helpscout.errors import HelpScoutError
 from exporter.questions import Key, Mailbox
+from exporter.reasons import REASONS, Reason
 
 _SKEW_SECONDS: Final = 60.0
 _STRETCHED: Final = 1.02
@@ -50,9 +51,9 @@ class AccountLog:
         """The keys whose last attempt failed."""
         return list(self._matters)
 
-    def failing_for(self, reasons: Collection[str]) -> list[Key]:
-        """The keys whose last attempt failed for one of these reasons."""
-        return [key for key, matter in self._matters.items() if matter.reason in reasons]
+    def failing_for(self, chosen: Callable[[Reason], bool]) -> list[Key]:
+        """The keys whose last attempt failed for a reason that is `chosen`."""
+        return [key for key, matter in self._matters.items() if chosen(REASONS[matter.reason])]
 
     def report_succeeded(self, key: Key) -> None:
         """A report came; the last one of a matter to do so ends it."""

@@ -8,11 +8,11 @@ docs/runbooks.md with the rest of it.
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
-from exporter.health import REASONS, Trouble
-from exporter.helpscout import advice
+from exporter.health import Trouble
 from exporter.questions import ALL, Key
+from exporter.reasons import PROBLEMS, REASONS
 from exporter.status import words
 from exporter.status.facts import Facts
 
@@ -23,36 +23,6 @@ LAGGING_SECONDS: Final = 900
 _MOST_NAMED: Final = 5
 _MOST_REMEDIES: Final = 3
 _MOST_TEXT: Final = 300
-
-
-class _Case(NamedTuple):
-    title: str
-    runbook: str
-
-
-_ACCOUNT: Final = {
-    "credentials": _Case("Help Scout refuses the credentials", "HelpscoutAccountRefused"),
-    "plan": _Case("Help Scout refuses every report", "HelpscoutAccountRefused"),
-    "suspended": _Case("Help Scout has suspended the account's key", "HelpscoutAccountRefused"),
-    "throttled": _Case(
-        "The account's limit of calls a minute is used up", "HelpscoutAccountThrottled"
-    ),
-    "unreachable": _Case("Help Scout is out of reach", "HelpscoutUnreachable"),
-    "bad_response": _Case(
-        "Help Scout's answers are not what its API promises", "HelpscoutBadResponse"
-    ),
-}
-_REPORTS: Final = {
-    "credentials": "Help Scout does not accept the credentials",
-    "plan": "Help Scout does not allow it",
-    "suspended": "Help Scout has suspended the key",
-    "throttled": "Help Scout says that the limit of calls is used up",
-    "unreachable": "No answer",
-    "server_error": "Help Scout fails",
-    "bad_response": "The answers cannot be used",
-    "bad_request": "Help Scout does not accept what is asked",
-    "not_found": "Help Scout does not find what is asked for",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +87,19 @@ def _of_configuration(facts: Facts) -> Iterator[Problem]:
 def _of_account(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Iterator[Problem]:
     status = facts.snapshot.accounts[account]
     login = facts.troubles.accounts.get(account)
-    for reason in (reason for reason in REASONS if reason in status.problems):
+    for reason, problem in PROBLEMS.items():
+        if reason not in status.problems:
+            continue
         alike = [t for t in troubles.values() if t.failure.problem == reason]
         if login is not None and login.failure.problem == reason:
             alike.append(login)
         last = max(alike, key=lambda trouble: trouble.at, default=None)
         since = min((t.since for t in alike), default=facts.troubles.since.get(account))
-        case = _ACCOUNT[reason]
         yield Problem(
-            case.title,
+            problem.title,
             not status.up,
             _sentence(_remedy(reason, last)),
-            case.runbook,
+            problem.runbook,
             f"account {words.name(account)}, all of its reports"
             if not status.up
             else f"account {words.name(account)}",
@@ -164,7 +135,7 @@ def _of_reports(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Ite
         for remedy, alike in _by_remedy(reason, failing, is_wide=is_wide).items():
             last = max(alike.values(), key=lambda trouble: trouble.at)
             yield Problem(
-                f"{_REPORTS[reason]}: {_reports(len(alike))}",
+                f"{REASONS[reason].title}: {_reports(len(alike))}",
                 True,
                 _sentence(remedy),
                 "HelpscoutReportNeverSucceeded" if never else "HelpscoutReportStale",
@@ -183,19 +154,15 @@ def _by_remedy(
     """
     found: dict[str, dict[Key, Trouble]] = defaultdict(dict)
     for key, trouble in failing.items():
-        found[trouble.failure.remedy or advice.general(reason)][key] = trouble
-    if is_wide and (len(found) > 1 or reason in _SAYS_LESS_ALONE):
-        return {advice.general(reason): failing}
-    return found if len(found) <= _MOST_REMEDIES else {advice.general(reason): failing}
-
-
-_SAYS_LESS_ALONE: Final = frozenset({"plan", "not_found", "bad_request"})
-"""Reasons that concern one filter or mailbox alone, and something else where everything fails."""
+        found[trouble.failure.remedy or REASONS[reason].advice][key] = trouble
+    if is_wide and (len(found) > 1 or REASONS[reason].refuses_question):
+        return {REASONS[reason].advice: failing}
+    return found if len(found) <= _MOST_REMEDIES else {REASONS[reason].advice: failing}
 
 
 def _remedy(reason: str, last: Trouble | None) -> str:
     own = "" if last is None or reason == "plan" else last.failure.remedy
-    return own or advice.general(reason)
+    return own or REASONS[reason].advice
 
 
 def _sentence(remedy: str) -> str:

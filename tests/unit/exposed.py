@@ -7,8 +7,9 @@ from datetime import timedelta
 from hypothesis import strategies as st
 
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
-from exporter.health import REASONS, AccountStatus, Failure
+from exporter.health import AccountStatus, Failure
 from exporter.questions import ALL, Key, Mailbox, Window
+from exporter.reasons import PROBLEMS
 from exporter.sla import Objective
 from exporter.store import Store
 from tests.readings import reading
@@ -103,7 +104,7 @@ keys = st.builds(
     st.sampled_from(SEGMENTS),
 )
 statuses = st.builds(
-    AccountStatus, st.booleans(), st.frozensets(st.sampled_from(REASONS), max_size=3)
+    AccountStatus, st.booleans(), st.frozensets(st.sampled_from(list(PROBLEMS)), max_size=3)
 )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collectors import codec
-from exporter.health import PASSING, REASONS, REFUSED, Failure, Refusals
+from exporter.health import Refusals
 from exporter.helpscout import errors
 from exporter.helpscout.errors import (
     BadCredentials,
@@ -27,6 +27,7 @@ from exporter.helpscout.errors import (
 )
 from exporter.poller.account import Job
 from exporter.questions import Key, Mailbox
+from exporter.reasons import PROBLEMS, REASONS
 from exporter.selection import MailboxChoice
 from exporter.state_file import StateFile
 from tests.readings import settings
@@ -426,8 +427,18 @@ def test_a_collector_works_unless_every_plain_key_failed_last(
         assert refusals.works is any(k not in last or last[k][-1] is None for k in judged)
 
 
-def test_every_reason_has_a_problem_and_sits_in_the_right_groups() -> None:
+def test_every_error_has_a_reason_of_the_table_and_every_reason_an_error() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     reasons = {k.reason for k in kinds if issubclass(k, HelpScoutError) and k is not HelpScoutError}
-    assert {Failure(reason, "x").problem for reason in reasons} == set(REASONS)
-    assert reasons >= PASSING | REFUSED
+    assert reasons == set(REASONS)
+
+
+def test_the_accounts_problems_are_those_that_users_know() -> None:
+    assert list(PROBLEMS) == [
+        "credentials",
+        "plan",
+        "suspended",
+        "throttled",
+        "unreachable",
+        "bad_response",
+    ]

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
-from exporter.health import REASONS, AccountStatus, Failure
-from exporter.helpscout import advice
+from exporter.health import AccountStatus, Failure
 from exporter.helpscout.budget import Usage
 from exporter.questions import Key, Mailbox
+from exporter.reasons import PROBLEMS, REASONS
 from exporter.schedule import Outlook
 from exporter.status import Facts, ReloadFailure, Rendered, render, view, words
 from exporter.status.choice import TYPE_NAMES
@@ -426,7 +426,7 @@ def test_a_failing_cut_is_named_whole() -> None:
     )
 
 
-@pytest.mark.parametrize("reason", REASONS)
+@pytest.mark.parametrize("reason", PROBLEMS)
 def test_an_accounts_problem_is_told_once_with_answer_and_reference(reason: str) -> None:
     world = World()
     failure = Failure(reason, f"HTTP 4xx: {reason}", "ref-9")
@@ -508,7 +508,7 @@ def test_what_is_refused_everywhere_is_no_fault_of_one_filter(reason: str) -> No
     for number, key in enumerate(world.reports()):
         world.store.failed(key, Failure(reason, "HTTP 4xx", None, f"check segment {number % 3}"))
     (problem,) = problems(world.facts())
-    assert problem.advice.lower().startswith(advice.general(reason).lower())
+    assert problem.advice.lower().startswith(REASONS[reason].advice.lower())
 
 
 def test_a_reason_with_many_remedies_is_one_matter() -> None:
@@ -517,7 +517,7 @@ def test_a_reason_with_many_remedies_is_one_matter() -> None:
         failure = Failure("server_error", "HTTP 504", None, f"remedy {number}")
         world.store.failed(key, failure)
     (problem,) = problems(world.facts())
-    assert problem.advice.lower().startswith(advice.general("server_error").lower())
+    assert problem.advice.lower().startswith(REASONS["server_error"].advice.lower())
 
 
 def test_a_mailbox_list_that_is_not_whole_is_told_while_the_account_works() -> None:
@@ -556,6 +556,7 @@ def test_a_refused_reload_is_told_until_one_succeeds() -> None:
 def test_every_section_that_is_named_is_in_the_runbooks() -> None:
     source = (ROOT / "exporter" / "status" / "problems.py").read_text()
     named = set(re.findall(r'"(Helpscout\w+)"', source))
+    named |= {problem.runbook for problem in PROBLEMS.values()}
     sections = re.findall(r"^## (\w+)$", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE)
     assert len(named) == 10
     assert named <= set(sections)

@@ -12,6 +12,7 @@ from exporter.collectors.productivity.wire import parse_report
 from exporter.helpscout.account import Api
 from exporter.helpscout.errors import Foreign, HelpScoutError
 from exporter.questions import ALL, Get, Key, Question, Reading, TimeRange
+from exporter.reasons import REASONS
 from exporter.sla import change_ratio
 
 _PATHS: Final = {"v1": "/reports/productivity.json", "v2": "/reports/productivity"}
@@ -124,7 +125,7 @@ def _instant(moment: datetime) -> str:
 
 def _remedy(question: Question, error: HelpScoutError) -> str:
     """Return what to do about an error that is this question's own, empty where it is not."""
-    key, reason = question.key, error.reason
+    key, reason = question.key, REASONS[error.reason]
     if isinstance(error, Foreign):
         return ""
     if error.status == 504:
@@ -132,18 +133,18 @@ def _remedy(question: Question, error: HelpScoutError) -> str:
             f"Help Scout ran out of time over {key.window}: it is tried again; if it lasts, use a"
             " shorter window, or leave out large mailboxes"
         )
-    if reason not in ("plan", "not_found", "bad_request"):
+    if not reason.refuses_question:
         return ""
     _, tag_ids, folder_ids, *_ = question.spec
     filtered = [kind for kind, ids in (("tags", tag_ids), ("folders", folder_ids)) if ids]
     if filtered:
         belongs = "; a folder belongs to one mailbox" if folder_ids else ""
         return f'check the {" and ".join(filtered)} of segment "{key.segment}"{belongs}'
-    if key.type != ALL and reason != "bad_request":
+    if key.type != ALL and reason.rests:
         return f"check that the account may see reports of type {key.type}"
-    if key.mailbox_id == ALL or reason == "bad_request":
+    if key.mailbox_id == ALL or not reason.rests:
         return ""
-    if reason == "not_found":
+    if reason.name == "not_found":
         return "was the mailbox deleted? May the user behind the credentials see it?"
     return (
         "may the user behind the credentials see this mailbox and its reports? Reports need the"
