@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Final, NoReturn
+from itertools import count
+from typing import Final
 from urllib.parse import urlencode
 
 from requests.auth import AuthBase, HTTPBasicAuth
@@ -26,85 +26,24 @@ from exporter.helpscout.auth import (
     TokenAuthentication,
 )
 from exporter.helpscout.budget import Budget
-from exporter.helpscout.causes import proxy_wants_login
 from exporter.helpscout.errors import (
     BadCredentials,
-    BadResponse,
-    Foreign,
     HelpScoutError,
-    NotAllowed,
-    NotThere,
     Refused,
-    ServiceFailed,
-    ShortList,
-    Suspended,
     Throttled,
     Unreachable,
 )
-from exporter.helpscout.foreign import (
-    content_type,
-    describe,
-    is_foreign,
-    is_json,
-    redirect_target,
-)
+from exporter.helpscout.judging import http_date, number, usable_body
+from exporter.helpscout.listing import read_list
 from exporter.helpscout.oddities import Oddities
-from exporter.helpscout.transport import Answer, Transport
-from exporter.helpscout.wire import (
-    MailboxPage,
-    describe_error,
-    parse_token,
-)
+from exporter.helpscout.transport import Transport
+from exporter.helpscout.wire import MailboxPage, parse_token
 from exporter.questions import Get, Mailbox, Reading
 from exporter.telemetry import Telemetry
 
-_MAX_PAGES: Final = 400
-_READINGS: Final = 3
-_MAX_WAIT_SECONDS: Final = 3600.0
 _NEW_TOKEN_SECONDS: Final = 1.0
 """How long a token that was just issued may take to be accepted."""
 _USELESS_SECONDS: Final = 600.0
-
-
-class _Listed:
-    """What has been read of the mailbox list."""
-
-    def __init__(self) -> None:
-        self.found: dict[int, Mailbox] = {}
-        self.skipped = 0
-        self.total: int | None = None
-        self.settled = True
-        """Whether all pages say the same total: nothing came or went while they were read."""
-
-    def take(self, page: MailboxPage) -> bool:
-        """Take a page in; return whether it has anything that was not there before."""
-        known = len(self.found)
-        self.found.update((mailbox.id, mailbox) for mailbox in page.mailboxes)
-        self.skipped += page.skipped
-        self.settled = self.settled and self.total in (None, page.total)
-        self.total = page.total
-        return len(self.found) > known or page.skipped > 0
-
-    def whole(self) -> list[Mailbox]:
-        """Return the mailboxes. Raises ShortList where there should be more, BadResponse."""
-        found, seen = list(self.found.values()), len(self.found) + self.skipped
-        if self.skipped and not found:
-            raise BadResponse("none of the mailboxes in the list can be read")
-        if self.total is not None and seen < self.total:
-            raise ShortList(
-                f"the list is not whole: it has {seen} mailboxes where Help Scout says there are"
-                f" {self.total}",
-                found,
-            )
-        return found
-
-    def goes_on(self, page: MailboxPage, number: int) -> bool:
-        """Return whether there is another page. The link is the truth where there is one."""
-        if page.has_next:
-            return True
-        if page.pages is None:
-            return page.total is not None and len(self.found) + self.skipped < page.total
-        return number < page.pages
 
 
 class Client:
@@ -144,35 +83,19 @@ class Client:
     def mailboxes(self, *, paid: bool = False) -> list[Mailbox]:
         """Return every mailbox of the account, page by page.
 
-        `paid` says that the first page is paid for. A list that changes while it is read is read
-        again. Raises ShortList where fewer arrive than the service says there are, HelpScoutError,
-        Stopping.
+        `paid` says that the first page is paid for. Raises ShortList where fewer arrive than the
+        service says there are, HelpScoutError, Stopping.
         """
-        for reading in range(1, _READINGS + 1):
-            with self._placed("mailboxes"):
-                listed = self._read_list(paid and reading == 1)
-            if listed.settled:
-                break
-        with self._placed("mailboxes"):
-            return listed.whole()
+        unpaid = count()
 
-    def _read_list(self, paid: bool) -> "_Listed":
-        listed = _Listed()
-        for number in range(1, _MAX_PAGES + 1):
+        def page(number: int) -> MailboxPage:
             path = self._dialect.mailboxes_path(number)
-            body = self._get("mailboxes", path, paid and number == 1)
-            page = self._dialect.mailboxes(body, self.odd)
-            is_this = page.number in (None, number)
-            if not is_this and number > 1:
-                raise BadResponse(f"the list is not whole: page {number} is page {page.number}")
-            is_new = listed.take(page)
-            if not listed.goes_on(page, number):
-                return listed
-            if not is_this or not is_new:
-                if page.total is not None and not page.mailboxes:
-                    return listed  # it ended early; whether it is whole shows in the total
-                raise BadResponse(f"the list does not end: page {number} brought nothing new")
-        raise BadResponse(f"the list has more than {_MAX_PAGES} pages")
+            body = self._get("mailboxes", path, paid and next(unpaid) == 0)
+            found: MailboxPage = self._dialect.mailboxes(body, self.odd)
+            return found
+
+        with self._placed("mailboxes"):
+            return read_list(page)
 
     def probe(self, seconds: float) -> None:
         """Ask the first page of the mailbox list, in so many seconds at most. It is paid for.
@@ -314,16 +237,17 @@ class Client:
             )
         self._budget.observe(
             started,
-            _number(answer.headers.get("X-RateLimit-Limit-Minute")),
-            _number(answer.headers.get("X-RateLimit-Remaining-Minute")),
+            number(answer.headers.get("X-RateLimit-Limit-Minute")),
+            number(answer.headers.get("X-RateLimit-Remaining-Minute")),
         )
-        if operation == "mailboxes" and (date := _http_date(answer.headers.get("Date"))):
+        if operation == "mailboxes" and (date := http_date(answer.headers.get("Date"))):
             self.skew_seconds = (self._now() - date).total_seconds()
-        secrets = _secrets(auth, data)
-        if answer.status != 200:
-            self._refuse(answer, secrets)
-        _check_content(answer, secrets)
-        return answer.body
+        try:
+            return usable_body(answer, _secrets(auth, data), self._now())
+        except Throttled as error:
+            self._telemetry.throttled.labels(name).inc()
+            self._budget.close_gate(error.retry_after)
+            raise
 
     def _again(self, seconds: float) -> bool:
         """Pay for a call that is sent once more; return whether that was possible in time."""
@@ -331,87 +255,6 @@ class Client:
             return False
         self._telemetry.api_retries.labels(self._account.name, Unreachable.reason).inc()
         return True
-
-    def _refuse(self, answer: Answer, secrets: list[str]) -> NoReturn:
-        status = answer.status
-        if status == 407:
-            raise proxy_wants_login()
-        text, reference = describe_error(answer.body, secrets)
-        reference = reference or answer.headers.get("Correlation-ID")
-        if 300 <= status < 400:
-            target = _without(redirect_target(answer), secrets)
-            to = f" to {target}" if target else ""
-            raise Foreign(
-                f"HTTP {status}: a redirect{to}, which is not followed",
-                status=status,
-                reference=reference,
-            )
-        if is_foreign(answer):
-            raise Foreign(_without(describe(answer), secrets), status=status, reference=reference)
-        message = f"HTTP {status}" + (f": {text}" if text else "")
-        kind: type[HelpScoutError] = {
-            401: BadCredentials,
-            402: Suspended,
-            403: NotAllowed,
-            404: NotThere,
-            429: Throttled,
-        }.get(status, Refused if 400 <= status < 500 else ServiceFailed)
-        if status < 300:
-            kind = BadResponse
-        retry_after = self._retry_after(answer)
-        if kind is Throttled:
-            self._telemetry.throttled.labels(self._account.name).inc()
-            self._budget.close_gate(retry_after)
-        raise kind(message, status=status, reference=reference, retry_after=retry_after)
-
-    def _retry_after(self, answer: Answer) -> float | None:
-        """Seconds to wait as the service says, None where it says nothing that makes sense."""
-        for header in ("X-RateLimit-Retry-After", "Retry-After"):
-            text = answer.headers.get(header)
-            if text is None:
-                continue
-            seconds = _number(text)
-            if seconds is None:
-                # Against the answer's own date, where it has one: our clock may be wrong.
-                then, reference = _http_date(text), _http_date(answer.headers.get("Date"))
-                seconds = (then - (reference or self._now())).total_seconds() if then else None
-            if seconds is not None:
-                return min(max(seconds, 0.0), _MAX_WAIT_SECONDS)
-        return None
-
-
-def _number(text: str | None) -> float | None:
-    """Return a header's number, None where it is none; of one that was sent twice, the smaller."""
-    try:
-        values = [float(part) for part in (text or "").split(",")]
-    except ValueError:
-        return None
-    return min(values) if all(0 <= value < float("inf") for value in values) else None
-
-
-def _http_date(text: str | None) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text or "")
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _check_content(answer: Answer, secrets: list[str]) -> None:
-    if not is_json(content_type(answer)) or answer.body.lstrip().startswith(b"<"):
-        raise Foreign(_without(describe(answer), secrets), status=200)
-    for parameter in answer.headers.get("Content-Type", "").lower().split(";")[1:]:
-        name, _, charset = parameter.partition("=")
-        if name.strip() == "charset" and charset.strip('" ') not in ("utf-8", "utf8", "us-ascii"):
-            raise BadResponse(
-                f"the answer's charset is {charset.strip()[:40]}, not UTF-8", status=200
-            )
-
-
-def _without(text: str, secrets: list[str]) -> str:
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    return text
 
 
 def _secrets(auth: AuthBase | None, data: dict[str, str] | None) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.collectors import COLLECTORS, questions_of, scope
-from exporter.health import AccountHealth, AccountStatus, Failure, Refusals
+from exporter.health import AccountHealth, AccountStatus, Failure, Missing, Refusals
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget, Usage
 from exporter.helpscout.client import Client
@@ -82,6 +82,8 @@ class AccountPoller:
         self._tags_said = False
         self._renamed: dict[str, str] = {}
         self._segments: tuple[tuple[str, bool], ...] = ()
+        self._unmatched: list[Missing] = []
+        """The globs and ids that match none of this account's mailboxes."""
         self._discovery_due = clock()
         self._discovery_failures = self._empty_lists = 0
         self._listing = self._list_again = False
@@ -363,10 +365,8 @@ class AccountPoller:
             (segment.name, segment.name not in missing | postponed)
             for segment in self._selection.segments
         )
-        whole = self._selection.shard.total == 1  # another shard may have what this one lacks
-        patterns = list(mailbox_patterns(self._selection, self._mailboxes)) if whole else []
-        self._store.set_missing(self.account.name, found, patterns)
-        self._log.missing([str(each) for each in found])
+        self._store.set_missing(self.account.name, found, self._unmatched)
+        self._log.not_found.now([str(each) for each in found])
 
     def failed(self, job: Job, error: HelpScoutError) -> None:
         """A question failed: try again soon if that can help, else at its next turn."""
@@ -414,6 +414,8 @@ class AccountPoller:
         }
         self._schedule.set(keys.values(), now, ages)
         self._store.set_mailboxes(name, self._selection.mailboxes.chosen(mailboxes))
+        whole = self._selection.shard.total == 1  # another shard may have what this one lacks
+        self._unmatched = list(mailbox_patterns(self._selection, mailboxes)) if whole else []
         self._store.schedule(name, list(keys))
         self._log.keep(keys)
         self._keep_refusals()

@@ -32,6 +32,27 @@ class Matter(NamedTuple):
     message: str = ""
 
 
+class NotFoundLog:
+    """Says what is configured and was not found: once, and when it is there after all."""
+
+    def __init__(self, **bound: str) -> None:
+        self._log: Any = structlog.get_logger().bind(**bound)
+        self._lines: set[str] = set()
+
+    def now(self, lines: Collection[str]) -> None:
+        """Log what is new in these lines, and what is not in them any more."""
+        for line in lines:
+            if line not in self._lines:
+                self._log.warning(
+                    "configured and not found: no figures for it",
+                    what=line,
+                    hint="correct the configuration and reload; see helpscout-exporter check",
+                )
+        for line in sorted(self._lines.difference(lines)):
+            self._log.info("what was not found is there, or not configured any more", what=line)
+        self._lines = set(lines)
+
+
 class AccountLog:
     """The log of one account; `clock` is monotonic seconds. Belongs to one thread."""
 
@@ -42,7 +63,7 @@ class AccountLog:
         self._many: set[str] = set()
         self._discovery_reason: str | None = None
         self._skewed = False
-        self._missing: set[str] = set()
+        self.not_found = NotFoundLog(account=account)
         self._asked = self._failed = 0
         self._since = clock()
 
@@ -159,19 +180,6 @@ class AccountLog:
             self._log.warning("account has a problem", **why)
         elif now.up and before.problems and not now.problems:
             self._log.info("account has no problem any more")
-
-    def missing(self, found: Collection[str]) -> None:
-        """Tell what is configured and was not found, once, and when it is there after all."""
-        for line in found:
-            if line not in self._missing:
-                self._log.warning(
-                    "configured and not found: no figures for it",
-                    what=line,
-                    hint="correct the configuration and reload; see helpscout-exporter check",
-                )
-        for line in self._missing - set(found):
-            self._log.info("what was not found is there, or not configured any more", what=line)
-        self._missing = set(found)
 
     def stretched(self, before: float, now: float, budget_per_minute: float) -> None:
         """The factor that fits the plan into the budget changed: told as it comes and goes."""

@@ -25,6 +25,7 @@ from exporter.helpscout.client import Client
 from exporter.helpscout.errors import BadResponse, HelpScoutError
 from exporter.helpscout.retries import persistently
 from exporter.poller.account import AccountPoller, Job
+from exporter.poller.account_log import NotFoundLog
 from exporter.questions import Mailbox
 from exporter.schedule import Outlook
 from exporter.settings import Configuration
@@ -75,7 +76,7 @@ class Poller:
         self._stopping = threading.Event()
         self._ticked_at = clock()
         self._configured = False
-        self._unmatched: set[str] = set()
+        self._not_found = NotFoundLog()
 
     def start(self) -> None:
         """Begin to ask."""
@@ -213,15 +214,8 @@ class Poller:
             self._take_in(min(wake - self._clock(), _TICK_SECONDS))
 
     def _log_unmatched(self) -> None:
-        """Tell which globs and ids match no mailbox of any account, once."""
-        found = {str(missing) for missing in self._store.missing().get("", ())}
-        for line in sorted(found - self._unmatched):
-            self._log.warning(
-                "configured and not found: no figures for it",
-                what=line,
-                hint="correct the configuration and reload; see helpscout-exporter check",
-            )
-        self._unmatched = found
+        """Log which globs and ids match no mailbox of any account."""
+        self._not_found.now(sorted(map(str, self._store.missing().get("", ()))))
 
     def _hand_out(self, now: float) -> None:
         while self._wakes and self._wakes[0][0] <= now:

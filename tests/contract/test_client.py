@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from exporter import __version__, collectors
 from exporter.helpscout.account import Api, Secret
-from exporter.helpscout.client import Client, _http_date, _number
+from exporter.helpscout.client import Client
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
@@ -36,6 +36,7 @@ from exporter.helpscout.errors import (
     Throttled,
     Unreachable,
 )
+from exporter.helpscout.judging import http_date, number
 from exporter.questions import ALL, Key, Mailbox, Question
 from tests.contract.conftest import CLIENT_ID, CLIENT_SECRET, KEY, Desk, Serve
 from tests.contract.scripted import Asked, Reply, as_json, drip, head, reply, reset, stall
@@ -677,9 +678,9 @@ def test_a_throttled_login_closes_the_gate(desk: Desk) -> None:
 
 @given(st.text(st.characters(max_codepoint=255)))
 def test_no_header_whatsoever_raises(text: str) -> None:
-    seconds = _number(text)
+    seconds = number(text)
     assert seconds is None or 0 <= seconds < float("inf")
-    moment = _http_date(text)
+    moment = http_date(text)
     assert moment is None or moment.tzinfo is not None
 
 
@@ -697,7 +698,7 @@ def test_no_header_whatsoever_raises(text: str) -> None:
     )
 )
 def test_no_date_whatsoever_raises(text: str) -> None:
-    moment = _http_date(text)
+    moment = http_date(text)
     assert moment is None or (moment - NOW).total_seconds() < float("inf")
 
 
