@@ -59,7 +59,9 @@ class Exporter:
 
     @property
     def healthy(self) -> bool:
-        """Whether the loops turn. Never depends on Help Scout."""
+        """Whether the loops turn, or are about to. Never depends on Help Scout."""
+        if self._assembler.ident is None:
+            return True  # a socket of systemd's may have a connection before we start
         return self.poller.alive and self._assembler.is_alive()
 
     @property

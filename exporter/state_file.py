@@ -44,18 +44,19 @@ _STEPS: Final = (
         ) WITHOUT ROWID""",
     ),
     (  # to version 2, which knows kinds of questions
-        """CREATE TABLE readings (
+        "ALTER TABLE reports RENAME TO reports_1",
+        """CREATE TABLE reports (
             account TEXT, collector TEXT, mailbox_id TEXT, type TEXT, "window" TEXT,
             office_hours TEXT, segment TEXT, question TEXT NOT NULL, succeeded_at REAL NOT NULL,
-            as_of REAL NOT NULL, value TEXT NOT NULL,
+            as_of REAL NOT NULL, report TEXT NOT NULL,
             PRIMARY KEY (
                 account, collector, mailbox_id, type, "window", office_hours, segment
             )
         ) WITHOUT ROWID""",
-        """INSERT INTO readings SELECT account, 'productivity', mailbox_id, type, "window",
+        """INSERT INTO reports SELECT account, 'productivity', mailbox_id, type, "window",
             CASE office_hours WHEN 1 THEN 'true' ELSE 'false' END, segment, question,
-            succeeded_at, succeeded_at, report FROM reports""",
-        "DROP TABLE reports",
+            succeeded_at, succeeded_at, report FROM reports_1""",
+        "DROP TABLE reports_1",
         "ALTER TABLE accounts ADD COLUMN folders TEXT NOT NULL DEFAULT '{}'",
     ),
 )
@@ -144,7 +145,7 @@ class StateFile:
                 ).fetchone()
                 rows = self._database.execute(
                     'SELECT collector, mailbox_id, type, "window", office_hours, segment,'
-                    " question, succeeded_at, as_of, value FROM readings WHERE account = ?",
+                    " question, succeeded_at, as_of, report FROM reports WHERE account = ?",
                     (account,),
                 ).fetchall()
             if found is None:
@@ -192,7 +193,7 @@ class StateFile:
                 self._log.info("state file taken over", before=before, now=_FORMAT.version)
             with database:
                 oldest = time.time() - _KEEP_SECONDS
-                database.execute("DELETE FROM readings WHERE succeeded_at < ?", (oldest,))
+                database.execute("DELETE FROM reports WHERE succeeded_at < ?", (oldest,))
             self._inode = _inode(path)
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
@@ -252,7 +253,7 @@ class StateFile:
         ]
         with self._using, self._database:
             self._database.executemany(
-                "INSERT OR REPLACE INTO readings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
+                "INSERT OR REPLACE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
             self._database.executemany(
                 "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?, ?)", accounts.values()

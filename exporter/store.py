@@ -177,20 +177,23 @@ class Store:
                 self._keep(of_it, key, Entry(of_it.name(key), reading, at, self._clock(), True))
         return at
 
-    def restore(self, key: Key, reading: Reading, at: float) -> None:
+    def restore(self, key: Key, reading: Reading, at: float) -> bool:
         """Take in a reading of an earlier process, got at Unix time `at`, unless it is too old.
 
-        One from the future is not believed: the clock was set back since.
+        One from the future is not believed: the clock was set back since. Returns whether it was
+        taken in.
         """
         age = self._wall() - at
         with self._lock:
             of_it = self._accounts.get(key.account)
             entry = of_it.entries.get(key) if of_it else None
             if of_it is None or entry is None or entry.reading is not None:
-                return
-            if -_SKEW_SECONDS <= age <= of_it.lifetimes.get(key, 0.0):
-                fresh_since = self._clock() - max(age, 0.0)
-                self._keep(of_it, key, Entry(entry.mailbox, reading, at, fresh_since, True))
+                return False
+            if not -_SKEW_SECONDS <= age <= of_it.lifetimes.get(key, 0.0):
+                return False
+            fresh_since = self._clock() - max(age, 0.0)
+            self._keep(of_it, key, Entry(entry.mailbox, reading, at, fresh_since, True))
+            return True
 
     def failed(self, key: Key, failure: Failure) -> None:
         """Note that the last attempt, retries included, brought nothing; the reading stays."""

@@ -141,8 +141,10 @@ class AccountPoller:
         self._reschedule(now)
         for key, question in self._scheduled.items():
             found = remembered.readings.get(key)
-            if found is not None and found[0] == question.fingerprint:
-                self._store.restore(key, *found[1:])
+            if found is None or found[0] != question.fingerprint:
+                continue
+            if self._store.restore(key, *found[1:]):
+                self._of(key).note(key, None)
         self._schedule = Schedule()
         self._reschedule(now)
 

@@ -86,7 +86,8 @@ def play_rounds(bench: Bench) -> None:
         rounds += 1
         if rounds == ROUNDS // 4:
             grown = resident_bytes(daemon)
-    assert threads(daemon) == before["threads"]
+    # The pool that makes bodies grows as scrapes overlap, up to its bound; a leak is 200.
+    assert threads(daemon) <= before["threads"] + 6
     # Afterwards as many connections as may be in use at once, and what scrapes it.
     went = time.time()
     bench.heal()
@@ -96,7 +97,8 @@ def play_rounds(bench: Bench) -> None:
         lambda m: all_good(m) and min(reports(m, MOMENT, account=ILL).values()) > went,
         "that all is good again",
     )
-    assert threads(daemon) == before["threads"]
+    # The pool that makes bodies grows as scrapes overlap, up to its bound; a leak is 200.
+    assert threads(daemon) <= before["threads"] + 6
     assert len(files(daemon)) <= before["files"] + 4, files(daemon)
     assert bench.proxy.open_connections <= 4
     assert resident_bytes(daemon) < grown + 10_000_000

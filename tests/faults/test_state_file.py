@@ -357,7 +357,7 @@ ROWS: Final = [
     ),
     Row(
         "a state file of a newer exporter",
-        unusable(newer, "has format version 99, this exporter knows versions up to [1-9]"),
+        unusable(newer, "has format version 99, this exporter knows versions 1 to [1-9]"),
     ),
     Row("a folder where the state file should be", unusable(directory, "unable to open")),
     Row("a state file that may not be written", unusable(read_only, "readonly|unable to open")),

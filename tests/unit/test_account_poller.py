@@ -510,3 +510,15 @@ def test_progress_is_as_of_the_last_tick() -> None:
     ]
     assert outlook.discovery_due == world.now + 600
     assert (usage.limit, usage.used) == (60_000, 1)
+
+
+def test_what_the_state_file_knows_counts_as_an_attempt_that_succeeded(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    first = World(state=StateFile(path, codec))
+    first.discover()
+    first.answer_all()
+    first.state.close()
+    second = World(state=StateFile(path, codec))
+    second.poller.recall()
+    second.poller.tick(second.now)
+    assert second.collector_up is True

@@ -105,7 +105,7 @@ def test_an_older_file_is_taken_over_in_one_transaction(
 ) -> None:
     path = tmp_path / "s.db"
     filled(path)
-    step = ("ALTER TABLE readings ADD COLUMN more TEXT", "UPDATE accounts SET tags = '{}'")
+    step = ("ALTER TABLE reports ADD COLUMN more TEXT", "UPDATE accounts SET tags = '{}'")
     steps = (*_FORMAT.steps, step, ("SELECT no such column",))
     monkeypatch.setattr("exporter.state_file._FORMAT", replace(_FORMAT, steps=steps))
     StateFile(path, codec).close()
@@ -114,7 +114,7 @@ def test_an_older_file_is_taken_over_in_one_transaction(
     ]
     with contextlib.closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (2,)
-        assert "more" not in database.execute("SELECT * FROM readings").description
+        assert "more" not in database.execute("SELECT * FROM reports").description
     monkeypatch.setattr("exporter.state_file._FORMAT", replace(_FORMAT, steps=steps[:-1]))
     log.entries.clear()
     state = StateFile(path, codec)
@@ -285,7 +285,7 @@ def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_told(
     state.remember_account("id", BOXES, Learned())
     state.close()
     with contextlib.closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE readings SET value = '{\"current\": 7}' WHERE type = 'chat'")
+        database.execute("UPDATE reports SET report = '{\"current\": 7}' WHERE type = 'chat'")
     state = StateFile(path, codec)
     remembered = state.recall("id", "acme")
     state.close()
