@@ -91,6 +91,9 @@ bench: $(VENV)/.dev-ready  ## measures beside peers, writes benchmarks/RESULTS.m
 	$(BIN)/python -m benchmarks.commands
 	$(BIN)/python -m benchmarks.rules
 
+mutants: $(VENV)/.dev-ready  ## puts known faults into the code, one at a time; says which no test notices
+	$(BIN)/python -m scripts.mutants
+
 audit: $(VENV)/.dev-ready  ## looks for known vulnerabilities in what is pinned (asks the network)
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.txt
 

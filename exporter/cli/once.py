@@ -1,7 +1,6 @@
 """`once`: one full round, to stdout or into a file."""
 
 import sys
-import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from exporter.cli.configured import configured
 from exporter.cli.words import checked, instant
 from exporter.core import one_round
 from exporter.failure import Failure
+from exporter.files import write_whole
 from exporter.metrics import LAST_SUCCESS
 
 _A_SUCCESS: Final = f"\n{LAST_SUCCESS.name}{{".encode()
@@ -29,24 +29,11 @@ def once(config: Path | None, output: Path | None, at: str | None) -> None:
         sys.stdout.buffer.write(body)
         sys.stdout.flush()
     elif _A_SUCCESS in body or not output.exists():
-        _write_atomically(output, body)
+        try:
+            write_whole(output, (body,))  # readable to the node exporter, which is another user
+        except OSError as error:
+            raise Failure(f"--output: {output}: {error.strerror}") from None
     else:
         raise Failure(f"no report arrived, {output} stays as it was; see the log above")
     if not complete:
         raise Failure("some reports failed, see the log above")
-
-
-def _write_atomically(path: Path, body: bytes) -> None:
-    temporary: Path | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(body)
-        temporary.chmod(0o644)  # the node exporter is another user
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise Failure(f"--output: {path}: {error.strerror}") from None

@@ -180,7 +180,6 @@ class Budget:
         with self._lock:
             now = self._clock()
             if now < self._closed_until:
-                self._tokens, self._filled_at = 0.0, now
                 return self._closed_until - now
             per_second = self._allowed(now) / _MINUTE
             capacity = max(1.0, per_second)

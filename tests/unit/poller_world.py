@@ -44,6 +44,9 @@ class World:
         state: StateFile | None = None,
         *,
         limit: float = 60_000,
+        stale_after: float = 3,
+        account: Account = ACCOUNT,
+        jitter: Callable[[], float] = lambda: 1.0,
     ) -> None:
         self.now = 1_000.0
         self.wall = 4e9  # later than any real time: the file forgets what is a month old
@@ -57,16 +60,18 @@ class World:
         self.list_error: HelpScoutError | None = None
         """How a probe ends that `job` meets."""
         self.poller = AccountPoller(
-            ACCOUNT,
-            settings(selection, ACCOUNT),
-            Client(ACCOUNT, self.budget, self.telemetry),
+            account,
+            settings(selection, account, stale_after=stale_after),
+            Client(account, self.budget, self.telemetry),
             self.budget,
             self.store,
             self.telemetry,
             self.state,
             lambda: self.now,
-            jitter=lambda: 1.0,
+            jitter=jitter,
         )
+        self.taken: list[Job] = []
+        """What `job` has returned."""
 
     def job(self) -> Job | None:
         """The next job that is no probe, if one is due now; the budget never is why there is none.
@@ -77,8 +82,11 @@ class World:
             job, again = self.poller.next_job(self.now)
             if job is not None and job.probe:
                 self.probe(self.list_error)
-            elif job is not None or again > self.now + 0.01:
+            elif job is not None:
+                self.taken.append(job)
                 return job
+            elif again > self.now + 0.01:
+                return None
             else:
                 self.now = again
 

@@ -1,6 +1,8 @@
 """One account's poller: what it asks next, and what follows from how it went. No time passes."""
 
+import random
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from structlog.testing import LogCapture
 
 from exporter.collectors import codec
 from exporter.health import Failure
+from exporter.helpscout.account import Account
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
@@ -22,7 +25,7 @@ from exporter.helpscout.errors import (
     Unreachable,
 )
 from exporter.questions import Mailbox
-from exporter.selection import Segment
+from exporter.selection import MailboxChoice, Segment, Selection, Shard
 from exporter.state_file import StateFile
 from tests.readings import reading, settings
 from tests.unit.poller_world import ACCOUNT, BOXES, DAY, REPORT, SELECTION, World
@@ -417,17 +420,35 @@ def test_what_is_older_than_its_life_is_not_resurrected(
     second.state.close()
 
 
-def test_a_changed_question_is_not_shown_the_old_answer(tmp_path: Path) -> None:
+VIP = replace(SELECTION, windows=(DAY,), segments=(Segment("vip", folders=(1,)),))
+TAGGED = replace(VIP, segments=(Segment("vip", tags=(7,)),))
+WHOLE = replace(SELECTION, windows=(DAY,), mailboxes=MailboxChoice(all=True))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "known"),
+    [
+        (VIP, replace(VIP, segments=(Segment("vip", folders=(2,)),)), {("1", ""), ("2", "")}),
+        (TAGGED, replace(VIP, segments=(Segment("vip", tags=(8,)),)), {("1", ""), ("2", "")}),
+        (WHOLE, WHOLE, {("all", ""), ("1", ""), ("2", "")}),
+        (WHOLE, replace(WHOLE, mailboxes=MailboxChoice(("Sales",))), {("2", "")}),
+        (WHOLE, replace(WHOLE, compare=True), set()),
+        (WHOLE, replace(WHOLE, windows=(replace(DAY, range=timedelta(hours=12)),)), set()),
+    ],
+    ids=["folders", "tags", "nothing", "mailboxes", "compare", "range"],
+)
+def test_a_changed_question_is_not_shown_the_old_answer(
+    tmp_path: Path, before: Selection, after: Selection, known: set[tuple[str, str]]
+) -> None:
     path = tmp_path / "state.db"
-    vip = replace(SELECTION, windows=(DAY,), segments=(Segment("vip", folders=(1,)),))
-    first = World(vip, StateFile(path, codec))
+    first = World(before, StateFile(path, codec))
     first.discover()
     first.answer_all()
     first.state.close()
-    second = World(replace(vip, segments=(Segment("vip", folders=(2,)),)), StateFile(path, codec))
+    second = World(after, StateFile(path, codec))
     second.poller.recall()
-    known = {k.segment for k, e in second.store.snapshot().entries.items() if e.reading is not None}
-    assert known == {""}
+    entries = second.store.snapshot().entries.items()
+    assert {(k.mailbox_id, k.segment) for k, e in entries if e.reading is not None} == known
     second.state.close()
 
 
@@ -522,3 +543,209 @@ def test_what_the_state_file_knows_counts_as_an_attempt_that_succeeded(tmp_path:
     second.poller.recall()
     second.poller.tick(second.now)
     assert second.collector_up is True
+
+
+def asked_within(world: World, seconds: float) -> float | None:
+    """Let time pass until a report is asked; a mailbox list meanwhile arrives."""
+    while (waited := world.next_report(seconds)) is not None:
+        if world.taken[-1].question is not None:
+            return waited
+        world.poller.discovered(BOXES[:1])
+    return None
+
+
+# --- for how long a report is good ---------------------------------------------------------------
+
+
+def lives(world: World) -> float:
+    """Return for how many seconds an answer that arrives now is shown, to ten seconds."""
+    began = world.now
+    while next(iter(world.store.snapshot().entries.values())).reading is not None:
+        world.now += 10
+    return world.now - began - 10
+
+
+@pytest.mark.parametrize(
+    ("stale_after", "seconds"), [(1, 600), (2, 600), (3, 900), (5, 1_500), (2.5, 750)]
+)
+def test_a_report_is_shown_for_stale_after_intervals_and_ten_minutes_at_least(
+    stale_after: float, seconds: float
+) -> None:
+    world = World(replace(SELECTION, windows=(DAY,)), stale_after=stale_after)
+    world.discover(BOXES[:1])
+    world.answer()
+    assert lives(world) == seconds
+
+
+def test_a_reload_changes_for_how_long_reports_are_shown() -> None:
+    selection = replace(SELECTION, windows=(DAY,))
+    world = World(selection)
+    world.discover(BOXES[:1])
+    world.answer()
+    world.poller.configure(settings(selection, ACCOUNT, stale_after=8))
+    assert lives(world) == 2_400
+
+
+def test_a_report_that_is_asked_less_often_is_shown_for_longer() -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover(BOXES[:1])
+    world.answer()
+    world.budget.observe(world.now, 0.2, None)
+    world.poller.tick(world.now)
+    assert world.report_metric("report_interval_seconds", "24h") == pytest.approx(600)
+    assert lives(world) == 1_800
+
+
+# --- attempts ------------------------------------------------------------------------------------
+
+
+def attempts(world: World) -> int:
+    """Return how often a report is asked that fails every time, before it is given up."""
+    for number in range(1, 10):
+        assert asked_within(world, 400) is not None
+        world.poller.failed(world.taken[-1], ServiceFailed("x", status=503))
+        if False in world.successes():
+            return number
+    raise AssertionError("it is never given up")
+
+
+def test_after_a_success_or_after_giving_up_a_report_has_all_its_attempts_again() -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover(BOXES[:1])
+    world.answer(ServiceFailed("x", status=503))
+    assert asked_within(world, 2) is not None
+    world.poller.answered(world.taken[-1], reading(REPORT))
+    assert attempts(world) == 4
+    assert asked_within(world, 400) is not None
+    world.poller.failed(world.taken[-1], ServiceFailed("x", status=503))
+    assert asked_within(world, 2) is not None, "a retry"
+
+
+def test_the_first_round_has_not_ended_while_a_retry_is_due() -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover(BOXES[:1])
+    world.answer(ServiceFailed("x", status=503))
+    assert not world.poller.first_round_done
+    assert world.next_report(2) is not None
+    world.poller.answered(world.taken[-1], reading(REPORT))
+    assert world.poller.first_round_done
+
+
+def test_reports_that_fail_together_are_not_asked_again_together() -> None:
+    world = World(replace(SELECTION, types=("all", "email")), jitter=random.random)
+    world.discover()
+    jobs = [world.job() for _ in range(4)]
+    for job in jobs:
+        assert job is not None
+        world.poller.failed(job, ServiceFailed("x", status=503))
+    began, again = world.now, set()
+    while world.now < began + 0.6:
+        job, at = world.poller.next_job(world.now)
+        if job is not None and job in world.taken:
+            continue
+        if job is not None:
+            again.add(round(world.now - began, 3))
+        world.now = max(at, world.now + 0.001)
+    assert len(again) > 2
+
+
+# --- the mailbox list ----------------------------------------------------------------------------
+
+
+def listed_after(world: World, error: HelpScoutError) -> float:
+    """Let the mailbox list fail so; return after how many seconds it is asked again."""
+    world.list_error = error
+    world.poller.discovery_failed(error)
+    waited = world.next_report(1_300)
+    assert waited is not None
+    assert world.taken[-1].question is None
+    return waited
+
+
+def test_the_mailbox_list_is_tried_less_and_less_often_until_it_arrives() -> None:
+    world = World()
+    assert world.job() is not None
+    error = Unreachable("x")
+    waits = [listed_after(world, error) for _ in range(7)]
+    assert waits == pytest.approx([15, 30, 60, 120, 240, 480, 600], abs=0.5)
+    world.list_error = None
+    world.poller.discovered([])
+    listing(world)
+    assert listed_after(world, error) == pytest.approx(15, abs=0.5)
+
+
+def test_the_mailbox_list_is_left_alone_for_as_long_as_the_service_says() -> None:
+    world = World()
+    assert world.job() is not None
+    error = ServiceFailed("x", status=503, retry_after=100)
+    assert listed_after(world, error) == pytest.approx(100, abs=0.5)
+
+
+@pytest.mark.parametrize("outcome", [BOXES, Unreachable("x")], ids=["arrived", "failed"])
+def test_a_reload_while_the_list_is_read_has_it_read_again_at_once(
+    outcome: list[Mailbox] | HelpScoutError,
+) -> None:
+    world = World()
+    assert world.job() is not None
+    world.poller.configure(settings(replace(SELECTION, types=("email",)), ACCOUNT))
+    if isinstance(outcome, HelpScoutError):
+        world.poller.discovery_failed(outcome)
+    else:
+        world.poller.discovered(outcome)
+    world.now += 1
+    job, _ = world.poller.next_job(world.now)
+    assert job is not None
+    assert (job.question, job.probe) == (None, False)
+    world.poller.discovered(BOXES)
+    assert {key.type for key in world.store.snapshot().entries} == {"email"}
+    world.now += 1
+    job, _ = world.poller.next_job(world.now)
+    assert job is not None
+    assert job.question is not None, "once is enough"
+
+
+def test_a_reload_lists_the_mailboxes_again() -> None:
+    world = World()
+    world.discover()
+    world.answer_all()
+    world.poller.configure(settings(SELECTION, ACCOUNT))
+    job = world.job()
+    assert job is not None
+    assert job.question is None
+
+
+@pytest.mark.parametrize(
+    ("account", "shard", "stays"),
+    [
+        (ACCOUNT, Shard(), True),
+        (ACCOUNT, Shard(0, 2, "mailbox"), False),
+        (replace(ACCOUNT, budget=0.6), Shard(), False),
+        (replace(ACCOUNT, concurrency=5), Shard(), False),
+    ],
+    ids=["nothing", "shard", "budget", "concurrency"],
+)
+def test_a_poller_stays_if_neither_its_account_nor_the_shard_changed(
+    account: Account, shard: Shard, stays: bool
+) -> None:
+    world = World()
+    other = settings(replace(SELECTION, types=("email",), shard=shard), account)
+    assert world.poller.stays(account, other) is stays
+
+
+def test_a_shard_does_not_miss_the_mailboxes_of_others() -> None:
+    names = (("mailboxes.include[0]", "Support"), ("mailboxes.include[1]", "Nobody"))
+    for shard, lines in ((Shard(), 1), (Shard(0, 2, "mailbox"), 0)):
+        world = World(replace(SELECTION, named=names, shard=shard))
+        world.discover()
+        world.poller.tick(world.now)
+        assert len(world.store.missing().get("", ())) == lines
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_no_more_runs_at_once_than_configured_and_no_less(concurrency: int) -> None:
+    world = World(account=replace(ACCOUNT, concurrency=concurrency))
+    world.discover()
+    jobs = []
+    while (job := world.job()) is not None:
+        jobs.append(job)
+    assert len(jobs) == concurrency

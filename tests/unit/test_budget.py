@@ -157,29 +157,78 @@ def test_our_own_calls_are_not_taken_for_somebody_elses(clock: Clock) -> None:
 def test_an_answer_of_a_minute_that_is_over_says_nothing_of_this_one(clock: Clock) -> None:
     budget, _ = make(clock, limit=400, share=0.5)
     asked_at = clock.now
-    budget.observe(asked_at, 400, 10)
     budget.close_gate(30)
+    clock.now += 31
     budget.observe(asked_at, 400, 0)
     clock.now += 200
-    assert budget.per_minute == pytest.approx(400 * 0.98 - 390, abs=6)
+    assert budget.per_minute == 200
+    budget.observe(clock.now, 400, 0)
+    assert budget.per_minute < 200
 
 
-def test_when_little_is_left_in_the_minute_we_leave_it_to_the_others(clock: Clock) -> None:
-    budget, _ = make(clock, limit=400, share=0.5)
-    budget.spend()
-    budget.observe(clock.now, 400, 5)
-    clock.now += 5
-    assert budget.try_spend() > 0
+def test_the_last_calls_of_a_minute_are_left_to_others_who_suddenly_need_them(
+    clock: Clock,
+) -> None:
+    budget, _ = make(clock, limit=400, share=0.9)
+    used, burst, ends = 0, 200, clock.now + 60
+    while clock.now < ends:
+        if clock.now >= ends - 30 and burst:
+            used, burst = used + burst, 0
+        asked_at = clock.now
+        if delay := budget.try_spend():
+            clock.now += delay
+            continue
+        used += 1
+        budget.observe(asked_at, 400, 400 - used)
+    assert 400 - used == 7, "eight, of which one goes to see after 20 s"
 
 
 def test_one_call_goes_to_see_whether_there_is_room_again(clock: Clock) -> None:
     budget, _ = make(clock, limit=400, share=0.5)
     budget.spend()
     budget.observe(clock.now, 400, 5)
-    clock.now += 60
+    clock.now += 6 * 60
+    assert budget.per_minute == 200, "the pace alone would let more go"
     assert budget.try_spend() == 0
-    clock.now += 10
-    assert budget.try_spend() > 0
+    for _ in range(15):
+        clock.now += 1
+        assert budget.try_spend() > 0
+    budget.observe(clock.now, 400, 300)
+    assert len(spend_for(budget, clock, 5)) > 5
+
+
+def test_a_second_shorter_429_does_not_shorten_the_gate(clock: Clock) -> None:
+    budget, _ = make(clock)
+    budget.close_gate(30)
+    clock.now += 1
+    budget.close_gate(5)
+    assert budget.try_spend() == 29
+
+
+def test_after_a_429_of_less_than_a_minute_the_service_counts_from_nothing(clock: Clock) -> None:
+    budget, _ = make(clock, limit=400, share=0.9)
+    spend_for(budget, clock, 60)
+    budget.observe(clock.now, 400, 5)
+    budget.close_gate(10)
+    clock.now += 15
+    assert budget.try_spend() == 0
+
+
+@pytest.mark.parametrize("limit", [0.0, None])
+def test_a_limit_that_makes_no_sense_leaves_the_last_one(clock: Clock, limit: float | None) -> None:
+    budget, _ = make(clock)
+    budget.observe(clock.now, limit, None)
+    assert (budget.planned_per_minute, budget.try_spend()) == (60, 0)
+
+
+def test_a_call_is_waited_for_if_its_turn_comes_in_time(clock: Clock) -> None:
+    budget, _ = make(clock, limit=120, share=0.5)
+    budget.spend()
+    began = clock.now
+    assert budget.spend_within(2.0)
+    assert clock.now == began + 1
+    assert not budget.spend_within(0.5)
+    assert clock.now == began + 1
 
 
 @pytest.mark.parametrize("pattern", ["one burst", "three bursts", "late burst", "steady"])

@@ -14,7 +14,7 @@ from exporter.helpscout.errors import (
     Throttled,
     Unreachable,
 )
-from exporter.helpscout.retries import persistently
+from exporter.helpscout.retries import pause_seconds, persistently
 
 
 def asked(
@@ -77,3 +77,15 @@ def test_what_stays_is_given_up(failure: HelpScoutError, attempts: int) -> None:
 def test_a_program_that_stops_asks_no_more() -> None:
     failure = ServiceFailed("HTTP 503")
     assert asked([failure], stopped=True) == (failure, [0.5])
+
+
+@pytest.mark.parametrize(
+    ("failures", "jitter", "retry_after", "seconds"),
+    [(1, 1.0, None, 0.5), (3, 1.0, None, 2.0), (3, 0.25, None, 0.5), (1, 0.0, None, 0.0),
+     (1, 0.5, 7.0, 7.0), (3, 1.0, 0.1, 2.0)],
+)  # fmt: skip
+def test_a_pause_doubles_and_is_spread_but_never_shorter_than_the_service_says(
+    failures: int, jitter: float, retry_after: float | None, seconds: float
+) -> None:
+    error = Throttled("HTTP 429", status=429, retry_after=retry_after)
+    assert pause_seconds(error, failures, jitter) == seconds

@@ -237,3 +237,63 @@ def test_the_outlook_has_each_windows_next_turn_and_what_is_overdue() -> None:
     assert found.stretch == schedule.stretch.windows > 2
     assert found.groups[0].interval == schedule.interval(request(DAY))
     assert found.groups[0].next_due == 200.0
+
+
+def about_now(number: int) -> list[Question]:
+    return [
+        Question(Key("folders", "acme", str(n)), timedelta(minutes=1), None) for n in range(number)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("now", "windows", "budget", "stretch"),
+    [
+        (0, 0, 10, (1, 1)),
+        (40, 60, 100, (1, 1)),
+        (40, 120, 100, (1, 2)),
+        (100, 100, 100, (2, 2)),
+        (100, 20, 100, (1.25, 1)),
+        (200, 0, 100, (2, 1)),
+        (0, 200, 100, (1, 2)),
+    ],
+)
+def test_questions_about_now_keep_their_interval_first_and_at_least_half_of_the_budget(
+    now: float, windows: float, budget: float, stretch: tuple[float, float]
+) -> None:
+    assert Stretch.fitting(now, windows, budget) == Stretch(*stretch)
+
+
+@pytest.mark.parametrize("questions", [grid(DAY, mailboxes=60), about_now(12)], ids=["24h", "now"])
+def test_the_stretch_follows_a_change_of_the_budget_above_a_percent(
+    questions: list[Question],
+) -> None:
+    schedule = Schedule()
+    schedule.set(questions, 0, {})
+    intervals = []
+    for budget, changes in ((6.0, True), (5.97, False), (5.5, True), (5.0, True), (5.04, False)):
+        assert schedule.fit(budget) is changes
+        intervals.append(schedule.interval(questions[0]) / questions[0].every.total_seconds())
+    assert intervals == pytest.approx([2, 2, 12 / 5.5, 2.4, 2.4])
+
+
+@pytest.mark.parametrize(("before", "after"), [(3, 6), (6, 3), (2, 5)])
+def test_places_are_spread_again_when_the_number_of_keys_changes(before: int, after: int) -> None:
+    schedule = Schedule()
+    schedule.set(grid(DAY, mailboxes=before), 0, {})
+    run(schedule, 6_000, 0, 600)
+    schedule.set(grid(DAY, mailboxes=after), 600, {})
+    asked = sorted(at for at, _ in run(schedule, 6_000, 600, 3_600) if at >= 1_800)
+    gaps = [b - a for a, b in pairwise(asked)]
+    assert gaps == pytest.approx([300 / after] * len(gaps), abs=0.1)
+
+
+def test_what_a_question_took_is_what_its_next_turn_costs() -> None:
+    schedule = Schedule()
+    [one] = questions = grid(DAY, mailboxes=1)
+    schedule.set(questions, 0, {})
+    schedule.took(one.key, 20)
+    assert schedule.fit(2.0)
+    assert schedule.stretch.windows == pytest.approx(2.0)
+    schedule.took(one.key, 10)
+    assert schedule.fit(2.0)
+    assert schedule.stretch.windows == 1.0

@@ -7,9 +7,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,7 @@ from exporter.collectors.productivity.report import Distribution, ProductivityRe
 from exporter.questions import Key, Learned, Mailbox, Question
 from exporter.state_file import _FORMAT, StateFile, StateFileInUse, mailbox_counts
 from tests.readings import reading
+from tests.support import eventually
 
 KEY = Key("productivity", "acme", "1", "email", "24h", "true", "vip")
 QUESTION = Question(KEY, timedelta(minutes=5), timedelta(days=1), ((1,), (7,), (), "compare"))
@@ -341,3 +344,54 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     state.close()
     assert modes["s.db"] == 0o600
     assert set(modes.values()) == {0o600}
+
+
+def test_what_is_older_than_a_month_is_forgotten_at_the_next_start(tmp_path: Path) -> None:
+    path, now, day = tmp_path / "s.db", time.time(), 86_400
+    state = StateFile(path, codec)
+    ages = {"chat": 31, "phone": 29, "email": 0}
+    for type_, days in ages.items():
+        question = replace(QUESTION, key=KEY._replace(type=type_))
+        state.remember("id", question, reading(REPORT), now - days * day)
+    state.remember_account("id", BOXES, Learned())
+    state.close()
+    with contextlib.closing(StateFile(path, codec)) as again:
+        remembered = again.recall("id", "acme")
+    assert remembered is not None
+    assert {key.type for key in remembered.readings} == {"phone", "email"}
+
+
+def test_what_is_remembered_is_written_while_the_exporter_runs(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with contextlib.closing(StateFile(path, codec)) as state:
+        state.remember_account("id", BOXES, Learned())
+        eventually(lambda: mailbox_counts(path, ["id"]) == {"id": 1}, "it is in the file")
+
+
+def test_a_write_that_fails_does_not_bring_back_what_is_older(
+    tmp_path: Path, log: LogCapture
+) -> None:
+    old, new = (replace(REPORT, current=Statistics(conversations=n)) for n in (1, 2))
+    renamed = [replace(BOXES[0], name="new")]
+
+    class FullAtFirst:
+        """Finds the disk full once; the next answer arrives just then."""
+
+        def dump_json(self, value: ProductivityReport) -> bytes:
+            if value == old:
+                state.remember("id", QUESTION, reading(new), 4e12)
+                state.remember_account("id", renamed, Learned())
+                raise OSError(28, "No space left on device")
+            return codec("productivity").dump_json(value)
+
+    path = tmp_path / "s.db"
+    state = StateFile(path, lambda _: cast(Any, FullAtFirst()))
+    state.remember("id", QUESTION, reading(old), 4e12)
+    state.remember_account("id", BOXES, Learned())
+    eventually(lambda: log.entries, "a write has failed")
+    state.close()
+    with contextlib.closing(StateFile(path, codec)) as again:
+        remembered = again.recall("id", "acme")
+    assert remembered is not None
+    assert remembered.readings[KEY][1] == reading(new)
+    assert remembered.mailboxes == renamed

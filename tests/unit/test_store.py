@@ -253,6 +253,59 @@ def test_what_expired_keeps_its_last_success_and_its_outcome(store: Store, clock
     assert (entry.reading, entry.succeeded_at, entry.success) == (None, succeeded_at, False)
 
 
+def test_what_arrives_after_a_look_expires_before_what_was_there(
+    store: Store, clocks: Clocks
+) -> None:
+    store.set_lifetimes("acme", {key("1"): 3_600, key("2"): 600})
+    store.snapshot()
+    store.succeeded(key("1"), reading(report()))
+    store.snapshot()
+    store.succeeded(key("2"), reading(report()))
+    clocks.pass_(601)
+    assert [store.snapshot().entries[key(n)].reading is None for n in "12"] == [False, True]
+    clocks.pass_(3_000)
+    assert store.snapshot().entries[key("1")].reading is None
+
+
+def test_a_shorter_lifetime_counts_at_once_for_what_is_there_already(
+    store: Store, clocks: Clocks
+) -> None:
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 1200))
+    store.succeeded(key(), reading(report()))
+    store.snapshot()
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    clocks.pass_(601)
+    assert store.snapshot().entries[key()].reading is None
+
+
+@pytest.mark.parametrize(
+    ("age", "kept_for"), [(0, 600), (400, 200), (600, 0), (601, -1), (-299, 600), (-301, -1)]
+)
+def test_a_restored_reading_is_as_old_as_it_was(
+    store: Store, clocks: Clocks, age: float, kept_for: float
+) -> None:
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.restore(key(), reading(report()), clocks.wall - age)
+    assert (store.snapshot().entries[key()].reading is not None) is (kept_for >= 0)
+    if kept_for >= 0:
+        assert store.snapshot().entries[key()].succeeded_at == clocks.wall - age
+        clocks.pass_(kept_for)
+        assert store.snapshot().entries[key()].reading is not None
+        clocks.pass_(1)
+        assert store.snapshot().entries[key()].reading is None
+    else:
+        assert store.snapshot().entries[key()] == Entry("Support")
+
+
+def test_a_restored_reading_does_not_take_the_place_of_an_answer(
+    store: Store, clocks: Clocks
+) -> None:
+    store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
+    store.succeeded(key(), reading(report(2)))
+    store.restore(key(), reading(report(1)), clocks.wall)
+    assert store.snapshot().entries[key()].reading == reading(report(2))
+
+
 def test_expiry_makes_one_new_snapshot_and_then_no_more(store: Store, clocks: Clocks) -> None:
     store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
     store.succeeded(key(), reading(report()))

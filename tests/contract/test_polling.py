@@ -1,0 +1,396 @@
+"""What polls, with its threads, against a service whose answers a test holds back or spoils."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import structlog
+
+from exporter.cli import once
+from exporter.collectors import COLLECTORS, codec
+from exporter.collectors.productivity import Productivity
+from exporter.core import Exporter, one_round
+from exporter.failure import Failure
+from exporter.helpscout.account import Api
+from exporter.poller import Poller
+from exporter.questions import Get, Question, Reading
+from exporter.settings import Configuration, load
+from exporter.state_file import Remembered, StateFile
+from exporter.store import Store
+from exporter.telemetry import Telemetry
+from tests.contract.conftest import Serve
+from tests.contract.scripted import Asked, Reply, Service, as_json, reply
+from tests.support import eventually
+
+SECONDS = 20.0
+"""More than any of this takes."""
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> Iterator[None]:
+    """A command run in this process leaves its logs as it configured them: undo that."""
+    yield
+    structlog.reset_defaults()
+
+
+class Held:
+    """A service of some accounts, each with two mailboxes; calls can be held back and failed."""
+
+    def __init__(self, serve: Serve) -> None:
+        self.service: Service = serve(self._script)
+        self.before_list: Callable[[], object] = lambda: None
+        self.before_report: Callable[[], object] = lambda: None
+        self.fails: Callable[[str], bool] = lambda _: False
+
+    def _script(self, asked: Asked) -> Reply:
+        listed = "/mailboxes" in asked.target
+        (self.before_list if listed else self.before_report)()
+        if self.fails(asked.target):
+            return reply(b'{"error": "no"}', 400)
+        if listed:
+            boxes = [{"id": n, "name": f"box {n}", "slug": "s", "email": "e"} for n in (1, 2)]
+            return as_json({"page": 1, "pages": 1, "items": boxes})
+        return as_json({"current": {"closed": 1}})
+
+    @property
+    def accounts(self) -> set[str]:
+        """Those that were asked anything."""
+        return {asked.target.split("/")[1] for asked in self.service.asked}
+
+    def environ(self, accounts: str = "a", concurrency: str = "4", **more: str) -> dict[str, str]:
+        environ = {
+            "HELPSCOUT_WINDOWS": "[7d]",
+            "HELPSCOUT_TYPES": "[all]",
+            "HELPSCOUT_MAILBOXES__ALL": "false",
+            "HELPSCOUT_WEB__LISTEN": "127.0.0.1:0",
+        }
+        for number, name in enumerate(accounts):
+            of_it = {
+                "NAME": name,
+                "API_KEY": "a-key",
+                "BASE_URL": f"{self.service.url}/{name}",
+                "CONCURRENCY": concurrency,
+                "REQUESTS_PER_MINUTE": "60000",
+            }
+            environ |= {f"HELPSCOUT_ACCOUNTS__{number}__{k}": v for k, v in of_it.items()}
+        return environ | {f"HELPSCOUT_{name}": value for name, value in more.items()}
+
+    def settings(self, accounts: str = "a", concurrency: str = "4", **more: str) -> Configuration:
+        return load(None, self.environ(accounts, concurrency, **more))
+
+
+@pytest.fixture
+def held(serve: Serve) -> Held:
+    return Held(serve)
+
+
+@contextmanager
+def running(configuration: Configuration) -> Iterator[Exporter]:
+    exporter = Exporter(configuration)
+    exporter.start()
+    try:
+        yield exporter
+    finally:
+        exporter.stop()
+
+
+def a_round(exporter: Exporter) -> None:
+    eventually(lambda: exporter.poller.first_round_done, "the first round", SECONDS)
+
+
+def successes(exporter: Exporter) -> dict[str, bool | None]:
+    entries = exporter.store.snapshot().entries.items()
+    return {f"{key.account}{key.mailbox_id}": entry.success for key, entry in entries}
+
+
+def healthy(exporter: Exporter) -> bool:
+    return exporter.healthy
+
+
+def ready(exporter: Exporter) -> bool:
+    return exporter.ready
+
+
+def alive(poller: Poller) -> bool:
+    return poller.alive
+
+
+def own_metrics(exporter: Exporter, account: str) -> set[str]:
+    return {
+        sample.name
+        for family in exporter.telemetry.registry.collect()
+        for sample in family.samples
+        if sample.labels.get("account") == account
+    }
+
+
+# --- workers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("accounts", "concurrency"), [("ab", "2"), ("abcd", "1")])
+def test_as_many_calls_are_out_at_once_as_all_accounts_may_make(
+    held: Held, accounts: str, concurrency: str
+) -> None:
+    together = threading.Barrier(4)
+    held.before_report = lambda: together.wait(5)
+    with running(held.settings(accounts, concurrency)) as exporter:
+        a_round(exporter)
+        assert set(successes(exporter).values()) == {True}
+    assert not together.broken
+
+
+def test_many_accounts_do_not_make_more_than_64_workers(held: Held) -> None:
+    before = threading.active_count()
+    with running(held.settings("abcd", "64")):
+        assert threading.active_count() - before < 70
+
+
+def test_a_defect_costs_one_report_and_no_worker(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Defective(Productivity):
+        def ask(self, question: Question, api: Api, at: datetime, get: Get) -> Reading:
+            if question.key.mailbox_id == "1":
+                raise RuntimeError("a defect")
+            return super().ask(question, api, at, get)
+
+    monkeypatch.setitem(COLLECTORS, "productivity", Defective())
+    with running(held.settings(concurrency="1")) as exporter:
+        a_round(exporter)
+        assert successes(exporter) == {"a1": False, "a2": True}
+
+
+def test_every_call_is_paid_once(held: Held) -> None:
+    with running(held.settings()) as exporter:
+        a_round(exporter)
+        _, usage = exporter.poller.progress()["a"]
+        assert usage.used == len(held.service.asked) == 1 + 2
+
+
+# --- shards --------------------------------------------------------------------------------------
+
+
+def test_each_account_is_asked_and_exported_by_one_shard_alone(held: Held) -> None:
+    exported: list[set[str]] = []
+    for index in "01":
+        configuration = held.settings("abcdef", SHARD__INDEX=index, SHARD__TOTAL="2")
+        with running(configuration) as exporter:
+            a_round(exporter)
+            exported.append(set(exporter.store.snapshot().accounts))
+        assert held.accounts == exported[-1]
+        assert exported[-1] < set("abcdef")
+        held.service.asked.clear()
+    assert sorted([*exported[0], *exported[1]]) == list("abcdef")
+
+
+def test_shards_by_mailbox_divide_an_accounts_budget(held: Held) -> None:
+    for total in (1, 3):
+        by = {"SHARD__TOTAL": str(total), "SHARD__BY": "mailbox"}
+        with running(held.settings(**by)) as exporter:
+            a_round(exporter)
+            assert exporter.poller.progress()["a"][1].allowed == 60_000 * 0.5 / total
+
+
+# --- reload --------------------------------------------------------------------------------------
+
+
+def test_an_account_that_is_gone_takes_its_metrics_along(held: Held) -> None:
+    with running(held.settings("ab")) as exporter:
+        a_round(exporter)
+        assert own_metrics(exporter, "b")
+        exporter.configure(held.settings("a"))
+        eventually(lambda: not own_metrics(exporter, "b"), "its metrics are gone", SECONDS)
+        assert own_metrics(exporter, "a")
+        assert {name[0] for name in successes(exporter)} == {"a"}
+
+
+def test_another_shard_after_a_reload_has_its_own_share_of_mailboxes_and_budget(
+    held: Held,
+) -> None:
+    with running(held.settings()) as exporter:
+        a_round(exporter)
+        by = {"SHARD__TOTAL": "4", "SHARD__BY": "mailbox"}
+        exporter.configure(held.settings(**by))
+        eventually(
+            lambda: exporter.poller.progress()["a"][1].allowed == 60_000 * 0.5 / 4,
+            "a quarter of the budget",
+            SECONDS,
+        )
+
+
+def test_a_reload_is_dated(held: Held) -> None:
+    with running(held.settings()) as exporter:
+        before = exporter.loaded_at
+        name = "helpscout_exporter_config_last_reload_success_timestamp_seconds"
+        assert exporter.telemetry.registry.get_sample_value(name) == before
+        exporter.configure(held.settings())
+        assert exporter.loaded_at > before
+        assert exporter.telemetry.registry.get_sample_value(name) == exporter.loaded_at
+
+
+# --- healthy, ready ------------------------------------------------------------------------------
+
+
+def test_it_is_healthy_while_it_runs_and_its_own_metrics_move(held: Held) -> None:
+    exporter = Exporter(held.settings())
+    assert healthy(exporter), "about to be"
+    exporter.start()
+    assert healthy(exporter)
+    eventually(
+        lambda: "helpscout_exporter_schedule_lag_seconds" in own_metrics(exporter, "a"),
+        "the lag is measured",
+        SECONDS,
+    )
+    exporter.stop()
+    assert not healthy(exporter)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_it_is_not_healthy_once_nothing_assembles_the_exposition(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect() -> bool:
+        raise RuntimeError("a defect")
+
+    with running(held.settings()) as exporter:
+        monkeypatch.setattr(exporter.exposition, "assemble", defect)
+        eventually(lambda: not healthy(exporter), "it is not healthy", SECONDS)
+        assert exporter.poller.alive
+
+
+def test_a_dispatcher_that_hangs_for_a_minute_is_not_alive(held: Held) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    class Hanging(StateFile):
+        """As one on a network file system that is gone."""
+
+        def recall(self, account: str, name: str) -> Remembered | None:
+            hangs.set()
+            goes_on.wait(SECONDS)
+            return None
+
+    seconds = [1_000.0]
+    poller = Poller(Store(), Telemetry(), Hanging(None, codec), clock=lambda: seconds[0])
+    poller.start()
+    try:
+        assert alive(poller)
+        poller.configure(held.settings())
+        assert hangs.wait(SECONDS)
+        seconds[0] += 59
+        assert alive(poller)
+        seconds[0] += 2
+        assert not alive(poller)
+        goes_on.set()
+        eventually(lambda: alive(poller), "it is alive again", SECONDS)
+    finally:
+        goes_on.set()
+        poller.stop()
+    assert not alive(poller)
+
+
+def test_it_is_ready_once_each_login_was_tried_or_after_half_a_minute(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+    held.before_list = lambda: goes_on.wait(SECONDS)
+    with running(held.settings()) as exporter:
+        eventually(lambda: held.service.asked, "the list is asked", SECONDS)
+        assert not ready(exporter)
+        with monkeypatch.context() as later:
+            now = time.monotonic
+            later.setattr(time, "monotonic", lambda: now() + 31)
+            assert ready(exporter)
+        assert not ready(exporter)
+        goes_on.set()
+        eventually(lambda: ready(exporter), "it is ready", SECONDS)
+
+
+# --- stop ----------------------------------------------------------------------------------------
+
+
+def test_what_arrives_while_it_stops_is_taken_in(held: Held) -> None:
+    held.before_report = lambda: time.sleep(0.5)
+    with running(held.settings()) as exporter:
+        eventually(lambda: len(held.service.asked) == 3, "reports are asked", SECONDS)
+        assert exporter.stop()
+    assert successes(exporter) == {"a1": True, "a2": True}
+
+
+def test_what_hangs_is_not_waited_for_for_ever_and_is_said(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.poller.dispatcher.STOP_SECONDS", 0.3)
+    goes_on = threading.Event()
+    held.before_report = lambda: goes_on.wait(SECONDS)
+    with running(held.settings()) as exporter:
+        eventually(lambda: len(held.service.asked) == 3, "reports are asked", SECONDS)
+        assert not exporter.stop()
+        goes_on.set()
+
+
+# --- once ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fails", "more", "whole"),
+    [
+        ("", {}, True),
+        ("mailboxes=2", {}, False),
+        ("/mailboxes", {}, False),
+        ("", {"MAILBOXES__INCLUDE": "[box 1, box 3]"}, False),
+    ],
+    ids=["all is well", "a report fails", "the list fails", "a mailbox is not found"],
+)
+def test_a_round_is_whole_if_all_that_is_configured_arrived(
+    held: Held, fails: str, more: dict[str, str], whole: bool
+) -> None:
+    held.fails = lambda target: bool(fails) and fails in target
+    assert one_round(held.settings(**more))[1] is whole
+
+
+def test_a_round_leaves_the_state_file_alone(held: Held, tmp_path: Path) -> None:
+    one_round(held.settings(STATE_FILE=str(tmp_path / "state.db")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_of_the_file_that_once_replaces_reads_the_whole_old_one(
+    held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in held.environ().items():
+        monkeypatch.setenv(name, value)
+    output = tmp_path / "helpscout.prom"
+    output.write_text("old\n" * 1_000)
+    with output.open() as reader:
+        once.once(None, output, None)
+        assert reader.read() == "old\n" * 1_000
+    assert "helpscout_up" in output.read_text()
+    assert output.stat().st_mode & 0o777 == 0o644
+    assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize(
+    ("fails", "message", "replaced"),
+    [("mailboxes=2", "some reports failed", True), ("/reports", "no report arrived", False)],
+)
+def test_once_fails_if_a_report_does_and_keeps_a_good_file_if_none_arrives(
+    held: Held,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: str,
+    message: str,
+    replaced: bool,
+) -> None:
+    for name, value in held.environ().items():
+        monkeypatch.setenv(name, value)
+    held.fails = lambda target: fails in target
+    output = tmp_path / "helpscout.prom"
+    output.write_text("old")
+    with pytest.raises(Failure, match=message):
+        once.once(None, output, None)
+    assert (output.read_text() != "old") is replaced
