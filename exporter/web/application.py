@@ -1,7 +1,7 @@
 """HTTP: sends the exposition, answers the probes, takes the reload. Nothing here asks Help Scout.
 
-The routes are those of docs/behaviour.md#http. Who is let in is decided in `doors`, how a
-connection is held in `listener` and `connection`.
+The routes are those of docs/behaviour.md#http. `access` has TLS and passwords, `connection` the
+deadlines and sizes.
 """
 
 from collections.abc import Callable, Iterable, Mapping

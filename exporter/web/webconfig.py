@@ -1,7 +1,7 @@
-"""`web.config_file`, in the exporter-toolkit's form: TLS and basic auth as values, or why not.
+"""Reads `web.config_file`, in the exporter-toolkit's form: TLS and basic auth.
 
-The contract is docs/security.md. What is not implemented is refused by name: a door that is
-thought to be locked must not stand open.
+The contract is docs/security.md. What is not implemented is refused by name, so that nobody relies
+on a protection that is not there.
 """
 
 import re
@@ -28,14 +28,14 @@ _PATHS: Final = ("cert_file", "key_file", "client_ca_file")
 _TLS_KEYS: Final = (*_PATHS, "min_version", "max_version", "client_auth_type")
 _TOP_KEYS: Final = ("tls_server_config", "basic_auth_users")
 _NOT_HERE: Final = {
-    "cert": "put it in a file, and that under cert_file",
-    "key": "put it in a file, and that under key_file",
-    "client_ca": "put it in a file, and that under client_ca_file",
-    "client_allowed_sans": "let the client's authority sign only who may come in",
-    "cipher_suites": "the ciphers are OpenSSL's; min_version: TLS13 has strong ones only",
-    "curve_preferences": "the curves are OpenSSL's",
-    "prefer_server_cipher_suites": "the order is OpenSSL's",
-    "http_server_config": "HTTP/1.1 is all there is, and the headers are fixed",
+    "cert": "put it in a file and name that file in cert_file",
+    "key": "put it in a file and name that file in key_file",
+    "client_ca": "put it in a file and name that file in client_ca_file",
+    "client_allowed_sans": "let the authority sign only clients that may connect",
+    "cipher_suites": "OpenSSL chooses the ciphers; min_version: TLS13 has strong ones only",
+    "curve_preferences": "OpenSSL chooses the curves",
+    "prefer_server_cipher_suites": "OpenSSL chooses the order",
+    "http_server_config": "only HTTP/1.1 is served, and the headers are fixed",
     "rate_limit": "a scrape costs nothing, and connections are bounded",
 }
 # The salt's last character has two bits: bcrypt itself refuses any other.
@@ -46,7 +46,7 @@ _HASH: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """`tls_server_config`: the pair of files, the versions, and which clients are let in."""
+    """`tls_server_config`: certificate and key, the versions, and what clients must show."""
 
     cert_file: Path
     key_file: Path
@@ -73,7 +73,7 @@ class Tls:
             if path is not None:
                 _readable(key, path)
         try:
-            # A passphrase would be asked for on the terminal, and wait there for ever.
+            # Without this, OpenSSL asks for a passphrase on the terminal and waits for ever.
             context.load_cert_chain(self.cert_file, self.key_file, password=_no_passphrase)
         except (OSError, ValueError) as error:
             raise ValueError(
@@ -171,13 +171,13 @@ def _wrong_in_tls(given: Mapping[str, Any]) -> Iterator[str]:
             yield f"{place}.{key}: is missing"
     for key, default in (("min_version", "TLS12"), ("max_version", "TLS13")):
         if given.get(key, default) not in list(_VERSIONS):
-            yield f"{place}.{key}: is one of TLS12, TLS13; what is older is broken"
+            yield f"{place}.{key}: is one of TLS12, TLS13; older ones are insecure"
     if given.get("min_version") == "TLS13" and given.get("max_version") == "TLS12":
         yield f"{place}.max_version: is below min_version"
     kind = given.get("client_auth_type", NO_CLIENT)
     if kind in ("RequestClientCert", "RequireAnyClientCert"):
         yield (
-            f"{place}.client_auth_type: {kind} takes any certificate unseen, which is not"
+            f"{place}.client_auth_type: {kind} accepts any certificate unchecked, which is not"
             f" supported here: use {IF_GIVEN} or {REQUIRED}"
         )
     elif kind not in list(_CLIENT_AUTH):
@@ -204,7 +204,7 @@ def _wrong_users(users: Mapping[str, Any]) -> Iterator[str]:
     for name, value in users.items():
         shown = _shown(name)
         if not name or ":" in name:
-            yield f'basic_auth_users: "{shown}" is no user\'s name: it is empty or has a colon'
+            yield f'basic_auth_users: "{shown}" is not a user name: it is empty or has a colon'
         elif not isinstance(value, str) or not _HASH.fullmatch(value):
             yield f"basic_auth_users.{shown}: is not a bcrypt hash (htpasswd -nBC 10 {shown})"
 
