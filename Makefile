@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit pythons system docs dashboards rules chart image image-lint \
+.PHONY: help install demo test lint types layers unit pythons lowest system docs dashboards rules chart image image-lint \
 	image-where-possible bench audit lock clean debian-packages
 
 help:  ## this list
@@ -11,19 +11,23 @@ help:  ## this list
 
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# What is installed; `make lowest` has files of its own.
+LOCK := requirements.txt
+LOCK_DEV := requirements-dev.txt
+
 # A stamp is the last thing written: a half-made environment is made again.
-$(VENV)/.ready: requirements.txt requirements-build.txt pyproject.toml exporter/__init__.py
+$(VENV)/.ready: $(LOCK) requirements-build.txt pyproject.toml exporter/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	@echo "setting up $(VENV) ..." >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) --no-deps --require-hashes -r requirements.txt -r requirements-build.txt
+	@$(PIP) --no-deps --require-hashes -r $(LOCK) -r requirements-build.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m pip --disable-pip-version-check check >&2
 	@touch $@
 
-$(VENV)/.dev-ready: requirements-dev.txt $(VENV)/.ready
+$(VENV)/.dev-ready: $(LOCK_DEV) $(VENV)/.ready
 	@echo "adding the development tools ..." >&2
-	@$(PIP) --no-deps --require-hashes -r requirements-dev.txt
+	@$(PIP) --no-deps --require-hashes -r $(LOCK_DEV)
 	@$(BIN)/python -m pip --disable-pip-version-check check >&2
 	@touch $@
 
@@ -49,6 +53,9 @@ unit: $(VENV)/.dev-ready
 
 pythons:  ## unit and contract tests under every Python (3.11 or newer) on PATH and in pyenv
 	@$(PYTHON) -m scripts.pythons
+
+lowest:  ## the same with the lowest versions that pyproject.toml allows and that have wheels
+	@$(PYTHON) -m scripts.pythons --lowest
 
 # Real processes beside real Prometheus and Chromium: measured apart, or the tracer would slow what they time.
 system: $(VENV)/.dev-ready debian-packages

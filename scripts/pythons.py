@@ -1,9 +1,12 @@
 """Runs the unit and contract tests under every Python, 3.11 or newer, on PATH and in pyenv.
 
-`python -m scripts.pythons`: each has a virtual environment of its own in `.pythons`, which the
-Makefile makes as it makes `.venv`, and which is kept. Ends with a table; exits 1 if any failed.
+`python -m scripts.pythons [--lowest] [VERSION ...]`: each has a virtual environment of its own in
+`.pythons`, which the Makefile makes as it makes `.venv`, and which is kept. With `--lowest` it has
+the lowest versions that pyproject.toml allows and that have wheels for this Python; what they need
+in turn, and the tools, is the newest. Ends with a table; exits 1 if any failed.
 """
 
+import argparse
 import json
 import os
 import re
@@ -58,10 +61,22 @@ def interpreters(environ: dict[str, str]) -> dict[str, str]:
     )
 
 
-def tested(label: str, program: str) -> tuple[bool, str]:
+def lowest(label: str) -> list[str]:
+    """Write what is the lowest for an interpreter; return make's variables for it."""
+    _ENVIRONMENTS.mkdir(exist_ok=True)
+    version = ".".join(label.split(".")[:2])
+    lock, lock_dev = (_ENVIRONMENTS / f"lowest-{version}{which}.txt" for which in ("", "-dev"))
+    compiled = ["scripts/uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
+    compiled += ["--no-emit-index-url", "--only-binary", ":all:", "--python-version", version]
+    compiled += ["-c", "requirements-build.txt", "pyproject.toml"]
+    subprocess.run([*compiled, "--resolution", "lowest-direct", "-o", lock], check=True)
+    subprocess.run([*compiled, "--extra", "dev", "-c", lock, "-o", lock_dev], check=True)
+    return [f"LOCK={lock}", f"LOCK_DEV={lock_dev}"]
+
+
+def tested(folder: Path, program: str, *variables: str) -> tuple[bool, str]:
     """Set up the environment of an interpreter and run the tests; return the last line."""
-    folder = _ENVIRONMENTS / label
-    make = ["make", "--no-print-directory", f"VENV={folder}", f"PYTHON={program}"]
+    make = ["make", "--no-print-directory", f"VENV={folder}", f"PYTHON={program}", *variables]
     if subprocess.run([*make, f"{folder}/.dev-ready"], check=False).returncode:
         return False, "the environment cannot be made, see above"
     command = [str(folder / "bin" / "pytest"), "-p", "no:cacheprovider", *_TESTS]
@@ -77,11 +92,18 @@ def tested(label: str, program: str) -> tuple[bool, str]:
 
 def main() -> int:
     """Run all; return the exit code."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lowest", action="store_true")
+    parser.add_argument("versions", nargs="*", metavar="VERSION", help="like 3.11; default: all")
+    given = parser.parse_args()
     rows = []
     for label, program in interpreters(dict(os.environ)).items():
+        if given.versions and not label.startswith(tuple(given.versions)):
+            continue
         print(f"--- Python {label} ({program})", flush=True)
         began = time.monotonic()
-        passed, words = tested(label, program)
+        folder = _ENVIRONMENTS / (f"lowest-{label}" if given.lowest else label)
+        passed, words = tested(folder, program, *(lowest(label) if given.lowest else ()))
         rows.append((label, "passed" if passed else "FAILED", time.monotonic() - began, words))
     print(f"\n{'Python':<14}{'':<8}{'time':>7}")
     for label, verdict, seconds, words in rows:

@@ -122,7 +122,7 @@ def negotiate(accept: str) -> str:
 
 @lru_cache(maxsize=64)
 def accepts_gzip(encoding: str) -> bool:
-    """Tell whether an Accept-Encoding header allows gzip."""
+    """Return whether an Accept-Encoding header allows gzip."""
     qualities = {}
     for item in encoding.split(","):
         name, _, parameter = item.partition(";")

@@ -1,8 +1,11 @@
 """What is handed out: the wheel, the pinned requirements, and the README's words for a newcomer."""
 
+import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -108,3 +111,23 @@ def test_a_missing_program_is_a_failure_in_ci_and_a_skip_elsewhere(
     (tmp_path / "apt-get").chmod(0o755)
     with pytest.raises(pytest.fail.Exception, match=missing):
         need("promtool", version)
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    declared = {
+        re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-")
+        for requirement in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+            "dependencies"
+        ]
+    }
+    imported = set()
+    for path in (ROOT / "exporter").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    distributions = importlib.metadata.packages_distributions()
+    foreign = imported - sys.stdlib_module_names - {"exporter"}
+    packages = {distributions.get(name, [name])[0].lower().replace("_", "-") for name in foreign}
+    assert packages - declared == set()
