@@ -98,8 +98,11 @@ def main() -> int:
     given = parser.parse_args()
     rows = []
     for label, program in interpreters(dict(os.environ)).items():
+        minor = label.rpartition(".")[0]
         if given.versions and not label.startswith(tuple(given.versions)):
             continue
+        if given.lowest and any(row[0].startswith(minor) for row in rows):
+            continue  # what has wheels for one has them for the other
         print(f"--- Python {label} ({program})", flush=True)
         began = time.monotonic()
         folder = _ENVIRONMENTS / (f"lowest-{label}" if given.lowest else label)

@@ -1,1 +1,1 @@
-"""HTTP: sends what the exposition has ready, with TLS and passwords. Nothing here asks Help Scout."""
+"""HTTP: sends what the exposition has ready, behind TLS and passwords; never asks Help Scout."""

@@ -139,4 +139,4 @@ def test_every_installation_in_the_tree_is_of_a_lock_or_of_a_wheel_without_its_d
             else:  # this project itself, built by what is locked
                 ours = ("--no-index", "--no-build-isolation", "--wheel-dir")
                 assert any(option in command for option in ours), (name, command)
-    assert {"Makefile", "Dockerfile", "scripts/lock"} <= set(found)
+    assert {"Makefile", "Dockerfile", "scripts/uv"} <= set(found)
