@@ -96,7 +96,7 @@ def main() -> int:
     parser.add_argument("--lowest", action="store_true")
     parser.add_argument("versions", nargs="*", metavar="VERSION", help="like 3.11; default: all")
     given = parser.parse_args()
-    rows = []
+    rows: list[tuple[str, str, float, str]] = []
     for label, program in interpreters(dict(os.environ)).items():
         minor = label.rpartition(".")[0]
         if given.versions and not label.startswith(tuple(given.versions)):

@@ -126,8 +126,15 @@ class Server:
     async def _serve(self) -> None:
         asyncio.get_running_loop().set_exception_handler(self._troubled)
         await asyncio.gather(*(server.serve(sockets) for server, sockets in self._served))
-        self.connections.drop(MAX_CONNECTIONS)  # those that have not taken their answers
-        await asyncio.sleep(0)
+        for server, sockets in self._served:
+            # Told to stop before it had begun, uvicorn leaves its listeners open.
+            for listener in [*getattr(server, "servers", ()), *sockets]:
+                listener.close()
+        # What has not taken its answer is dropped, and what was accepted a moment ago: that becomes
+        # a connection within the loop's next turns.
+        for _ in range(5):
+            self.connections.drop(MAX_CONNECTIONS)
+            await asyncio.sleep(0)
 
     def _troubled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Make room where the kernel has none; asyncio accepts again after a second."""
