@@ -46,7 +46,7 @@ class World:
         limit: float = 60_000,
         stale_after: float = 3,
         account: Account = ACCOUNT,
-        jitter: Callable[[], float] = lambda: 1.0,
+        jitter: bool = False,
     ) -> None:
         self.now = 1_000.0
         self.wall = 4e9  # later than any real time: the file forgets what is a month old
@@ -68,7 +68,7 @@ class World:
             self.telemetry,
             self.state,
             lambda: self.now,
-            jitter=jitter,
+            **({} if jitter else {"jitter": lambda: 1.0}),
         )
         self.taken: list[Job] = []
         """What `job` has returned."""

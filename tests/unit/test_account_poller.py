@@ -1,6 +1,5 @@
 """One account's poller: what it asks next, and what follows from how it went. No time passes."""
 
-import random
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -632,7 +631,7 @@ def test_the_first_round_has_not_ended_while_a_retry_is_due() -> None:
 
 
 def test_reports_that_fail_together_are_not_asked_again_together() -> None:
-    world = World(replace(SELECTION, types=("all", "email")), jitter=random.random)
+    world = World(replace(SELECTION, types=("all", "email")), jitter=True)
     world.discover()
     jobs = [world.job() for _ in range(4)]
     for job in jobs:
@@ -647,6 +646,22 @@ def test_reports_that_fail_together_are_not_asked_again_together() -> None:
             again.add(round(world.now - began, 3))
         world.now = max(at, world.now + 0.001)
     assert len(again) > 2
+
+
+def test_an_answer_about_a_mailbox_that_is_gone_changes_nothing() -> None:
+    world = World(replace(SELECTION, windows=(DAY,)))
+    world.discover()
+    first, second = world.job(), world.job()
+    assert first is not None
+    assert second is not None
+    world.poller.configure(settings(replace(SELECTION, windows=(DAY,)), ACCOUNT))
+    assert world.job() is not None
+    world.poller.discovered(BOXES[:1])
+    world.poller.failed(second, ServiceFailed("x", status=503))
+    world.poller.answered(first, reading(REPORT))
+    assert world.metric("api_retries_total", reason="server_error") is None
+    assert world.poller.first_round_done
+    assert world.successes() == [True]
 
 
 # --- the mailbox list ----------------------------------------------------------------------------

@@ -259,3 +259,9 @@ def test_a_service_that_never_says_what_remains_makes_nothing_pile_up(clock: Clo
     budget, _ = make(clock)
     spend_for(budget, clock, 600)
     assert len(budget._others._ours) <= 61
+
+
+def test_beside_others_that_use_all_of_the_limit_a_call_goes_now_and_then(clock: Clock) -> None:
+    budget, _ = make(clock, limit=400, share=0.5)
+    budget.observe(clock.now, 400, 0)
+    assert budget.per_minute == 400 * 0.5 * 0.02
