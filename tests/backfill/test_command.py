@@ -272,3 +272,21 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(filling: Filling) -> None:
     assert b"/min, " in shown
     assert b" left, 0 failed" in shown
     assert b"written" in shown
+
+
+def test_a_shard_by_mailbox_takes_its_part_of_the_share(filling: Filling) -> None:
+    filling.simulator.set_faults(Faults(rate_limit=400))
+    filling.variables = {"HELPSCOUT_SHARD__BY": "mailbox"}
+    for total, pace in (("1", "392"), ("2", "200"), ("4", "100")):
+        filling.variables["HELPSCOUT_SHARD__TOTAL"] = total
+        error = filling.run("2026-03-01", "2026-03-02", dry_run=True)
+        assert error is None
+        assert f" at {pace} calls/min" in filling.said[0]
+
+
+def test_information_is_there_at_every_step_of_the_shortest_window(filling: Filling) -> None:
+    assert filling.run("2026-03-01", "2026-03-02", step=None) is None
+    instants = {p.at for p in filling.points("helpscout_replies_sent", window="24h")}
+    assert len(instants) == 25
+    for name in ("helpscout_window_seconds", "helpscout_mailbox_info"):
+        assert {p.at for p in filling.points(name)} == instants

@@ -54,6 +54,16 @@ def test_both_generations_give_the_same_series_and_values(
     assert one == two
     assert {series[0] for series in one} >= {*MISSION, "helpscout_mailbox_info"}
     assert all(value == 1 for series, value in one.items() if series[0].endswith("report_success"))
+    segments = {dict(labels).get("segment") for name, labels in one if name in MISSION}
+    assert segments == ({"", "vip"} if "HELPSCOUT_SEGMENTS" in more else {""})
+
+
+def test_half_an_hour_later_the_figures_are_others(start: Start, frozen_desk: Desk) -> None:
+    environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[24h]")
+    (before,) = once(start, environ, at="2026-03-11T14:00:00Z")
+    (after,) = once(start, environ, at=NOW)
+    assert comparable(before).keys() == comparable(after).keys()
+    assert comparable(before) != comparable(after)
 
 
 def test_the_same_moment_asked_twice_gives_the_same_values(start: Start, frozen_desk: Desk) -> None:

@@ -41,6 +41,9 @@ def test_the_demo_asks_every_mailbox_type_and_window_within_seconds(
 ) -> None:
     _, metrics, seconds = running
     assert cells(metrics, "helpscout_report_success") == CELLS
+    per_second = metrics.value("helpscout_exporter_rate_budget_per_minute") / 60
+    assert len(CELLS) / per_second < 3, "its pace alone, whatever the machine"
+    assert metrics.value("helpscout_exporter_schedule_stretch_ratio") == 1
     assert seconds < FULL_ROUND_SECONDS
 
 

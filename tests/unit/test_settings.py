@@ -181,6 +181,13 @@ def test_everything_that_is_said_is_heard() -> None:
     assert loaded.log == LogSettings("debug", "logfmt")
 
 
+def test_every_number_of_an_account_is_heard(write: Write) -> None:
+    text = "{api_key: k, requests_per_minute: 123, budget: 0.25, concurrency: 7, timeout: 11s}"
+    (account,) = load(write(f"accounts: [{text}]"), {}).accounts
+    found = (account.requests_per_minute, account.budget, account.concurrency, account.timeout)
+    assert found == (123, 0.25, 7, timedelta(seconds=11))
+
+
 def test_yaml_does_not_turn_words_into_something_else() -> None:
     loaded = load(CONFIG / "valid-yaml-traps.yml", {})
     one, two = loaded.accounts
