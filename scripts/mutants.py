@@ -119,12 +119,13 @@ def main() -> int:
     trees: SimpleQueue[Path] = SimpleQueue()
     wrong: list[str] = []
 
-    def without_a_fault(tests: tuple[str, ...]) -> None:
+    def without_a_fault(tests: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
         tree = trees.get()
         code, said = tried(tests, tree)
         trees.put(tree)
         if code != _PASSED:
             wrong.append(f"fails without any fault: {' '.join(tests)}: {said}")
+        return tests, code == _PASSED
 
     def with_fault(fault: Fault) -> None:
         tree, began = trees.get(), time.monotonic()
@@ -143,9 +144,8 @@ def main() -> int:
         for number in range(options.jobs):
             trees.put(copied(Path(folder) / str(number)))
         with ThreadPoolExecutor(options.jobs) as pool:
-            list(pool.map(without_a_fault, dict.fromkeys(fault.tests for fault in chosen)))
-            if not wrong:
-                list(pool.map(with_fault, chosen))
+            sound = dict(pool.map(without_a_fault, dict.fromkeys(fault.tests for fault in chosen)))
+            list(pool.map(with_fault, (fault for fault in chosen if sound[fault.tests])))
     equivalent = sum(bool(fault.equivalent) for fault in chosen)
     print(f"{len(chosen)} faults, {equivalent} of them equivalent", *wrong, sep="\n")
     return bool(wrong)
