@@ -606,3 +606,19 @@ def test_several_threads_read_a_renewed_file_once(web: Web, log: Log) -> None:
     for thread in threads:
         thread.join()
     assert len(log) == 1
+
+
+@pytest.mark.parametrize("cost", ["05", "12"])
+def test_an_unknown_name_is_compared_at_the_users_own_cost(
+    cost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[bytes] = []
+
+    def checkpw(_password: bytes, stored: bytes) -> bool:
+        compared.append(stored[:7])
+        return False
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+    users = {"alice": f"$2b${cost}${'a' * 53}"}
+    assert asyncio.run(Passwords().match("mallory", b"x", users)) is False
+    assert compared == [f"$2b${cost}$".encode()]

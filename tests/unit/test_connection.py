@@ -342,6 +342,17 @@ def test_an_idle_connection_is_closed_after_its_time(house: House) -> None:
 
 
 @pytest.mark.usefixtures("short")
+def test_half_of_a_second_request_has_no_more_time_than_the_first(house: House) -> None:
+    with house.client() as client:
+        client.send(GET + b"\r\n").until(b"word ")
+        eventually(lambda: next(iter(house.connections)).phase is Phase.IDLE, "an idle connection")
+        client.send(HALVES[0])
+        took = seconds(lambda: b"408 Request Timeout" in client.rest())
+    assert took < REQUEST_SECONDS + SLACK_SECONDS
+    eventually(house.empty, "no connection left")
+
+
+@pytest.mark.usefixtures("short")
 def test_the_next_request_has_its_own_time(house: House) -> None:
     with house.client() as client:
         for _ in range(5):

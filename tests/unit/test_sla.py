@@ -113,3 +113,14 @@ def test_a_target_is_measured_in_the_unit_of_the_edges(
 ) -> None:
     objective = Objective("n", statistic, target, 0.9, ("1d",), ("*",), ("all",), (False,), ("",))
     assert objective.target_value == expected
+
+
+@pytest.mark.parametrize("windows", [("24h",), ("24h", "7d")])
+def test_the_first_window_is_the_short_horizon_and_the_last_of_several_the_long_one(
+    windows: tuple[str, ...],
+) -> None:
+    objective = Objective(
+        *("a", "first_response_time", timedelta(hours=1), 0.9, windows),
+        *(("*",), ("all",), (False,), ("",)),
+    )
+    assert [objective.horizon(window) for window in windows] == ["short", "long"][: len(windows)]

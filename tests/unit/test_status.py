@@ -370,6 +370,19 @@ def test_bars_have_words_and_tell_what_is_beyond_the_target() -> None:
     )
 
 
+def test_the_tiles_are_no_longer_green_where_reports_are_stale_or_slas_are_missed() -> None:
+    world = World()
+    world.wait(901)
+    assert tiles(view(world.facts(), {}))["Reports fresh"].level == "bad"
+    world.store.schedule("acme", [])
+    world.store.schedule("acme", [world.key("all")])
+    world.store.failed(world.key("all"), Failure("unreachable", "no answer"))
+    assert tiles(view(world.facts(), {}))["Reports fresh"].level == "bad"
+    sla = "[{name: a, statistic: first_response_time, target: 1s, objective: 0.999}]"
+    missed = World(environ={"HELPSCOUT_SLA": sla})
+    assert tiles(view(missed.facts(), {}))["SLAs met"].level == "warn"
+
+
 def test_a_report_ages_from_fresh_to_stale() -> None:
     world = World()
     key = world.key("all")
