@@ -131,8 +131,6 @@ def main() -> None:
             name="acme",
             api="v1",
             base_url=f"{options.service}/v1",
-            client_id=None,
-            client_secret=None,
             api_key=Secret("key"),
             requests_per_minute=1e9,
             budget=1.0,

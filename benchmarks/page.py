@@ -46,7 +46,7 @@ def facts_of(store: Store) -> Facts:
             window.every.total_seconds(),
             time.monotonic() + 9,
         )
-        for window in CONFIGURATION.selection.windows
+        for window in CONFIGURATION.windows
     )
     return Facts(
         now=time.time(),

@@ -143,9 +143,13 @@ def cpu_a_report() -> list[Target]:
         telemetry = Telemetry(process_metrics=False)
         budget = Budget("a", 1e9, 1.0, telemetry, wait=threading.Event().wait)
         account = Account(
-            "a", "v1", f"{service.url}/v1", None, None, Secret("key-1"), 1e9, 1.0, 4,
-            timedelta(seconds=30),
-        )  # fmt: skip
+            name="a",
+            api="v1",
+            base_url=f"{service.url}/v1",
+            api_key=Secret("key-1"),
+            requests_per_minute=1e9,
+            budget=1.0,
+        )
         client = Client(account, budget, telemetry)
         key = Key("productivity", "a", "1001", "all", "7d", "false")
         question = Question(key, timedelta(minutes=35), timedelta(days=7), ((1001,), (), ()))

@@ -46,7 +46,6 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
     telemetry, wait = Telemetry(process_metrics=False), threading.Event().wait
     budget = Budget(account.name, account.requests_per_minute, 1.0, telemetry, wait=wait)
     client = Client(account, budget, telemetry)
-    selection = configuration.selection
 
     def tags_of(question: Question) -> dict[str, int]:
         call = partial(ask, client, question, datetime.now(UTC))
@@ -67,19 +66,19 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
         tags: dict[str, int] = {}
         for question in first.values():
             tags |= tags_of(question)
-        if selection.needs_tags and not tags:
+        if configuration.needs_tags and not tags:
             # A range without conversations may name none: a longer one does.
             tags = tags_of(max(asked, key=lambda question: question.range or timedelta()))
         asked = questions(mailboxes, tags)
-        refused = set(_refused(tags_of, selection.segments, asked))
+        refused = set(_refused(tags_of, configuration.segments, asked))
     finally:
         client.close()
     return Checked(
         f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes, report"
         f" good; {len(asked)} reports, {demand_per_minute(asked):.1f} calls a minute"
         f" of {budget.per_minute * account.budget:.0f} in the budget",
-        tuple(of_segments(selection, tags, {}, refused)),
-        frozenset(mailbox_patterns(selection, mailboxes)),
+        tuple(of_segments(configuration.segments, tags, {}, refused)),
+        frozenset(mailbox_patterns(configuration.named_mailboxes, mailboxes)),
     )
 
 

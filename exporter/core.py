@@ -97,7 +97,7 @@ class Exporter:
 
 
 def _renderer(configuration: Configuration) -> Renderer:
-    return Renderer(configuration.objectives, configuration.selection.windows)
+    return Renderer(configuration.objectives, configuration.windows)
 
 
 def one_round(

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
@@ -19,9 +19,6 @@ from exporter.status import Facts, ReloadFailure, Rendered, render, view
 from exporter.web.access import Access, BasicAuth
 from exporter.web.application import Backend, application
 from exporter.web.server import Server
-
-_FIXED: Final = ("web", "state_file")
-"""What of the configuration takes a restart to change."""
 
 
 class Daemon:
@@ -115,22 +112,10 @@ class Daemon:
                 self._log.warning("a change of web takes effect at the next start")
             if configuration.state_file != in_force.state_file:
                 self._log.warning("a change of state_file takes effect at the next start")
-            configuration = _keeping(configuration, in_force)
+            configuration = replace(configuration, web=in_force.web, state_file=in_force.state_file)
             logs.configure(configuration.log.level, configuration.log.format)
             self.exporter.configure(configuration)
             self._reload_failure = None
             self._warn(configuration.warnings)
             self._log.info("configuration reloaded")
             return ()
-
-
-def _keeping(configuration: Configuration, in_force: Configuration) -> Configuration:
-    """Return `configuration` with what only a restart changes as it is in force."""
-    fixed = {name: value for name, value in in_force.shown.items() if name in _FIXED}
-    merged = {**configuration.shown, **fixed}
-    return replace(
-        configuration,
-        web=in_force.web,
-        state_file=in_force.state_file,
-        shown={name: merged[name] for name in merged if name in fixed or name not in _FIXED},
-    )

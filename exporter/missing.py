@@ -1,7 +1,7 @@
 """What the configuration names and Help Scout does not have: tags, folders, mailboxes. Pure.
 
-A name that matches nothing removes series without an error, so it has to be said. What is asked is
-`selection`'s; who hears of it is the caller's.
+A name that matches nothing removes series without an error, so it has to be said. Who hears of it
+is the caller's concern.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -9,21 +9,21 @@ from difflib import get_close_matches
 
 from exporter.health import Missing
 from exporter.questions import Mailbox
-from exporter.selection import Segment, Selection
+from exporter.selection import Segment
 
 
 def of_segments(
-    selection: Selection,
+    segments: Iterable[Segment],
     tags: Mapping[str, int],
     renamed: Mapping[str, str],
     refused: Collection[str],
 ) -> Iterator[Missing]:
-    """Yield what is missing of an account's segments.
+    """Yield what is missing of an account's `segments`.
 
     `tags` are the account's by name, `renamed` maps old names to new ones. `refused` has the
     segments of which Help Scout refuses every report: one of their folders is not there.
     """
-    for index, segment in enumerate(selection.segments):
+    for index, segment in enumerate(segments):
         where = f"segments[{index}] ({segment.name})"
         for tag in segment.tags:
             if what := _tag(tag, tags, renamed):
@@ -49,10 +49,12 @@ def _tag(tag: str | int, tags: Mapping[str, int], renamed: Mapping[str, str]) ->
     return f"no tag is called {tag!r}{hint}"
 
 
-def mailbox_patterns(selection: Selection, mailboxes: Iterable[Mailbox]) -> Iterator[Missing]:
-    """Yield the globs and ids that match none of an account's mailboxes."""
+def mailbox_patterns(
+    named: Iterable[tuple[str, str | int]], mailboxes: Iterable[Mailbox]
+) -> Iterator[Missing]:
+    """Yield the globs and ids, each with its place, that match none of an account's mailboxes."""
     listed = list(mailboxes)
-    for where, pattern in selection.named:
+    for where, pattern in named:
         if not any(mailbox.matches((pattern,)) for mailbox in listed):
             kind = "has the id" if isinstance(pattern, int) else "has a name like"
             yield Missing(where, f"no mailbox {kind} {pattern}")

@@ -15,7 +15,7 @@ from exporter.durations import format_duration
 from exporter.helpscout.account import Account
 from exporter.questions import Question, Reading
 from exporter.schedule import Stretch, demand_per_minute
-from exporter.selection import MailboxChoice, Selection
+from exporter.selection import MailboxChoice
 from exporter.settings import Configuration
 from exporter.state_file import mailbox_counts
 
@@ -85,7 +85,7 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
 
     Names and ids are not known here, so every mailbox counts as selected.
     """
-    shard = configuration.selection.shard
+    shard = configuration.shard
     overhead = _DISCOVERIES_PER_MINUTE * max(1, math.ceil(mailboxes / _MAILBOXES_PER_PAGE))
     budget = account.requests_per_minute * account.budget * shard.budget_share
     questions = questions_of(imagined(account, configuration, mailboxes))
@@ -133,13 +133,12 @@ def _series(question: Question, meaning: Meaning) -> int:
 
 def assumptions(configuration: Configuration, account: Account) -> Iterator[str]:
     """Yield the assumptions of a plan, the number of mailboxes aside; each is one clause."""
-    selection = configuration.selection
-    if selection.mailboxes != MailboxChoice(all=selection.mailboxes.all):
+    if configuration.mailboxes != MailboxChoice(all=configuration.mailboxes.all):
         yield "that all of them are selected: include and exclude go by names, not known here"
     plans = "; Plus plans have 400, Pro plans 800" if account.api == "v2" else ""
     limit = f"a limit of {account.requests_per_minute:g} calls a minute, by requests_per_minute"
     yield f"{limit}, until Help Scout says otherwise{plans}"
-    if selection.needs_tags:
+    if configuration.needs_tags:
         yield "that the tags of every segment exist"
     if any(objective.mailboxes != ("*",) for objective in configuration.objectives):
         yield "that every SLA covers every mailbox: sla[].mailboxes goes by names, not known here"
@@ -209,12 +208,11 @@ def _ways_out(
 ) -> list[WayOut]:
     """Return the cheapest: what alone is enough and loses least first, else what saves most."""
 
-    def demand(selection: Selection) -> float:
-        changed = replace(configuration, selection=selection)
+    def demand(changed: Configuration) -> float:
         return demand_per_minute(questions_of(imagined(account, changed, mailboxes)))
 
-    before, ways = demand(configuration.selection), []
-    for words, changed in _changes(configuration.selection, before, excess):
+    before, ways = demand(configuration), []
+    for words, changed in _changes(configuration, before, excess):
         saved = before - demand(changed)
         if saved > 0:
             ways.append(WayOut(words, saved, saved >= excess))
@@ -223,34 +221,36 @@ def _ways_out(
     return (enough + others)[:_WAYS_OUT]
 
 
-def _changes(selection: Selection, demand: float, excess: float) -> Iterable[tuple[str, Selection]]:
-    yield from _slower_windows(selection, demand, excess)
-    for window in selection.windows:
-        if len(selection.windows) > 1:
-            rest = tuple(w for w in selection.windows if w is not window)
-            yield f"drop the window {window.text}", replace(selection, windows=rest)
-    for type_ in selection.types:
-        if len(selection.types) > 1:
-            kept = tuple(t for t in selection.types if t != type_)
-            yield f"drop the type {type_}", replace(selection, types=kept)
-    for hours in selection.office_hours:
-        if len(selection.office_hours) > 1:
-            others = tuple(h for h in selection.office_hours if h is not hours)
+def _changes(
+    configuration: Configuration, demand: float, excess: float
+) -> Iterable[tuple[str, Configuration]]:
+    yield from _slower_windows(configuration, demand, excess)
+    for window in configuration.windows:
+        if len(configuration.windows) > 1:
+            rest = tuple(w for w in configuration.windows if w is not window)
+            yield f"drop the window {window.text}", replace(configuration, windows=rest)
+    for type_ in configuration.types:
+        if len(configuration.types) > 1:
+            kept = tuple(t for t in configuration.types if t != type_)
+            yield f"drop the type {type_}", replace(configuration, types=kept)
+    for hours in configuration.office_hours:
+        if len(configuration.office_hours) > 1:
+            others = tuple(h for h in configuration.office_hours if h is not hours)
             name = "true" if hours else "false"
-            yield f"drop office_hours {name}", replace(selection, office_hours=others)
-    for segment in selection.segments:
-        remaining = tuple(s for s in selection.segments if s is not segment)
-        yield f"drop the segment {segment.name}", replace(selection, segments=remaining)
-    if selection.mailboxes.all:
-        alone = replace(selection.mailboxes, all=False)
-        yield "set mailboxes.all to false", replace(selection, mailboxes=alone)
+            yield f"drop office_hours {name}", replace(configuration, office_hours=others)
+    for segment in configuration.segments:
+        remaining = tuple(s for s in configuration.segments if s is not segment)
+        yield f"drop the segment {segment.name}", replace(configuration, segments=remaining)
+    if configuration.mailboxes.all:
+        alone = replace(configuration.mailboxes, all=False)
+        yield "set mailboxes.all to false", replace(configuration, mailboxes=alone)
 
 
 def _slower_windows(
-    selection: Selection, demand: float, excess: float
-) -> Iterator[tuple[str, Selection]]:
-    weights = {window.text: 60 / window.every.total_seconds() for window in selection.windows}
-    for window in selection.windows:
+    configuration: Configuration, demand: float, excess: float
+) -> Iterator[tuple[str, Configuration]]:
+    weights = {window.text: 60 / window.every.total_seconds() for window in configuration.windows}
+    for window in configuration.windows:
         own = demand * weights[window.text] / sum(weights.values())
         factor = own / (own - excess) if own > excess else math.inf
         every = min(window.every.total_seconds() * factor, _LONGEST_EVERY.total_seconds())
@@ -262,8 +262,8 @@ def _slower_windows(
                     f" instead of {format_duration(window.every)}"
                 ),
                 replace(
-                    selection,
-                    windows=tuple(slower if w is window else w for w in selection.windows),
+                    configuration,
+                    windows=tuple(slower if w is window else w for w in configuration.windows),
                 ),
             )
 

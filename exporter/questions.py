@@ -9,14 +9,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import Field
+
+from exporter.durations import parse_duration
+from exporter.values import COMMAS, Duration, Listed, Once, Range, Some, one_of
 
 ALL: Final = "all"
 """Stands for every mailbox, or every type, together: a report of its own, never a sum."""
 
 TYPES: Final = ("email", "chat", "phone")
 
+Types = Annotated[tuple[Annotated[str, one_of(ALL, *TYPES)], ...], Some, Once, Listed, COMMAS]
+
 _SECOND: Final = timedelta(seconds=1)
+_MINUTE: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,23 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A rolling window: how it is written (the label), its length and how often it is asked."""
+    """A rolling window: how it is written (the label), its length and how often it is asked.
 
-    text: str
-    range: timedelta
-    every: timedelta
+    By default it is asked 288 times per range, in whole seconds, within a minute and an hour.
+    """
+
+    text: Annotated[Range, Field(alias="range")]
+    every: Annotated[
+        Duration,
+        Field(ge=_MINUTE / 6, le=timedelta(days=1), description="a duration from 10s to 1d"),
+    ] = timedelta()
+    range: timedelta = field(init=False)
+
+    def __post_init__(self) -> None:
+        length = parse_duration(self.text)
+        usual = timedelta(seconds=length // timedelta(seconds=288))
+        object.__setattr__(self, "range", length)
+        object.__setattr__(self, "every", self.every or min(max(usual, _MINUTE), 60 * _MINUTE))
 
 
 @dataclass(frozen=True, slots=True)

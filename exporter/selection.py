@@ -6,17 +6,27 @@ Also which part of that work is this process's own, when it is split over shards
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Annotated
 
-from exporter.questions import ALL, Mailbox, Window
+from pydantic import AfterValidator, Field
+
+from exporter.questions import ALL, Mailbox
+from exporter.values import Boolean, Listed, Name, NamesOrIds, Problems, Some, Whole, one_of
+
+
+def _leave_some(exclude: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    if "*" in exclude:
+        raise ValueError('"*" excludes every mailbox, so nothing would be left')
+    return exclude
 
 
 @dataclass(frozen=True, slots=True)
 class MailboxChoice:
     """Which mailboxes are reported on; `all` adds one report over all the chosen together."""
 
-    include: tuple[str | int, ...] = ("*",)
-    exclude: tuple[str | int, ...] = ()
-    all: bool = True
+    include: Annotated[NamesOrIds, Some] = ("*",)
+    exclude: Annotated[NamesOrIds, AfterValidator(_leave_some)] = ()
+    all: Boolean = True
 
     def chosen(self, mailboxes: Iterable[Mailbox]) -> list[Mailbox]:
         """Return those of `mailboxes` that are included and not excluded, in their order."""
@@ -31,9 +41,19 @@ class MailboxChoice:
 class Segment:
     """A further cut through the conversations: any of these tags and any of these folders."""
 
-    name: str
-    tags: tuple[str | int, ...] = ()
-    folders: tuple[int, ...] = ()
+    name: Annotated[
+        Name,
+        Field(
+            pattern="^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
+            description="a name of letters, digits, _ . and -",
+        ),
+    ]
+    tags: NamesOrIds = ()
+    folders: Annotated[
+        tuple[Annotated[Whole, Field(gt=0)], ...],
+        Field(description="a whole number above 0"),
+        Listed,
+    ] = ()
 
     def tag_ids(self, known: Mapping[str, int]) -> tuple[int, ...] | None:
         """Return the ids of the tags, or None while a name among them is not known.
@@ -55,9 +75,9 @@ def _tag_id(name: str, known: Mapping[str, int]) -> int | None:
 class Shard:
     """This process's share: `index` of `total`; `by` is `account` or `mailbox`."""
 
-    index: int = 0
-    total: int = 1
-    by: str = "account"
+    index: Annotated[Whole, Field(ge=0, description='a whole number from 0, or "auto"')] = 0
+    total: Annotated[Whole, Field(ge=1, le=1000, description="a whole number from 1 to 1000")] = 1
+    by: Annotated[str, one_of("account", "mailbox")] = "account"
 
     def owns(self, account: str, mailbox_id: str) -> bool:
         """Return whether a mailbox's reports (or those of `all`) are asked by this shard."""
@@ -82,21 +102,16 @@ class Shard:
         return max(range(self.total), key=weight)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The cuts that every account is reported by, as configured."""
+def cuts(segment: Segment) -> Segment:
+    """Return the segment. Raises ValueError where it has neither tags nor folders."""
+    if not segment.tags and not segment.folders:
+        raise ValueError("needs at least one of tags and folders")
+    return segment
 
-    mailboxes: MailboxChoice
-    types: tuple[str, ...]
-    windows: tuple[Window, ...]
-    office_hours: tuple[bool, ...]
-    segments: tuple[Segment, ...]
-    compare: bool
-    shard: Shard
-    named: tuple[tuple[str, str | int], ...] = ()
-    """Every glob and id that names a mailbox, each with its place in the configuration."""
 
-    @property
-    def needs_tags(self) -> bool:
-        """Whether a segment has a tag that has to be looked up, or whose id is to be checked."""
-        return any(segment.tags for segment in self.segments)
+def is_one_of_all(shard: Shard) -> Shard:
+    """Return the shard. Raises Problems where its index is beyond the total."""
+    if shard.index >= shard.total:
+        text = f"{shard.index} is not below shard.total, which is {shard.total}"
+        raise Problems((("index",), text))
+    return shard

@@ -7,9 +7,27 @@ Exact where the target is an edge of the API's ranges, linear inside one, as Pro
 from dataclasses import dataclass
 from datetime import timedelta
 from math import isfinite
-from typing import Final
+from typing import Annotated, Final
 
-from exporter.questions import ALL, Key, Mailbox
+from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
+
+from exporter.durations import parse_duration
+from exporter.questions import ALL, Key, Mailbox, Types
+from exporter.values import (
+    COMMAS,
+    Listed,
+    Name,
+    NamesOrIds,
+    Number,
+    OfficeHours,
+    Once,
+    Range,
+    Some,
+    Target,
+    one_of,
+    shown,
+    written,
+)
 
 _RESPONSE_TIME_EDGES: Final = (900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800)
 EDGES: Final = {
@@ -24,24 +42,59 @@ Seconds, or replies for the last. The last range is open.
 """
 
 
+def _has_a_meaning(target: timedelta | int, info: ValidationInfo) -> timedelta | int:
+    statistic = info.data.get("statistic")
+    if statistic is None:
+        return target  # it was refused
+    edges = EDGES[statistic]
+    if statistic == "replies_to_resolve":
+        fits = type(target) is int and 0 < target <= edges[-1]
+        form = f"a whole number of replies from 1 to {edges[-1]}: write it like {edges[2]}"
+    else:
+        fits = isinstance(target, timedelta) and 0 < target.total_seconds() <= edges[-1]
+        names = [str(written(timedelta(seconds=edge))) for edge in edges]
+        form = (
+            f"a duration above 0 and at most {names[-1]}, like {names[2]}: "
+            f"the edges of {statistic} are {', '.join(names)}"
+        )
+    if not fits:
+        given = written(target) if isinstance(target, timedelta) else shown(target)
+        raise ValueError(f"{given} is not {form}")
+    return target
+
+
+def _ascending(windows: tuple[str, ...]) -> tuple[str, ...]:
+    lengths = [parse_duration(window) for window in windows]
+    if lengths != sorted(set(lengths)):
+        raise ValueError("are the short horizon and the long one: write the shorter one first")
+    return windows
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """One promise: `objective` (0 to 1) of the conversations within `target`.
 
     `target` is a duration, or a number of replies for `replies_to_resolve`. The first of
     `windows` (labels) is the short horizon, the second, where there is one, the long one.
-    `mailboxes` are globs on the name or ids.
+    `mailboxes` are globs on the name or ids. What is left out in the configuration of `windows`,
+    `types` and `office_hours` is filled in from what is reported.
     """
 
-    name: str
-    statistic: str
-    target: timedelta | int
-    objective: float
-    windows: tuple[str, ...]
-    mailboxes: tuple[str | int, ...]
-    types: tuple[str, ...]
-    office_hours: tuple[bool, ...]
-    segments: tuple[str, ...]
+    name: Name
+    statistic: Annotated[str, one_of(*EDGES, what="a statistic with a distribution: ")]
+    target: Annotated[Target, AfterValidator(_has_a_meaning)]
+    objective: Annotated[Number, Field(gt=0, lt=1, description="a number between 0 and 1")]
+    windows: Annotated[
+        tuple[Range, ...],
+        Field(min_length=1, max_length=2),
+        AfterValidator(_ascending),
+        Listed,
+        COMMAS,
+    ] = ()
+    mailboxes: Annotated[NamesOrIds, Some] = ("*",)
+    types: Types = ()
+    office_hours: OfficeHours = ()
+    segments: Annotated[tuple[Annotated[str, PlainValidator(str)], ...], Some, Once, Listed] = ("",)
 
     @property
     def target_value(self) -> float:

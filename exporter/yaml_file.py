@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 MAX_FILE_BYTES: Final = 1_000_000
+MAX_VALUES: Final = 100_000
 
 
 class _Refused(yaml.MarkedYAMLError):
@@ -18,28 +19,44 @@ class _Refused(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's scalars without 1.1's traps (`on`, `1:30`, `010`, dates are text), no aliases.
+    """YAML 1.2's scalars without 1.1's traps (`on`, `1:30`, `010`, dates are text).
 
     What is not recognised stays text, so that the key it is for can say what it wants instead.
     """
 
     yaml_implicit_resolvers: Any = {}  # noqa: RUF012 - the library's own way to hold them
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._values = 0
+        self._values_of: dict[str, int] = {}
+        """How many values an anchor stands for. Aliases of aliases soon make billions."""
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()  # type: ignore[no-untyped-call]
-        if event.anchor is not None:
-            problem = "anchors and aliases (&, *) are not supported: use quotes around such a text"
+        is_alias, before = isinstance(event, yaml.AliasEvent), self._values
+        self._values += self._values_of.get(event.anchor, 1) if is_alias else 1
+        if is_alias and event.anchor not in self._values_of:
+            problem = "an alias (*) needs its anchor (&) above it: use quotes around such a text"
+        elif self._values > MAX_VALUES:
+            problem = f"is larger than {MAX_VALUES} values, aliases (*) written out"
         elif getattr(event, "tag", None) is not None:
             problem = "tags (!) are not supported: use quotes around such a text"
         elif not is_unicode(getattr(event, "value", "")):
             problem = "half a surrogate pair is not text"
         else:
-            return super().compose_node(parent, index)
+            node = super().compose_node(parent, index)
+            if event.anchor is not None and not is_alias:
+                self._values_of[event.anchor] = self._values - before
+            return node
         raise _Refused(problem=problem, problem_mark=event.start_mark)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        mapping: dict[Any, Any] = {}
+        mapping, merged = dict[Any, Any](), dict[Any, Any]()
         for key, value in node.value:
+            if key.value == "<<" and isinstance(value, yaml.MappingNode):
+                merged |= self.construct_mapping(value, deep=True)
+                continue
             if not isinstance(key, yaml.ScalarNode):
                 problem = "a key is a word, not a list or a mapping"
             elif key.value in mapping:
@@ -48,7 +65,7 @@ class _Loader(yaml.SafeLoader):
                 mapping[key.value] = self.construct_object(value, deep=deep)
                 continue
             raise _Refused(problem=problem, problem_mark=key.start_mark)
-        return mapping
+        return merged | mapping
 
 
 for _tag, _form, _first in (

@@ -22,9 +22,11 @@ from exporter.exposition.assembly import text_header
 from exporter.exposition.catalogue import catalogue
 from exporter.metrics import REPORT_LABELS
 from exporter.settings import leaves, load, variable
-from exporter.settings.keys import KeyPath, dotted
+from exporter.settings.keys import KEYS as ALL_KEYS
+from exporter.settings.keys import SHORT, dotted
 from exporter.store import Entry
 from exporter.telemetry import Family
+from exporter.values import KeyPath
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 _HEADER: Final = "<!-- Written by `make docs` from the code. Do not edit: a test compares. -->\n"
@@ -523,7 +525,11 @@ are enough to start: `HELPSCOUT_CLIENT_ID` and `HELPSCOUT_CLIENT_SECRET`.
 - A flag wins over a variable, a variable over the file, the file over the default.
 - Every key is also a variable: `HELPSCOUT_` and the path in capitals, joined with `__`. An element
   of a list goes by its index, from 0; the next free one appends. A whole list or mapping is YAML:
-  `HELPSCOUT_WINDOWS='[24h, {{range: 7d, every: 30m}}]'`.
+  `HELPSCOUT_WINDOWS='[24h, {{range: 7d, every: 30m}}]'`; a whole list replaces that of the file.
+- A list whose elements have no commas may also be separated by commas: `HELPSCOUT_WINDOWS=24h,7d`.
+  These are {commas}. The other lists hold free text.
+- Variables are not expanded in the file: `${{VAR}}` is refused, set the key's own variable instead.
+  YAML's anchors and merge keys (`&`, `*`, `<<`) are accepted.
 - For the first account there are short names: {short}.
 - An empty variable counts as one that is not set. White space around a variable's value is dropped,
   and so it is around a secret or an ID in the file. An unknown `HELPSCOUT_*` variable is a warning,
@@ -536,22 +542,14 @@ are enough to start: `HELPSCOUT_CLIENT_ID` and `HELPSCOUT_CLIENT_SECRET`.
   `state_file` takes effect at the next start: the log says so, `/config` shows what is in force.
 """
 
-_SHORT: Final = (
-    "api",
-    "base_url",
-    "client_id",
-    "client_secret",
-    "client_secret_file",
-    "api_key",
-    "api_key_file",
-)
-
 
 def configuration_page() -> str:
     """Return docs/configuration.md."""
     _compare({dotted(path) for path in leaves()}, set(KEYS), "key")
-    short = ", ".join(f"`HELPSCOUT_{key.upper()}`" for key in _SHORT)
-    parts = [_HEADER, _CONFIGURATION_INTRO.format(short=short)]
+    short = ", ".join(f"`{name}`" for name in SHORT)
+    lists = (dotted(path).replace("[0]", "[]") for path, key in ALL_KEYS.items() if key.has_commas)
+    commas = ", ".join(f"`{path}`" for path in lists)
+    parts = [_HEADER, _CONFIGURATION_INTRO.format(short=short, commas=commas)]
     defaults = _defaults()
     for section, paths in groupby(leaves(), lambda path: str(path[0])):
         parts.append(f"## `{section}`\n")

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from exporter.helpscout.account import Account
 from exporter.questions import Learned, Reading
-from exporter.selection import Selection
 from exporter.settings import Configuration, load
 
 AT: Final = datetime(2026, 3, 11, 14, 30, tzinfo=UTC)
@@ -18,13 +17,10 @@ def reading(value: Any, tags: Mapping[str, int] | None = None, calls: int = 1) -
     return Reading(value, AT, Learned(tags or {}), calls)
 
 
-def settings(selection: Selection, *accounts: Account, stale_after: float = 3) -> Configuration:
-    """The defaults, with this selection and these accounts."""
+def settings(
+    configuration: Configuration, *accounts: Account, stale_after: float = 3
+) -> Configuration:
+    """This configuration, with these accounts or one of no use."""
     login = {"HELPSCOUT_CLIENT_ID": "an-id", "HELPSCOUT_CLIENT_SECRET": "a-secret"}
-    defaults = load(None, login)
-    return replace(
-        defaults,
-        accounts=accounts or defaults.accounts,
-        selection=selection,
-        stale_after=stale_after,
-    )
+    accounts = accounts or load(None, login).accounts
+    return replace(configuration, accounts=accounts, stale_after=stale_after)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError
 from exporter.helpscout.retries import persistently
 from exporter.questions import ALL, Key, Mailbox, Question, Reading
-from exporter.selection import Selection
+from exporter.selection import Segment
 from exporter.settings import Configuration
 from exporter.telemetry import Family, Telemetry
 
@@ -109,14 +109,13 @@ class _Job:
         """What is configured and cannot be asked, in words."""
         self._without_past: dict[str, None] = {}
         """The collectors that ask about now."""
-        selection = configuration.selection
         self._grids = task.grids(configuration, moment(answers.end))
         self._finest: Grid = min(self._grids.values(), key=lambda grid: grid.step)
-        self._renderer = Renderer(configuration.objectives, selection.windows)
+        self._renderer = Renderer(configuration.objectives, configuration.windows)
         self._series = SeriesTable(self._renderer, self._mailbox, task.labels)
 
     def run(self) -> None:
-        shard = self._configuration.selection.shard
+        shard = self._configuration.shard
         parts = [self._part(a) for a in self._configuration.accounts if shard.may_own(a.name)]
         try:
             self._announce(parts)
@@ -133,8 +132,8 @@ class _Job:
                 part.client.close()
 
     def _part(self, account: Account) -> _Part:
-        selection, telemetry = self._configuration.selection, Telemetry(process_metrics=False)
-        share = self._task.budget * selection.shard.budget_share
+        configuration, telemetry = self._configuration, Telemetry(process_metrics=False)
+        share = self._task.budget * configuration.shard.budget_share
         known = self._answers.mailboxes(account.identity)
         limit = known[1] if known else account.requests_per_minute
         budget = Budget(account.name, limit, share, telemetry, wait=self._stopping.wait)
@@ -151,8 +150,10 @@ class _Job:
             self._answers.keep_mailboxes(account.identity, mailboxes, budget.usage().limit)
         self._names |= {(account.name, str(each.id)): each.name for each in mailboxes}
         if self._task.dry_run:  # for the reckoning every name of a tag is taken for a known one
-            tags = {name: 0 for s in selection.segments for name in s.tags if isinstance(name, str)}
-        elif _unknown(selection, tags):
+            tags = {
+                name: 0 for s in configuration.segments for name in s.tags if isinstance(name, str)
+            }
+        elif _unknown(configuration.segments, tags):
             tags = self._ask_tags(account, client, mailboxes, tags)
         questions = self._questions(account, mailboxes, tags)
         for question in questions:
@@ -172,7 +173,7 @@ class _Job:
         self, account: Account, client: Client, budget: Budget, mailboxes: list[Mailbox]
     ) -> _Part:
         """Nothing is kept of a list that may be wrong. A shard may own no mailbox of an account."""
-        if not self._configuration.selection.mailboxes.chosen(mailboxes):
+        if not self._configuration.mailboxes.chosen(mailboxes):
             self._unknown.append(
                 f"account {account.name}: none of its {len(mailboxes)} mailboxes is selected"
             )
@@ -189,7 +190,7 @@ class _Job:
 
         One answer may lack them: what is not said is not gone.
         """
-        selection, tags = self._configuration.selection, dict(known)
+        configuration, tags = self._configuration, dict(known)
         asked = self._questions(account, mailboxes, {})
         one_a_mailbox = {question.key.mailbox_id: question for question in reversed(asked)}
         failure: HelpScoutError | None = None
@@ -206,12 +207,12 @@ class _Job:
             self._answers.keep(question.key, at, self._series.figures(question, reading))
             tags |= reading.learned.tags
             answers += 1
-            if answers == _TAG_ANSWERS or not _unknown(selection, tags):
+            if answers == _TAG_ANSWERS or not _unknown(configuration.segments, tags):
                 break
         if failure is not None and not answers:
             raise BackfillError(f"{account.name}: {failure}")
         self._answers.keep_tags(account.identity, tags)
-        for segment, names in _unknown(selection, tags).items():
+        for segment, names in _unknown(configuration.segments, tags).items():
             self._unknown.append(
                 f"account {account.name}, segment {segment}: not asked, for no report names"
                 f" the tag {', '.join(names)}"
@@ -250,7 +251,7 @@ class _Job:
                     (len(s.text) + s.typical for s in self._series.series(question)), len(grid)
                 )
             limit, planned = part.budget.usage().limit, part.budget.planned_per_minute
-            budget = self._task.budget * self._configuration.selection.shard.budget_share
+            budget = self._task.budget * self._configuration.shard.budget_share
             self._say(
                 str(Share(part.account.name, reports, missing, calls, limit, budget, planned))
             )
@@ -267,7 +268,7 @@ class _Job:
         return wanted - self._answers.count(key, begin - 1)
 
     def _constant(self, parts: list[_Part]) -> Iterator[tuple[Family, bytes]]:
-        chosen = self._configuration.selection.mailboxes.chosen
+        chosen = self._configuration.mailboxes.chosen
         yield from self._renderer.configured()
         listed = [(part.account.name, box) for part in parts for box in chosen(part.mailboxes)]
         yield from about_accounts(listed, {})
@@ -343,11 +344,11 @@ class _Job:
             raise BackfillError(f"not all that is configured is in {self._task.output}, see above")
 
 
-def _unknown(selection: Selection, tags: Mapping[str, int]) -> dict[str, list[str]]:
+def _unknown(segments: Iterable[Segment], tags: Mapping[str, int]) -> dict[str, list[str]]:
     """Return the names of tags that are not known, by segment."""
     return {
         segment.name: [tag for tag in segment.tags if isinstance(tag, str) and tag not in tags]
-        for segment in selection.segments
+        for segment in segments
         if segment.tag_ids(tags) is None
     }
 

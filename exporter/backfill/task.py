@@ -56,7 +56,6 @@ class Task:
 
     def fingerprint(self, configuration: Configuration) -> dict[str, str]:
         """Return what the answers and the file depend on, each part by what a user calls it."""
-        selection = configuration.selection
         steps = {
             group: (range_, self.step or default_step(range_, every))
             for group, (range_, every) in _groups(configuration).items()
@@ -67,12 +66,12 @@ class Task:
             "--step": repr(sorted(steps.items())),
             "--label": repr(self.labels),
             "accounts": repr(sorted(account.identity for account in configuration.accounts)),
-            "mailboxes": repr(selection.mailboxes),
-            "types": repr(selection.types),
-            "office_hours": repr(selection.office_hours),
-            "segments": repr(selection.segments),
-            "compare": repr(selection.compare),
-            "shard": repr(selection.shard),
+            "mailboxes": repr(configuration.mailboxes),
+            "types": repr(configuration.types),
+            "office_hours": repr(configuration.office_hours),
+            "segments": repr(configuration.segments),
+            "compare": repr(configuration.compare),
+            "shard": repr(configuration.shard),
             "sla": repr(configuration.objectives),
             "the exporter's version": __version__,
         }
@@ -80,8 +79,7 @@ class Task:
 
 def _groups(configuration: Configuration) -> dict[tuple[str, str], tuple[timedelta, timedelta]]:
     """Return range and interval of each collector and window that has a past."""
-    selection = replace(configuration.selection, shard=Shard())
-    whole = replace(configuration, selection=selection)
+    whole = replace(configuration, shard=Shard())
     return {
         question.key.group: (question.range, question.every)
         for account in configuration.accounts

@@ -107,18 +107,18 @@ def scope(
 
     A segment with a tag name that is not in `tags` is left out for now.
     """
-    listed, selection = list(mailboxes), settings.selection
-    chosen = selection.mailboxes.chosen(listed)
+    listed = list(mailboxes)
+    chosen = settings.mailboxes.chosen(listed)
     boxes: list[tuple[str, tuple[int, ...]]] = [(str(box.id), (box.id,)) for box in chosen]
-    if selection.mailboxes.all and chosen:
+    if settings.mailboxes.all and chosen:
         every = () if len(chosen) == len(listed) else tuple(mailbox.id for mailbox in chosen)
         boxes.insert(0, (ALL, every))
     cuts = [Cut("", (), ())]
-    for segment in selection.segments:
+    for segment in settings.segments:
         tag_ids = segment.tag_ids(tags)
         if tag_ids is not None:
             cuts.append(Cut(segment.name, tag_ids, segment.folders))
-    mine = (box for box in boxes if selection.shard.owns(account.name, box[0]))
+    mine = (box for box in boxes if settings.shard.owns(account.name, box[0]))
     return Scope(account.name, account.api, tuple(mine), tuple(cuts), settings)
 
 
@@ -128,7 +128,6 @@ def imagined(account: Account, settings: Configuration, mailboxes: int) -> Scope
     Names and ids are not known: every mailbox counts as selected, and every tag as known.
     """
     listed = [Mailbox(number, f"mailbox {number}", "", "") for number in range(1, mailboxes + 1)]
-    selection = settings.selection
-    everything = replace(selection, mailboxes=MailboxChoice(all=selection.mailboxes.all))
-    names = [tag for segment in selection.segments for tag in segment.tags if isinstance(tag, str)]
-    return scope(account, replace(settings, selection=everything), listed, dict.fromkeys(names, 1))
+    everything = replace(settings, mailboxes=MailboxChoice(all=settings.mailboxes.all))
+    names = [tag for segment in settings.segments for tag in segment.tags if isinstance(tag, str)]
+    return scope(account, everything, listed, dict.fromkeys(names, 1))

@@ -1,15 +1,35 @@
 """An account of Help Scout: where it is, how one gets in, and how much of its limit is ours."""
 
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
+from pydantic import Field, HttpUrl, PlainSerializer, PlainValidator, ValidationError
+
 from exporter.helpscout.errors import BadCredentials
+from exporter.values import (
+    Boolean,
+    Duration,
+    File,
+    Id,
+    Name,
+    Number,
+    Problem,
+    Problems,
+    Whole,
+    one_of,
+)
 
 Api = Literal["v1", "v2"]
+Confidential = Literal["client_secret", "api_key", "proxy_url"]
+"""The keys whose values are secrets; each has a twin, `*_file`."""
+
+CREDENTIALS: Final = ("client_id", "client_secret", "client_secret_file", "api_key", "api_key_file")
 
 
 def flaw(secret: str) -> str | None:
@@ -67,27 +87,77 @@ class Secret:
         return text
 
 
-@dataclass(frozen=True, slots=True)
+def _secret(flaw: Callable[[str], str | None]) -> PlainValidator:
+    def check(value: object) -> Secret:
+        # The value is not in a message, nor is its length.
+        if not isinstance(value, str):
+            raise ValueError("is not text: put it in quotes")
+        if why_not := flaw(value.strip()):
+            raise ValueError(why_not)
+        return Secret(text=str(value).strip())
+
+    return PlainValidator(check)
+
+
+def _without_password(url: Secret) -> str:
+    return re.sub("//.*@", "//<secret>@", url.text or "")
+
+
+def _base_url(value: object) -> str:
+    # The value is not shown: it may hold a password.
+    try:
+        url = HttpUrl(value)  # type: ignore[arg-type]  # whatever it is
+    except ValidationError:
+        raise ValueError("is not a URL that begins with https:// and a host") from None
+    if url.username or url.password:
+        raise ValueError("must not hold a user name or password")
+    if url.query is not None or url.fragment is not None:
+        raise ValueError("must not hold a query or fragment")
+    return str(url).rstrip("/")
+
+
+_SecretText = Annotated[Secret, _secret(flaw), PlainSerializer(lambda _: "<secret>")]
+_ProxyUrl = Annotated[Secret, _secret(proxy_flaw), PlainSerializer(_without_password)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One account as configured; `name` is the label `account`.
 
     `requests_per_minute` is assumed until the service says otherwise; `budget` is the share of
     the limit, in (0, 1], that the exporter may use; `timeout` bounds a whole call. Without
-    `ca_file` and `proxy_url` the environment says whom to trust and which way to take.
+    `ca_file` and a proxy's URL those of the environment are used.
     """
 
-    name: str
-    api: Api
-    base_url: str
-    client_id: str | None
-    client_secret: Secret | None
-    api_key: Secret | None
-    requests_per_minute: float
-    budget: float
-    concurrency: int
-    timeout: timedelta
-    ca_file: Path | None = None
-    proxy_url: Secret | None = None
+    name: Name = "default"
+    api: Annotated[Api, one_of(*get_args(Api))]
+    base_url: Annotated[str, PlainValidator(_base_url)]
+    allow_http: Boolean = False
+    client_id: Id | None = None
+    client_secret: _SecretText | None = None
+    client_secret_file: File = None
+    api_key: _SecretText | None = None
+    api_key_file: File = None
+    requests_per_minute: Annotated[Number, Field(gt=0, description="a number above 0")] = 200
+    budget: Annotated[Number, Field(gt=0, le=1, description="a number above 0 and at most 1")] = 0.5
+    concurrency: Annotated[Whole, Field(ge=1, le=64, description="a whole number from 1 to 64")] = 4
+    timeout: Annotated[
+        Duration,
+        Field(
+            gt=timedelta(),
+            le=timedelta(minutes=10),
+            description="a duration above 0 and at most 10m",
+        ),
+    ] = timedelta(seconds=30)
+    ca_file: File = None
+    proxy_url: _ProxyUrl | None = None
+    proxy_url_file: File = None
+
+    def secret(self, key: Confidential) -> Secret | None:
+        """Return a secret, whichever way it is given, or None."""
+        file: Path | None = getattr(self, f"{key}_file")
+        text: Secret | None = getattr(self, key)
+        return Secret(file=file) if file else text
 
     @property
     def identity(self) -> str:
@@ -103,3 +173,47 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def with_defaults(tree: Any) -> Any:
+    """Return what is given of an account, and the API and address that follow from it."""
+    if not isinstance(tree, dict):
+        return tree
+    given = {key for key in CREDENTIALS if tree.get(key) is not None}
+    if not given and tree.get("api") is None:
+        needed = "client_id and client_secret (v2), or api_key (v1)"
+        raise ValueError(f"has no credentials: give it {needed}")
+    keyed = given & {"api_key", "api_key_file"} and "client_id" not in given
+    api = tree.get("api") or ("v1" if keyed else "v2")
+    base_url = tree.get("base_url") or f"https://api.helpscout.net/{api}"
+    return tree | {"api": api, "base_url": base_url}
+
+
+def fits_together(account: Account) -> Account:
+    """Return the account. Raises Problems where one of its keys does not go with another."""
+    problems = [*_credential_problems(account)]
+    for key in get_args(Confidential):
+        twin = f"{key}_file"
+        if getattr(account, key) is not None and getattr(account, twin) is not None:
+            problems.append(((twin,), f"{key} is set too: keep one of them"))
+    url = urlsplit(account.base_url)
+    if not (account.allow_http or url.scheme == "https" or is_loopback(url.hostname or "")):
+        text = "http:// is for loopback only: use https://, or set allow_http"
+        problems.append((("base_url",), text))
+    if problems:
+        raise Problems(*problems)
+    return account
+
+
+def _credential_problems(account: Account) -> Iterator[Problem]:
+    given = [key for key in CREDENTIALS if getattr(account, key) is not None]
+    needed = ("api_key",) if account.api == "v1" else ("client_id", "client_secret")
+    other = [key for key in given if not key.startswith(needed)]
+    if other:
+        yield (other[0],), f"is not for {account.api}, which takes {' and '.join(needed)}"
+        return
+    for key in needed:
+        twin = f"{key}_file"
+        if key not in given and twin not in given:
+            also = f", or {twin}" if twin in CREDENTIALS else ""
+            yield (key,), f"is missing: {account.api} needs it{also}"

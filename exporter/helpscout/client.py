@@ -72,10 +72,10 @@ class Client:
             account.concurrency,
             account.timeout.total_seconds(),
             ca_file=account.ca_file,
-            proxy=account.proxy_url,
+            proxy=account.secret("proxy_url"),
         )
         self._authentication: Authentication = (
-            KeyAuthentication(account.api_key or Secret())
+            KeyAuthentication(account.secret("api_key") or Secret())
             if account.api == "v1"
             else TokenAuthentication(self._fetch_token, clock)
         )
@@ -188,7 +188,7 @@ class Client:
         return self._authentication.renew(refused)
 
     def _fetch_token(self) -> tuple[str, float]:
-        secret = self._account.client_secret or Secret()
+        secret = self._account.secret("client_secret") or Secret()
         form = {
             "grant_type": "client_credentials",
             "client_id": self._account.client_id or "",

@@ -21,7 +21,6 @@ from exporter.missing import mailbox_patterns, of_segments
 from exporter.poller.account_log import AccountLog
 from exporter.questions import Key, Learned, Mailbox, Question, Reading
 from exporter.schedule import Outlook, Schedule
-from exporter.selection import Selection
 from exporter.settings import Configuration
 from exporter.state_file import StateFile
 from exporter.store import Store
@@ -110,7 +109,7 @@ class AccountPoller:
 
     def stays(self, account: Account, settings: Configuration) -> bool:
         """Return whether this poller can go on under another configuration of its account."""
-        return self.account == account and self._selection.shard == settings.selection.shard
+        return self.account == account and self._settings.shard == settings.shard
 
     def configure(self, settings: Configuration) -> None:
         """Poll by other settings from now on, keeping what is known and when it is due.
@@ -126,10 +125,6 @@ class AccountPoller:
         if self._mailboxes is not None:
             self._reschedule(self._clock())
             self._schedule.hurry(self._log.failing, self._clock())
-
-    @property
-    def _selection(self) -> Selection:
-        return self._settings.selection
 
     def recall(self) -> None:
         """Take over what an earlier process left in the state file, before anything is asked."""
@@ -331,9 +326,9 @@ class AccountPoller:
 
     def _learn(self, said: Learned) -> None:
         """Add to what is known: an answer that leaves something out does not take it away."""
-        tags = said.tags if self._selection.needs_tags else {}
+        tags = said.tags if self._settings.needs_tags else {}
         known = self._learned
-        if self._selection.needs_tags:
+        if self._settings.needs_tags:
             for line in said.odd:
                 self.client.odd(line)
         if tags:
@@ -355,17 +350,19 @@ class AccountPoller:
         if self._mailboxes is None:
             return
         refused: set[str] = set()
-        if any(segment.folders for segment in self._selection.segments):
+        if any(segment.folders for segment in self._settings.segments):
             refused = refused.union(*(r.refused_segments() for r in self._refusals.values()))
-        found = list(of_segments(self._selection, self._learned.tags, self._renamed, refused))
+        found = list(
+            of_segments(self._settings.segments, self._learned.tags, self._renamed, refused)
+        )
         if not self._tags_said and not self.first_round_done:
             found = [each for each in found if each.segment in refused]
         missing = {each.segment for each in found}
         tags = self._learned.tags
-        postponed = {s.name for s in self._selection.segments if s.tag_ids(tags) is None}
+        postponed = {s.name for s in self._settings.segments if s.tag_ids(tags) is None}
         self._segments = tuple(
             (segment.name, segment.name not in missing | postponed)
-            for segment in self._selection.segments
+            for segment in self._settings.segments
         )
         self._store.set_missing(self.account.name, found, self._unmatched)
         self._log.not_found.now([str(each) for each in found])
@@ -415,9 +412,11 @@ class AccountPoller:
             if key.account == name and entry.reading is not None
         }
         self._schedule.set(keys.values(), now, ages)
-        self._store.set_mailboxes(name, self._selection.mailboxes.chosen(mailboxes))
-        whole = self._selection.shard.total == 1  # another shard may have what this one lacks
-        self._unmatched = list(mailbox_patterns(self._selection, mailboxes)) if whole else []
+        self._store.set_mailboxes(name, self._settings.mailboxes.chosen(mailboxes))
+        whole = self._settings.shard.total == 1  # another shard may have what this one lacks
+        self._unmatched = (
+            list(mailbox_patterns(self._settings.named_mailboxes, mailboxes)) if whole else []
+        )
         self._store.schedule(name, list(keys))
         self._log.keep(keys)
         self._keep_refusals()

@@ -109,11 +109,10 @@ class Poller:
 
         Before the start that includes taking over what the state file knows.
         """
-        selection = settings.selection
-        wanted = tuple(a for a in settings.accounts if selection.shard.may_own(a.name))
+        wanted = tuple(a for a in settings.accounts if settings.shard.may_own(a.name))
         self._store.set_accounts([account.name for account in wanted])
-        self._telemetry.shard_index.set(selection.shard.index)
-        self._telemetry.shards.set(selection.shard.total)
+        self._telemetry.shard_index.set(settings.shard.index)
+        self._telemetry.shards.set(settings.shard.total)
         if self._dispatcher.ident is None:
             self._configure(wanted, settings)
         else:
@@ -182,7 +181,7 @@ class Poller:
         budget = Budget(
             account.name,
             account.requests_per_minute,
-            account.budget * settings.selection.shard.budget_share,
+            account.budget * settings.shard.budget_share,
             self._telemetry,
             clock=self._clock,
             wait=self._stopping.wait,

@@ -1,17 +1,49 @@
-"""The configuration as the house uses it, and why there is none."""
+"""All that is configured, each key declared once: the rest of the house reads these classes.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+The classes of accounts, mailboxes, windows and objectives are with those who use them. Here are the
+root and what must fit together. Where a value comes from is none of this module's business.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, get_args
 
 import yaml
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationInfo,
+)
 
+from exporter.durations import parse_duration
 from exporter.failure import Failure
-from exporter.helpscout.account import Account
+from exporter.helpscout.account import Account, fits_together, with_defaults
 from exporter.logs import Format, Level
-from exporter.selection import Selection
+from exporter.probe import LISTEN, SYSTEMD
+from exporter.questions import ALL, TYPES, Types, Window
+from exporter.selection import MailboxChoice, Segment, Shard, cuts, is_one_of_all
 from exporter.sla import Objective
+from exporter.values import (
+    COMMAS,
+    ONE,
+    Boolean,
+    File,
+    Listed,
+    Number,
+    OfficeHours,
+    Once,
+    Problem,
+    Problems,
+    Some,
+    one_of,
+    shown,
+    text,
+)
 
 
 class ConfigurationError(Failure):
@@ -33,6 +65,35 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def _addresses(listen: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not listen:
+        raise ValueError("is empty: leave it out for the default")
+    if listen == (SYSTEMD,):
+        return listen
+    wrong = [(i, flaw) for i, each in enumerate(listen) if (flaw := _address_flaw(each))]
+    if wrong:
+        raise Problems(*(((i,) if len(listen) > 1 else (), flaw) for i, flaw in wrong))
+    return tuple(map(str, listen))
+
+
+def _address_flaw(value: object) -> str | None:
+    if value == SYSTEMD:
+        return f"{shown(SYSTEMD)} must stand alone, without addresses"
+    match = re.fullmatch(r"([\w.-]*|\[[\da-fA-F.]*:[\w:.%]+\]):(\d{1,5})", str(value), re.ASCII)
+    if match and int(match[2]) <= 65535:
+        return None
+    return f"{shown(value)} is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877"
+
+
+def _telemetry_path(value: object) -> str:
+    path = text(value)
+    if not re.fullmatch(r"(/[\w.~-]+)+/?", path, re.ASCII):
+        raise ValueError(f"{shown(path)} is not a path like /metrics")
+    if path in ("/config", "/-") or path.startswith("/-/"):
+        raise ValueError(f"{shown(path)} is a page of the exporter's own")
+    return path
+
+
 @dataclass(frozen=True, slots=True)
 class WebSettings:
     """Where and how is served.
@@ -41,38 +102,120 @@ class WebSettings:
     An empty host is every interface, port 0 any free one.
     """
 
-    listen: tuple[str, ...]
-    telemetry_path: str
-    config_file: Path | None
-    enable_lifecycle: bool
+    listen: Annotated[
+        tuple[Any, ...],
+        AfterValidator(_addresses),
+        Once,
+        Listed,
+        COMMAS,
+        ONE,
+        PlainSerializer(lambda listen: listen[0] if len(listen) == 1 else list(listen)),
+    ] = (LISTEN,)
+    telemetry_path: Annotated[str, PlainValidator(_telemetry_path)] = "/metrics"
+    config_file: File = None
+    enable_lifecycle: Boolean = False
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
     """What is logged and in which form."""
 
-    level: Level
-    format: Format
+    level: Annotated[Level, one_of(*get_args(Level))] = "info"
+    format: Annotated[Format, one_of(*get_args(Format))] = "auto"
+
+
+def _on_what_is_reported(
+    objectives: tuple[Objective, ...], info: ValidationInfo
+) -> tuple[Objective, ...]:
+    """Fill in what is not given, and name windows as `windows` does."""
+    if not {"windows", "types", "office_hours", "segments"} <= info.data.keys():
+        return objectives  # some were refused, so there is nothing to compare with
+    labels = {window.range: window.text for window in info.data["windows"]}
+    reported: dict[str, tuple[Any, ...]] = {
+        "windows": tuple(labels.values()),
+        "types": info.data["types"],
+        "office_hours": info.data["office_hours"],
+        "segments": ("", *(segment.name for segment in info.data["segments"])),
+    }
+    default = {
+        "windows": tuple(labels[length] for length in sorted(list(labels)[:2])),
+        "types": (ALL,) if ALL in reported["types"] else reported["types"],
+        "office_hours": (False,) if False in reported["office_hours"] else (True,),
+        "segments": ("",),
+    }
+    filled, problems = [], list[Problem]()
+    for index, objective in enumerate(objectives):
+        given: dict[str, Any] = {k: getattr(objective, k) or default[k] for k in reported}
+        given["windows"] = tuple(labels.get(parse_duration(w), w) for w in given["windows"])
+        filled.append(replace(objective, **given))
+        for key, known in reported.items():
+            for i, value in enumerate(given[key]):
+                if value not in known:
+                    has = f"{key} has {', '.join(map(shown, known))}"
+                    problems.append(((index, key, i), f"{shown(value)} is not configured, {has}"))
+    if problems:
+        raise Problems(*problems)
+    return tuple(filled)
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """All that is configured. `stale_after` counts effective intervals, not seconds.
 
-    `warnings` are lines about what was ignored or looks wrong, for the log. `shown` is all of it
-    in the shape of the file, what was left out filled in and the secrets masked.
+    `warnings` are lines about what was ignored or looks wrong, for the log.
     """
 
-    accounts: tuple[Account, ...]
-    selection: Selection
-    stale_after: float
-    objectives: tuple[Objective, ...]
-    state_file: Path | None
-    web: WebSettings
-    log: LogSettings
-    warnings: tuple[str, ...] = ()
-    shown: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    accounts: Annotated[
+        tuple[
+            Annotated[Account, BeforeValidator(with_defaults), AfterValidator(fits_together)], ...
+        ],
+        Some,
+        Listed,
+    ]
+    mailboxes: MailboxChoice = field(default_factory=MailboxChoice)
+    types: Types = (ALL, *TYPES)
+    windows: Annotated[tuple[Window, ...], Some, Listed, COMMAS] = (
+        Window("24h"),
+        Window("7d"),
+        Window("30d"),
+    )
+    office_hours: OfficeHours = (False,)
+    segments: Annotated[tuple[Annotated[Segment, AfterValidator(cuts)], ...], Listed] = ()
+    compare: Boolean = False
+    stale_after: Annotated[Number, Field(ge=1, description="a number from 1")] = 3
+    objectives: Annotated[
+        tuple[Objective, ...], Field(alias="sla"), AfterValidator(_on_what_is_reported), Listed
+    ] = ()
+    state_file: File = None
+    shard: Annotated[Shard, AfterValidator(is_one_of_all)] = field(default_factory=Shard)
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+    warnings: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+
+    @property
+    def needs_tags(self) -> bool:
+        """Whether a segment has a tag that has to be looked up, or whose id is to be checked."""
+        return any(segment.tags for segment in self.segments)
+
+    @property
+    def named_mailboxes(self) -> Iterator[tuple[str, str | int]]:
+        """Every glob and id that names a mailbox, with its place; what matches all is left out."""
+        lists = [
+            ("mailboxes.include", self.mailboxes.include),
+            ("mailboxes.exclude", self.mailboxes.exclude),
+            *(
+                (f"sla[{index}].mailboxes", each.mailboxes)
+                for index, each in enumerate(self.objectives)
+            ),
+        ]
+        for where, patterns in lists:
+            for index, pattern in enumerate(patterns):
+                if pattern not in ("*", "all"):
+                    yield f"{where}[{index}]", pattern
 
     def masked(self) -> str:
-        """Return the effective configuration as YAML, secrets masked."""
-        return yaml.safe_dump(dict(self.shown), sort_keys=False, allow_unicode=True)
+        """Return all of it as YAML in the shape of the file, secrets masked."""
+        tree = TypeAdapter(Configuration).dump_python(
+            self, mode="json", by_alias=True, exclude_none=True
+        )
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)

@@ -1,18 +1,85 @@
-"""What a key is called: a path in the code, `windows[1].range` in a message, or a variable.
+"""Which keys there are, and what each is called: a path, `windows[1].range`, or a variable.
 
-Which keys there are is the schema's to say.
+The keys are the fields of Configuration and of the classes below it.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
+
+from pydantic.fields import FieldInfo
+
+from exporter.helpscout.account import CREDENTIALS
+from exporter.questions import Window
+from exporter.settings.configuration import Configuration
+from exporter.values import COMMAS, ONE, KeyPath
 
 PREFIX: Final = "HELPSCOUT_"
 
-KeyPath = tuple[str | int, ...]
-Problem = tuple[KeyPath, str]
-"""A key and what is wrong with its value: the end of a message."""
+
+class Shape(NamedTuple):
+    """A key: a mapping with `keys`, a list, or a single value."""
+
+    keys: tuple[str, ...] = ()
+    short: str = ""
+    """The key below that a mapping may be written as, alone."""
+    is_list: bool = False
+    has_commas: bool = False
+    """Whether a variable may separate the list's elements by commas."""
+    takes_one: bool = False
+    """Whether a single value is a list of one."""
+    description: str | None = None
+    """What a value, or an element, has to be."""
+    default: Any = None
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it is a single value."""
+        return not self.keys and not self.is_list
+
+    @property
+    def wanted(self) -> str:
+        """What it takes, in words."""
+        return "a list" if self.is_list else "a mapping"
+
+
+def _walk(model: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Shape]]:
+    """Yield the keys of a class, index 0 standing for any element."""
+    own, below = list[str](), list[tuple[KeyPath, Shape]]()
+    hints = get_type_hints(model, include_extras=True)
+    for field in fields(model):
+        info = FieldInfo.from_annotation(hints[field.name])
+        if not field.init or info.exclude:
+            continue
+        own.append(info.alias or field.name)
+        here, kind = (*path, own[-1]), info.annotation
+        if get_origin(kind) is tuple:
+            below.append((here, Shape((), "", True, COMMAS in info.metadata, ONE in info.metadata)))
+            here, kind = (*here, 0), get_args(kind)[0]
+            kind = FieldInfo.from_annotation(kind).annotation
+        if is_dataclass(kind):
+            below += _walk(kind, here)
+        else:
+            below.append((here, Shape(description=info.description, default=field.default)))
+    yield path, Shape(tuple(own), "range" if model is Window else "")
+    yield from below
+
+
+KEYS: Final = dict(_walk(Configuration, ()))
+"""Every key, index 0 standing for any element."""
+SHORT: Final = {
+    f"{PREFIX}{key.upper()}": ("accounts", 0, key) for key in ("api", "base_url", *CREDENTIALS)
+}
+"""Variables that are short for those of the first account."""
+
+
+def leaves() -> Iterator[KeyPath]:
+    """Yield every key that takes a value, index 0 standing for any element."""
+    for path, key in KEYS.items():
+        if key.takes_one or (key.is_value and not KEYS[path[:-1]].takes_one):
+            yield path
 
 
 def dotted(path: KeyPath) -> str:
@@ -26,6 +93,12 @@ def variable(path: KeyPath) -> str:
     return PREFIX + "__".join(str(part).upper() for part in path)
 
 
+def key_of(name: str) -> KeyPath | None:
+    """Return the key that a variable sets, None if its first word is no key."""
+    path = SHORT.get(name) or split(name.removeprefix(PREFIX).lower().split("__"))
+    return path if path[0] in KEYS[()].keys else None
+
+
 def split(words: Iterable[str]) -> KeyPath:
     """Return a key path from its words; what is written like an index is one."""
     return tuple(int(w) if re.fullmatch(r"0|[1-9]\d{0,3}", w, re.ASCII) else w for w in words)
@@ -37,13 +110,9 @@ def general(path: KeyPath) -> KeyPath:
 
 
 def at(tree: Any, path: KeyPath) -> Any:
-    """Return what is at a key path, None for nothing."""
+    """Return what is at a key path of a tree of mappings, None for nothing."""
     for part in path:
-        if isinstance(tree, dict):
-            tree = tree.get(part)
-        else:
-            is_there = isinstance(tree, list) and isinstance(part, int) and part < len(tree)
-            tree = tree[part] if is_there else None
+        tree = tree.get(part) if isinstance(tree, dict) else None
     return tree
 
 

@@ -2,32 +2,32 @@
 
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from exporter.durations import parse_duration
-from exporter.helpscout.account import Account, Secret
+from exporter.helpscout.account import Account
 from exporter.probe import LISTEN_VARIABLE
-from exporter.questions import Window
-from exporter.selection import MailboxChoice, Segment, Selection, Shard
-from exporter.settings import schema
-from exporter.settings.configuration import (
-    Configuration,
-    ConfigurationError,
-    LogSettings,
-    WebSettings,
-    one_line,
+from exporter.settings.configuration import Configuration, ConfigurationError, one_line
+from exporter.settings.keys import KEYS, SHORT, at, dotted, general, variable
+from exporter.settings.sources import Merged, Settings, Source, of_environment, of_file, of_flags
+from exporter.values import KeyPath, Problem, Problems, Text, shown
+
+_NO_ACCOUNT: Final = (
+    "no account is configured: set HELPSCOUT_CLIENT_ID and HELPSCOUT_CLIENT_SECRET (or, for "
+    'API v1, HELPSCOUT_API_KEY), or try "helpscout-exporter demo", which needs none'
 )
-from exporter.settings.keys import Problem, at
-from exporter.settings.overlay import Overlay
-from exporter.settings.problems import in_our_words, repetitions
-from exporter.settings.values import shown
-from exporter.sla import Objective
-from exporter.yaml_file import read_file
+_WORDS: Final = {
+    "missing": "is missing",
+    "too_short": "is empty, so nothing would be reported: leave it out for the default",
+    "too_long": "takes one or two windows, the shorter one first",
+}
 
 
 def load(
@@ -49,116 +49,122 @@ def load(
     `exclude` or `tags`, are an id.
 
     A relative path in the file starts at the file's folder, as in Prometheus; one in a variable or
-    flag at the working directory. `hostname` tells the host name for a shard index of `auto`.
+    flag at the working directory. `hostname` returns the host name for a shard index of `auto`.
 
     Raises ConfigurationError with every problem that was found.
     """
+    environment, warnings = of_environment(environ)
+    sources = [of_flags(overrides), environment]
     try:
-        content = read_file(path) if path else {}
+        sources += [of_file(path)] if path else []
     except ValueError as error:
-        raise ConfigurationError([f"{path}: {error}"]) from None
-    overlay = Overlay(path, content, environ.get(LISTEN_VARIABLE, "").strip())
-    overlay.add_environment(environ)
-    overlay.add_flags(overrides)
-    problems = [*_index_by_host_name(overlay.tree, hostname), *repetitions(overlay.tree)]
-    settings = None
+        raise ConfigurationError([f"{path}: {error}"], warnings) from None
+    if image := environ.get(LISTEN_VARIABLE, "").strip():
+        sources.append(Source({("web", "listen"): (LISTEN_VARIABLE, Text(image))}))
+    problems, merged, settings = [*_index_by_host_name(sources, hostname)], Merged(), None
     try:
-        settings = schema.Settings(source=overlay)  # type: ignore[call-arg]  # it is no key
+        settings = Settings(sources=(*sources, merged))  # type: ignore[call-arg]  # no key
     except ValidationError as error:
-        problems = [*in_our_words(error, overlay.tree), *problems]
-    messages = [overlay.message(*found) for found in problems if not overlay.follows(found[0])]
-    if settings is None or messages or overlay.problems:
-        raise ConfigurationError([*overlay.problems, *messages], overlay.warnings)
-    return _configuration(settings, overlay.warnings)
+        problems = [*_in_our_words(error, merged.tree), *problems]
+    problems += _repetitions(merged.tree)
+    refused = [key for source in sources for key in source.refused]
+    messages = [line for source in sources for line in source.problems]
+    messages += [
+        _message(sources, path, *problem) for problem in problems if not _follows(problem, refused)
+    ]
+    if settings is None or messages:
+        raise ConfigurationError(messages, warnings)
+    found = settings.configuration
+    return replace(found, warnings=(*map(one_line, warnings), *_shared_limits(found.accounts)))
 
 
-def _index_by_host_name(tree: dict[str, Any], hostname: Callable[[], str]) -> Iterator[Problem]:
+def _index_by_host_name(
+    sources: Iterable[Source], hostname: Callable[[], str]
+) -> Iterator[Problem]:
     """Replace a shard index of `auto` by the ordinal that a StatefulSet gives its pods."""
-    if at(tree, ("shard", "index")) == "auto":
+    key = ("shard", "index")
+    source = next((source for source in sources if at(source.tree, key) is not None), None)
+    if source and at(source.tree, key) == "auto":
         host = hostname().partition(".")[0]
         ordinal = re.search(r"-(\d{1,9})$", host, re.ASCII)
-        tree["shard"]["index"] = int(ordinal[1]) if ordinal else 0
+        source.tree["shard"]["index"] = int(ordinal[1]) if ordinal else 0
         if not ordinal:
             rule = '"auto" needs a host name that ends like exporter-0'
-            yield ("shard", "index"), f"{rule}, this one is {shown(host)}"
+            yield key, f"{rule}, this one is {shown(host)}"
 
 
-def _configuration(settings: schema.Settings, warnings: list[str]) -> Configuration:
-    """Return the domain objects; most have fields that are named like the file's keys."""
-    accounts = tuple(map(_account, settings.accounts))
-    return Configuration(
-        accounts=accounts,
-        selection=Selection(
-            mailboxes=MailboxChoice(**dict(settings.mailboxes)),
-            types=settings.types,
-            windows=tuple(map(_window, settings.windows)),
-            office_hours=settings.office_hours,
-            segments=tuple(Segment(**dict(segment)) for segment in settings.segments),
-            compare=settings.compare,
-            shard=Shard(**dict(settings.shard)),
-            named=tuple(_named(settings)),
-        ),
-        stale_after=settings.stale_after,
-        objectives=tuple(Objective(**dict(sla)) for sla in settings.sla),
-        state_file=settings.state_file,
-        web=WebSettings(
-            tuple(settings.web.listen),
-            settings.web.telemetry_path,
-            settings.web.config_file,
-            settings.web.enable_lifecycle,
-        ),
-        log=LogSettings(settings.log.level, settings.log.format),
-        warnings=(*map(one_line, warnings), *_shared_limits(accounts)),
-        shown=settings.model_dump(mode="json", exclude_none=True),
-    )
+def _in_our_words(error: ValidationError, tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield what pydantic found in `tree`, key by key."""
+    for found in error.errors(include_url=False):
+        path, kind = found["loc"][1:], found["type"]
+        value, key = at(tree, path), KEYS[general(path)]
+        if kind == "value_error":
+            cause = found["ctx"]["error"]
+            below = cause.problems if isinstance(cause, Problems) else [((), str(cause))]
+            yield from (((*path, *inside), text) for inside, text in below)
+        elif kind == "too_short" and value and 0 in value:
+            pass  # the good elements alone were counted, and the bad ones reported
+        elif kind in _WORDS:
+            yield path, _NO_ACCOUNT if path == ("accounts",) else _WORDS[kind]
+        elif key.is_value:
+            yield path, f"{shown(value)} is not {key.description}"
+        else:
+            yield path, f"takes {key.wanted}, not {shown(value)}"
 
 
-def _named(settings: schema.Settings) -> Iterator[tuple[str, str | int]]:
-    """Yield what names mailboxes, with its place; that everything matches needs no proof."""
-    lists = [
-        ("mailboxes.include", settings.mailboxes.include),
-        ("mailboxes.exclude", settings.mailboxes.exclude),
-        *((f"sla[{index}].mailboxes", sla.mailboxes) for index, sla in enumerate(settings.sla)),
-    ]
-    for where, patterns in lists:
-        for index, pattern in enumerate(patterns):
-            if pattern not in ("*", "all"):
-                yield f"{where}[{index}]", pattern
+def _repetitions(tree: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield names, and ranges of windows, that two elements share, whatever else is wrong."""
+    for place, key in (
+        ("accounts", "name"),
+        ("windows", "range"),
+        ("segments", "name"),
+        ("sla", "name"),
+    ):
+        seen: dict[object, tuple[int, str]] = {}
+        default, elements = KEYS[place, 0, key].default, tree.get(place) or {}
+        for index in sorted(each for each in elements if isinstance(each, int)):
+            value = (elements[index] or {}).get(key, default)
+            if isinstance(value, str):
+                same = _length(value) if key == "range" else value
+                first, other = seen.setdefault(same, (index, value))
+                if first != index:
+                    text = f"{shown(value)} is the {key} of {place}[{first}] too"
+                    as_written = "" if other == value else f", written {shown(other)}"
+                    yield (place, index, key), text + as_written
 
 
-def _window(given: schema.Window) -> Window:
-    assert given.every is not None  # filled in
-    return Window(given.range, parse_duration(given.range), given.every)
+def _length(text: str) -> timedelta | str:
+    try:
+        return parse_duration(text)
+    except ValueError:
+        return text
 
 
-def _account(given: schema.Account) -> Account:
-    assert given.api  # filled in
-    assert given.base_url
-    return Account(
-        name=given.name,
-        api=given.api,
-        base_url=given.base_url,
-        client_id=given.client_id,
-        client_secret=given.client_secret or _in_file(given.client_secret_file),
-        api_key=given.api_key or _in_file(given.api_key_file),
-        requests_per_minute=given.requests_per_minute,
-        budget=given.budget,
-        concurrency=given.concurrency,
-        timeout=given.timeout,
-        ca_file=given.ca_file,
-        proxy_url=given.proxy_url or _in_file(given.proxy_url_file),
-    )
+def _follows(problem: Problem, refused: Iterable[KeyPath]) -> bool:
+    """Return whether a problem may only be there because a value above or below was refused."""
+    path, _ = problem
+    return any(path[: len(other)] == other or other[: len(path)] == path for other in refused)
 
 
-def _in_file(path: Path | None) -> Secret | None:
-    return Secret(file=path) if path else None
+def _message(sources: Sequence[Source], file: Path | None, path: KeyPath, text: str) -> str:
+    """Return one line about a key, led by the variable, flag or file that sets or lacks it."""
+    above = (path[:length] for length in range(len(path), 0, -1))
+    setters = (source.setter(part) for part in above for source in sources)
+    name = next((setter for setter in setters if setter), None)
+    if name and any(source.names.get(path) == name for source in sources):
+        return f"{name}: {text}"
+    below = (n for s in sources for key, n in s.names.items() if path == key[: len(path)])
+    if name := name or next(below, None) or (str(file) if file else None):
+        return f"{name}: {dotted(path)}: {text}"
+    shorts = (short for short, key in SHORT.items() if key == path)
+    return f"{next(shorts, variable(path)) if path[1:] else dotted(path)}: {text}"
 
 
 def _shared_limits(accounts: tuple[Account, ...]) -> Iterator[str]:
     seen: dict[object, str] = {}
     for account in accounts:
-        credentials = (account.base_url, account.client_id, account.api_key)
-        first = seen.setdefault(credentials, account.name)
+        key = account.secret("api_key")
+        first = seen.setdefault((account.base_url, account.client_id, key), account.name)
         if first != account.name:
             yield (
                 f"accounts {shown(first)} and {shown(account.name)} have the same credentials: "

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from exporter.collectors.productivity import Productivity
 from exporter.questions import ALL, Key
-from exporter.selection import Selection
+from exporter.settings import Configuration
 from exporter.status import words
 
 TYPE_NAMES: Final = {ALL: "All types", "email": "Email", "chat": "Chat", "phone": "Phone"}
@@ -77,15 +77,15 @@ class Selector:
 class Chooser:
     """What there is to choose from, and the links between the choices."""
 
-    def __init__(self, accounts: Iterable[str], selection: Selection) -> None:
+    def __init__(self, accounts: Iterable[str], configuration: Configuration) -> None:
         hours = {"false": "All hours", "true": "Office hours"}
-        segments = ["", *(segment.name for segment in selection.segments)]
+        segments = ["", *(segment.name for segment in configuration.segments)]
         self._offered: dict[str, tuple[str, dict[str, str]]] = {
             "account": ("Account", {name: words.name(name) for name in accounts}),
-            "type": ("Conversation type", {t: TYPE_NAMES[t] for t in selection.types}),
+            "type": ("Conversation type", {t: TYPE_NAMES[t] for t in configuration.types}),
             "office_hours": (
                 "Time",
-                {_flag(hour): hours[_flag(hour)] for hour in selection.office_hours},
+                {_flag(hour): hours[_flag(hour)] for hour in configuration.office_hours},
             ),
             "segment": ("Segment", {s: words.name(s) if s else "Everything" for s in segments}),
         }

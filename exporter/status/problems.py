@@ -237,13 +237,13 @@ def _where(facts: Facts, account: str, keys: Collection[Key]) -> str:
 
 def _cuts(facts: Facts, keys: list[Key]) -> str:
     """Return what a mailbox's reports have in common: not what would be every type or segment."""
-    selection = facts.configuration.selection
+    configuration = facts.configuration
     found = [", ".join(dict.fromkeys(key.window or key.collector for key in keys))]
     types = {key.type for key in keys}
-    if types not in ({ALL}, {""}, set(selection.types)):
+    if types not in ({ALL}, {""}, set(configuration.types)):
         found.append(f"type {', '.join(sorted(types))}")
     segments = {key.segment for key in keys}
-    if segments not in ({""}, {"", *(segment.name for segment in selection.segments)}):
+    if segments not in ({""}, {"", *(segment.name for segment in configuration.segments)}):
         found.append(f"segment {', '.join(sorted(segments - {''}))}")
     if {key.office_hours for key in keys} == {"true"}:
         found.append("office hours")

@@ -96,7 +96,7 @@ def view(facts: Facts, query: Mapping[str, str]) -> View:
     found = problems(facts)
     states = _states(facts)
     accounts = facts.snapshot.accounts
-    chooser = Chooser(accounts, facts.configuration.selection) if accounts else None
+    chooser = Chooser(accounts, facts.configuration) if accounts else None
     choice = chooser.choose(query) if chooser else _NOTHING_TO_CHOOSE
     mailboxes = _mailboxes(facts, choice)
     groups, pager, choice = _page(facts, choice, chooser, mailboxes)
@@ -204,7 +204,7 @@ def _tiles(
         kept = [
             met
             for mailbox_id in (ALL, *(str(mailbox.id) for mailbox in mailboxes))
-            for window in facts.configuration.selection.windows
+            for window in facts.configuration.windows
             if (entry := facts.snapshot.entries.get(key := choice.key(mailbox_id, window.text)))
             for met in promises_kept(key, entry, objectives)
         ]
@@ -279,7 +279,7 @@ def _page(
         for mailbox in mailboxes
         if wanted in mailbox.name.casefold() or wanted.lstrip("#") == str(mailbox.id)
     ]
-    windows = [window.text for window in facts.configuration.selection.windows]
+    windows = [window.text for window in facts.configuration.windows]
     entries = facts.snapshot.entries
     found = [
         (name, id_) for name, id_ in found if any(choice.key(id_, w) in entries for w in windows)
@@ -330,7 +330,7 @@ def _why_empty(facts: Facts, choice: Choice) -> str:
 
 
 def _build(facts: Facts) -> Iterator[tuple[str, str]]:
-    shard = facts.configuration.selection.shard
+    shard = facts.configuration.shard
     yield "Version", __version__
     yield "Revision", revision()
     yield "Python", platform.python_version()

@@ -78,7 +78,7 @@ def test_the_real_accounts_settings_are_accepted(tmp_path: Path) -> None:
     }
     configuration = load(None, environ)
     assert [objective.name for objective in configuration.objectives] == ["first-reply-1h"]
-    assert configuration.selection.compare is True
+    assert configuration.compare is True
     assert not configuration.warnings
 
 

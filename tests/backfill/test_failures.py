@@ -37,7 +37,7 @@ from tests.support import EXPORTER, environment
 
 START, END = "2026-03-01", "2026-03-10"
 REPORTS = 10 * 4
-WINDOW = Window("24h", timedelta(days=1), timedelta(minutes=5))
+WINDOW = Window("24h", timedelta(minutes=5))
 
 
 # --- against the simulator ----------------------------------------------------------------------
@@ -288,8 +288,16 @@ def ask(
 
 
 def _account() -> Account:
-    return Account("acme", "v2", "http://127.0.0.1", "a", None, None, 400, 1.0, 1,
-                   timedelta(seconds=1))  # fmt: skip
+    return Account(
+        name="acme",
+        api="v2",
+        base_url="http://127.0.0.1",
+        client_id="a",
+        requests_per_minute=400,
+        budget=1.0,
+        concurrency=1,
+        timeout=timedelta(seconds=1),
+    )
 
 
 @pytest.fixture

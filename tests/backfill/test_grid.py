@@ -7,14 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.backfill.grid import Grid, default_step, newest_first, written
-from exporter.questions import Window
 
 INSTANTS = st.datetimes(datetime(2011, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))
 STEPS = st.integers(1, 40 * 86_400).map(lambda seconds: timedelta(seconds=seconds))
-
-
-def window(range_: timedelta, every: timedelta) -> Window:
-    return Window("w", range_, every)
 
 
 @given(start=INSTANTS, length=st.integers(0, 30 * 86_400), step=STEPS)

@@ -46,7 +46,7 @@ OBJECTIVES = tuple(
               ("email",), (False,), ("",))
     for name, hours in ((HOSTILE, 1), ("slow", 2))
 )  # fmt: skip
-RENDERER = Renderer(OBJECTIVES, (Window("24h", timedelta(days=1), timedelta(minutes=5)),))
+RENDERER = Renderer(OBJECTIVES, (Window("24h", timedelta(minutes=5)),))
 
 
 QUESTION = Question(KEY, timedelta(minutes=5), timedelta(days=1), ((1001,), (), (), "compare"))

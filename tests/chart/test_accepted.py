@@ -144,7 +144,7 @@ def test_the_program_accepts_its_file_and_its_variables(name: str, tmp_path: Pat
     assert configuration.warnings == ()
     (port,) = found.exporter["ports"]
     assert configuration.web.listen == (f":{port['containerPort']}",)
-    assert configuration.selection.shard.total == found.workload["spec"]["replicas"]
+    assert configuration.shard.total == found.workload["spec"]["replicas"]
 
 
 @EVERY

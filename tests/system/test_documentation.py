@@ -113,7 +113,7 @@ def test_scalings_configurations_are_accepted(version: str, tmp_path: Path) -> N
     shard, prometheus = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "config.yml").write_text("accounts: [{api_key: key}]\n" + shard)
     loaded = load(tmp_path / "config.yml", {}, hostname=lambda: "exporter-3.example")
-    assert (loaded.selection.shard.index, loaded.selection.shard.total) == (3, 4)
+    assert (loaded.shard.index, loaded.shard.total) == (3, 4)
     assert yaml.safe_load(prometheus)
     (tmp_path / "prometheus.yml").write_text(prometheus)
     code, said = promtool("check", "config", tmp_path / "prometheus.yml", version=version)

@@ -14,8 +14,8 @@ from exporter.sla import Objective
 from exporter.store import Store
 from tests.readings import reading
 
-DAY = Window("24h", timedelta(hours=24), timedelta(minutes=5))
-WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
+DAY = Window("24h", timedelta(minutes=5))
+WEEK = Window("7d", timedelta(minutes=35))
 WINDOWS = (DAY, WEEK)
 FAILURE = Failure("server_error", "HTTP 503", "ref-1")
 

@@ -15,21 +15,25 @@ from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError, Throttled, Unreachable
 from exporter.poller.account import AccountPoller, Job
 from exporter.questions import Key, Mailbox, Window
-from exporter.selection import MailboxChoice, Selection, Shard
+from exporter.selection import MailboxChoice
+from exporter.settings import Configuration
 from exporter.state_file import StateFile
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 from tests.readings import reading, settings
 
 ACCOUNT = Account(
-    "acme", "v1", "http://127.0.0.1:1/v1", None, None, Secret("key"),
-    60_000, 0.5, 4, timedelta(seconds=30),
-)  # fmt: skip
-DAY = Window("24h", timedelta(days=1), timedelta(minutes=5))
-WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
-MONTH = Window("30d", timedelta(days=30), timedelta(hours=1))
-SELECTION = Selection(
-    MailboxChoice(all=False), ("all",), (DAY, MONTH), (False,), (), compare=False, shard=Shard()
+    name="acme",
+    api="v1",
+    base_url="http://127.0.0.1:1/v1",
+    api_key=Secret("key"),
+    requests_per_minute=60_000,
+)
+DAY = Window("24h", timedelta(minutes=5))
+WEEK = Window("7d", timedelta(minutes=35))
+MONTH = Window("30d", timedelta(hours=1))
+SETTINGS = Configuration(
+    accounts=(ACCOUNT,), mailboxes=MailboxChoice(all=False), types=("all",), windows=(DAY, MONTH)
 )
 BOXES = [Mailbox(1, "Support", "s", "s@acme.com"), Mailbox(2, "Sales", "t", "t@acme.com")]
 REPORT = ProductivityReport(current=Statistics(conversations=1, response_time=60.0, replies_sent=1))
@@ -40,7 +44,7 @@ class World:
 
     def __init__(
         self,
-        selection: Selection = SELECTION,
+        configuration: Configuration = SETTINGS,
         state: StateFile | None = None,
         *,
         limit: float = 60_000,
@@ -61,7 +65,7 @@ class World:
         """How a probe ends that `job` meets."""
         self.poller = AccountPoller(
             account,
-            settings(selection, account, stale_after=stale_after),
+            settings(configuration, account, stale_after=stale_after),
             Client(account, self.budget, self.telemetry),
             self.budget,
             self.store,

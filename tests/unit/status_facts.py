@@ -16,8 +16,8 @@ from tests.unit.exposed import published_like
 
 NOW = 1_773_239_400.0
 """2026-03-11 14:30:00 UTC, a Wednesday."""
-DAY = Window("24h", timedelta(hours=24), timedelta(minutes=5))
-WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
+DAY = Window("24h", timedelta(minutes=5))
+WEEK = Window("7d", timedelta(minutes=35))
 ENVIRON = {
     "HELPSCOUT_ACCOUNTS__0__NAME": "acme",
     "HELPSCOUT_ACCOUNTS__0__CLIENT_ID": "an-id",
@@ -67,7 +67,7 @@ class World:
 
     def reports(self) -> list[Key]:
         """Every report that is asked."""
-        selection = self.configuration.selection
+        configuration = self.configuration
         return [
             Key(
                 "productivity",
@@ -79,10 +79,10 @@ class World:
                 segment,
             )
             for mailbox_id in ("all", *(str(mailbox.id) for mailbox in self.mailboxes))
-            for type_ in selection.types
-            for window in selection.windows
-            for hours in selection.office_hours
-            for segment in ("", *(segment.name for segment in selection.segments))
+            for type_ in configuration.types
+            for window in configuration.windows
+            for hours in configuration.office_hours
+            for segment in ("", *(segment.name for segment in configuration.segments))
         ]
 
     def key(self, mailbox_id: str = "2", type_: str = "all", window: str = "24h") -> Key:

@@ -1,7 +1,6 @@
 """One account's poller: what it asks next, and what follows from how it went. No time passes."""
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,11 +22,12 @@ from exporter.helpscout.errors import (
     Throttled,
     Unreachable,
 )
-from exporter.questions import Mailbox
-from exporter.selection import MailboxChoice, Segment, Selection, Shard
+from exporter.questions import Mailbox, Window
+from exporter.selection import MailboxChoice, Segment, Shard
+from exporter.settings import Configuration
 from exporter.state_file import StateFile
 from tests.readings import reading, settings
-from tests.unit.poller_world import ACCOUNT, BOXES, DAY, REPORT, SELECTION, World
+from tests.unit.poller_world import ACCOUNT, BOXES, DAY, REPORT, SETTINGS, World
 
 
 def lines(log: LogCapture) -> list[str]:
@@ -51,7 +51,7 @@ def test_no_more_runs_at_once_than_the_account_allows() -> None:
     world = World()
     world.discover()
     assert all(world.job() for _ in range(4))
-    world.poller.configure(settings(replace(SELECTION, types=("all", "email")), ACCOUNT))
+    world.poller.configure(settings(replace(SETTINGS, types=("all", "email")), ACCOUNT))
     assert world.job() is None
 
 
@@ -61,7 +61,7 @@ def test_no_more_runs_at_once_than_the_account_allows() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_retries_wait_half_a_second_doubling_and_end_after_three(error: HelpScoutError) -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
     started = world.now
     waits = []
@@ -80,14 +80,14 @@ def test_retries_wait_half_a_second_doubling_and_end_after_three(error: HelpScou
 
 
 def test_a_retry_waits_as_long_as_the_service_says() -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
     world.answer(ServiceFailed("x", status=503, retry_after=30))
     assert world.next_report(100) == pytest.approx(30, abs=0.5)
 
 
 def test_a_retry_that_would_come_after_the_next_turn_is_not_made() -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
     world.answer(ServiceFailed("x", status=503, retry_after=3_000))
     assert world.successes() == [False]
@@ -105,7 +105,7 @@ def test_a_retry_that_would_come_after_the_next_turn_is_not_made() -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_what_cannot_pass_is_not_asked_again_soon(error: HelpScoutError) -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
     world.answer(error)
     assert world.successes() == [False]
@@ -128,7 +128,7 @@ def test_a_report_that_fails_leaves_the_others_and_keeps_its_own_last_value() ->
 
 
 def test_data_too_old_vanishes_while_the_time_of_its_success_stays() -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
     world.answer()
     world.now += 899
@@ -247,7 +247,7 @@ def listing(world: World) -> None:
 
 
 def test_a_short_list_adds_what_is_new_takes_nothing_away_and_is_said(log: LogCapture) -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover()
     world.answer_all()
     new = Mailbox(3, "New", "n", "n@acme.com")
@@ -269,7 +269,7 @@ def test_a_short_list_adds_what_is_new_takes_nothing_away_and_is_said(log: LogCa
 
 
 def test_a_first_list_that_is_short_is_used() -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     listing(world)
     world.poller.discovery_failed(ShortList("the list is not whole", BOXES[:1]))
     assert world.answer_all() == 1
@@ -280,7 +280,7 @@ def test_a_first_list_that_is_short_is_used() -> None:
 def test_an_emptiness_after_a_full_list_is_believed_at_the_third_list_in_a_row(
     log: LogCapture,
 ) -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover()
     world.answer_all()
     for lists in ([], [], BOXES, [], []):
@@ -297,7 +297,7 @@ def test_an_emptiness_after_a_full_list_is_believed_at_the_third_list_in_a_row(
 
 def test_tags_are_a_union_over_answers() -> None:
     segments = (Segment("vip", tags=("VIP",)), Segment("gold", tags=("Gold",)))
-    world = World(replace(SELECTION, windows=(DAY,), segments=segments))
+    world = World(replace(SETTINGS, windows=(DAY,), segments=segments))
     world.discover(BOXES[:1])
     for tags, reports in (
         (None, 1), ({}, 1), ({"VIP": 7}, 2), ({}, 2), (None, 2), ({"Gold": 8}, 3), ({"x": 9}, 3),
@@ -330,7 +330,7 @@ def test_renamed_new_and_deleted_mailboxes_follow(log: LogCapture) -> None:
 
 
 def test_a_segment_waits_until_its_tag_is_known() -> None:
-    world = World(replace(SELECTION, windows=(DAY,), segments=(Segment("vip", tags=("VIP",)),)))
+    world = World(replace(SETTINGS, windows=(DAY,), segments=(Segment("vip", tags=("VIP",)),)))
     world.discover(BOXES[:1])
     assert len(world.successes()) == 1
     world.answer(tags={"VIP": 77})
@@ -356,7 +356,7 @@ def test_a_plan_that_does_not_fit_is_stretched_told_once_and_shown(log: LogCaptu
 
 
 def test_one_outage_is_two_lines_in_the_log_however_many_reports_it_hits(log: LogCapture) -> None:
-    world = World(replace(SELECTION, types=("all", "email", "chat", "phone")))
+    world = World(replace(SETTINGS, types=("all", "email", "chat", "phone")))
     world.discover()
     world.answer_all()
     world.list_error = Unreachable("connection refused", reference="ab12")
@@ -419,9 +419,17 @@ def test_what_is_older_than_its_life_is_not_resurrected(
     second.state.close()
 
 
-VIP = replace(SELECTION, windows=(DAY,), segments=(Segment("vip", folders=(1,)),))
+def relabelled(window: Window, label: str) -> Window:
+    """A window whose label means another range, as after a change of the notation."""
+    changed = replace(window)
+    object.__setattr__(changed, "text", label)
+    return changed
+
+
+VIP = replace(SETTINGS, windows=(DAY,), segments=(Segment("vip", folders=(1,)),))
 TAGGED = replace(VIP, segments=(Segment("vip", tags=(7,)),))
-WHOLE = replace(SELECTION, windows=(DAY,), mailboxes=MailboxChoice(all=True))
+HALF_A_DAY = Window("12h", DAY.every)
+WHOLE = replace(SETTINGS, windows=(DAY,), mailboxes=MailboxChoice(all=True))
 
 
 @pytest.mark.parametrize(
@@ -432,12 +440,12 @@ WHOLE = replace(SELECTION, windows=(DAY,), mailboxes=MailboxChoice(all=True))
         (WHOLE, WHOLE, {("all", ""), ("1", ""), ("2", "")}),
         (WHOLE, replace(WHOLE, mailboxes=MailboxChoice(("Sales",))), {("2", "")}),
         (WHOLE, replace(WHOLE, compare=True), set()),
-        (WHOLE, replace(WHOLE, windows=(replace(DAY, range=timedelta(hours=12)),)), set()),
+        (WHOLE, replace(WHOLE, windows=(relabelled(HALF_A_DAY, "24h"),)), set()),
     ],
     ids=["folders", "tags", "nothing", "mailboxes", "compare", "range"],
 )
 def test_a_changed_question_is_not_shown_the_old_answer(
-    tmp_path: Path, before: Selection, after: Selection, known: set[tuple[str, str]]
+    tmp_path: Path, before: Configuration, after: Configuration, known: set[tuple[str, str]]
 ) -> None:
     path = tmp_path / "state.db"
     first = World(before, StateFile(path, codec))
@@ -469,7 +477,7 @@ def test_a_window_that_is_dropped_leaves_the_exporters_own_metrics(log: LogCaptu
     world = World()
     world.discover()
     assert world.report_metric("reports", "30d") == 2
-    world.poller.configure(settings(replace(SELECTION, windows=(DAY,)), ACCOUNT))
+    world.poller.configure(settings(replace(SETTINGS, windows=(DAY,)), ACCOUNT))
     assert world.report_metric("reports", "30d") is None
     assert world.report_metric("report_interval_seconds", "30d") is None
     assert world.report_metric("reports", "24h") == 2
@@ -570,14 +578,14 @@ def lives(world: World) -> float:
 def test_a_report_is_shown_for_stale_after_intervals_and_ten_minutes_at_least(
     stale_after: float, seconds: float
 ) -> None:
-    world = World(replace(SELECTION, windows=(DAY,)), stale_after=stale_after)
+    world = World(replace(SETTINGS, windows=(DAY,)), stale_after=stale_after)
     world.discover(BOXES[:1])
     world.answer()
     assert lives(world) == seconds
 
 
 def test_a_reload_changes_for_how_long_reports_are_shown() -> None:
-    selection = replace(SELECTION, windows=(DAY,))
+    selection = replace(SETTINGS, windows=(DAY,))
     world = World(selection)
     world.discover(BOXES[:1])
     world.answer()
@@ -586,7 +594,7 @@ def test_a_reload_changes_for_how_long_reports_are_shown() -> None:
 
 
 def test_a_report_that_is_asked_less_often_is_shown_for_longer() -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
     world.answer()
     world.budget.observe(world.now, 0.2, None)
@@ -609,7 +617,7 @@ def attempts(world: World) -> int:
 
 
 def test_after_a_success_or_after_giving_up_a_report_has_all_its_attempts_again() -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
     world.answer(ServiceFailed("x", status=503))
     assert asked_within(world, 2) is not None
@@ -621,7 +629,7 @@ def test_after_a_success_or_after_giving_up_a_report_has_all_its_attempts_again(
 
 
 def test_the_first_round_has_not_ended_while_a_retry_is_due() -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
     world.answer(ServiceFailed("x", status=503))
     assert not world.poller.first_round_done
@@ -631,7 +639,7 @@ def test_the_first_round_has_not_ended_while_a_retry_is_due() -> None:
 
 
 def test_reports_that_fail_together_are_not_asked_again_together() -> None:
-    world = World(replace(SELECTION, types=("all", "email")), jitter=True)
+    world = World(replace(SETTINGS, types=("all", "email")), jitter=True)
     world.discover()
     jobs = [world.job() for _ in range(4)]
     for job in jobs:
@@ -649,12 +657,12 @@ def test_reports_that_fail_together_are_not_asked_again_together() -> None:
 
 
 def test_an_answer_about_a_mailbox_that_is_gone_changes_nothing() -> None:
-    world = World(replace(SELECTION, windows=(DAY,)))
+    world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover()
     first, second = world.job(), world.job()
     assert first is not None
     assert second is not None
-    world.poller.configure(settings(replace(SELECTION, windows=(DAY,)), ACCOUNT))
+    world.poller.configure(settings(replace(SETTINGS, windows=(DAY,)), ACCOUNT))
     assert world.job() is not None
     world.poller.discovered(BOXES[:1])
     world.poller.failed(second, ServiceFailed("x", status=503))
@@ -702,7 +710,7 @@ def test_a_reload_while_the_list_is_read_has_it_read_again_at_once(
 ) -> None:
     world = World()
     assert world.job() is not None
-    world.poller.configure(settings(replace(SELECTION, types=("email",)), ACCOUNT))
+    world.poller.configure(settings(replace(SETTINGS, types=("email",)), ACCOUNT))
     if isinstance(outcome, HelpScoutError):
         world.poller.discovery_failed(outcome)
     else:
@@ -723,7 +731,7 @@ def test_a_reload_lists_the_mailboxes_again() -> None:
     world = World()
     world.discover()
     world.answer_all()
-    world.poller.configure(settings(SELECTION, ACCOUNT))
+    world.poller.configure(settings(SETTINGS, ACCOUNT))
     job = world.job()
     assert job is not None
     assert job.question is None
@@ -743,14 +751,14 @@ def test_a_poller_stays_if_neither_its_account_nor_the_shard_changed(
     account: Account, shard: Shard, stays: bool
 ) -> None:
     world = World()
-    other = settings(replace(SELECTION, types=("email",), shard=shard), account)
+    other = settings(replace(SETTINGS, types=("email",), shard=shard), account)
     assert world.poller.stays(account, other) is stays
 
 
 def test_a_shard_does_not_miss_the_mailboxes_of_others() -> None:
-    names = (("mailboxes.include[0]", "Support"), ("mailboxes.include[1]", "Nobody"))
+    named = MailboxChoice(("Support", "Nobody"), all=False)
     for shard, lines in ((Shard(), 1), (Shard(0, 2, "mailbox"), 0)):
-        world = World(replace(SELECTION, named=names, shard=shard))
+        world = World(replace(SETTINGS, mailboxes=named, shard=shard))
         world.discover()
         world.poller.tick(world.now)
         assert len(world.store.missing().get("", ())) == lines

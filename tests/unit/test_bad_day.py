@@ -8,9 +8,9 @@ from structlog.testing import LogCapture
 
 from exporter.helpscout.errors import BadCredentials, Foreign, HelpScoutError, Unreachable
 from exporter.selection import Segment
-from tests.unit.poller_world import DAY, MONTH, SELECTION, Run, World
+from tests.unit.poller_world import DAY, MONTH, SETTINGS, Run, World
 
-FULL = replace(SELECTION, types=("all", "email", "chat"), windows=(DAY, MONTH))
+FULL = replace(SETTINGS, types=("all", "email", "chat"), windows=(DAY, MONTH))
 MINUTES = 60.0
 
 
@@ -47,7 +47,7 @@ def test_23_minutes_of_a_dead_account_are_a_handful_of_lines(
 
 
 def test_a_renamed_tag_is_one_line_a_day(log: LogCapture) -> None:
-    world = World(replace(SELECTION, windows=(DAY,), segments=(Segment("vip", ("vip",)),)))
+    world = World(replace(SETTINGS, windows=(DAY,), segments=(Segment("vip", ("vip",)),)))
     run = Run(world, lambda *_: None, tags={"vip": 5})
     run.until(400)
     log.entries.clear()

@@ -81,7 +81,7 @@ def test_the_readmes_configuration_is_accepted(tmp_path: Path) -> None:
     config.write_text(code_block("configuration"))
     configuration = load(config, {})
     assert configuration.warnings == ()
-    assert [window.text for window in configuration.selection.windows] == ["24h", "7d", "30d"]
+    assert [window.text for window in configuration.windows] == ["24h", "7d", "30d"]
 
 
 @pytest.mark.parametrize("page", [*PAGES_BY_HAND, *(f"docs/{name}" for name in PAGES)])

@@ -31,12 +31,12 @@ from exporter.reasons import PROBLEMS, REASONS
 from exporter.selection import MailboxChoice
 from exporter.state_file import StateFile
 from tests.readings import settings
-from tests.unit.poller_world import ACCOUNT, DAY, MONTH, SELECTION, Run, Service, World
+from tests.unit.poller_world import ACCOUNT, DAY, MONTH, SETTINGS, Run, Service, World
 
 SIX = [Mailbox(number, f"Box {number}", "s", "s@acme.com") for number in range(1, 7)]
 ONE = SIX[:1]
-A_DAY = replace(SELECTION, windows=(DAY,))
-A_MONTH = replace(SELECTION, windows=(replace(MONTH, every=MONTH.every / 2),))
+A_DAY = replace(SETTINGS, windows=(DAY,))
+A_MONTH = replace(SETTINGS, windows=(replace(MONTH, every=MONTH.every / 2),))
 BUSY = replace(A_DAY, windows=(replace(DAY, every=DAY.every / 10),))
 STALL = 1e9
 
@@ -302,7 +302,7 @@ def test_the_probe_is_one_paid_call_and_not_asked_while_reports_arrive() -> None
 # --- one question's fate is its own -------------------------------------------------------------
 
 FULL = replace(
-    SELECTION,
+    SETTINGS,
     mailboxes=MailboxChoice(all=True),
     types=("all", "email", "chat", "phone"),
     windows=(DAY, MONTH),

@@ -11,7 +11,7 @@ from exporter.questions import Mailbox
 from exporter.selection import Segment
 from exporter.settings import load
 from tests.readings import reading
-from tests.unit.poller_world import BOXES, DAY, REPORT, SELECTION, World
+from tests.unit.poller_world import BOXES, DAY, REPORT, SETTINGS, World
 
 TAGS = {"vip": 5, "Refund": 6, "refund": 7, "bug": 8}
 
@@ -38,9 +38,7 @@ def test_a_tag_is_found_or_named(
 ) -> None:
     segment = Segment("cut", (tag,))
     assert segment.tag_ids(TAGS) == ids
-    found = [
-        str(each) for each in of_segments(replace(SELECTION, segments=(segment,)), TAGS, {}, ())
-    ]
+    found = [str(each) for each in of_segments((segment,), TAGS, {}, ())]
     assert found == ([] if what is None else [f"segments[0] (cut): {what}"])
 
 
@@ -51,14 +49,16 @@ def test_globs_and_ids_of_mailboxes_are_named_with_their_place() -> None:
         "HELPSCOUT_SLA": "[{name: a, statistic: response_time, target: 1h, objective: 0.9,"
         " mailboxes: [Support, 4]}]",
     }
-    found = mailbox_patterns(load(None, environ).selection, BOXES)
+    found = mailbox_patterns(load(None, environ).named_mailboxes, BOXES)
     assert [str(each) for each in found] == [
         "mailboxes.include[1]: no mailbox has a name like Slaes",
         "mailboxes.include[2]: no mailbox has the id 3",
         "mailboxes.exclude[0]: no mailbox has a name like Test*",
         "sla[0].mailboxes[1]: no mailbox has the id 4",
     ]
-    assert list(mailbox_patterns(load(None, {"HELPSCOUT_API_KEY": "key"}).selection, [])) == []
+    assert (
+        list(mailbox_patterns(load(None, {"HELPSCOUT_API_KEY": "key"}).named_mailboxes, [])) == []
+    )
 
 
 def segments(world: World) -> dict[str, bool]:
@@ -71,7 +71,7 @@ def said(log: LogCapture) -> list[str]:
 
 def test_a_tag_that_is_not_there_is_said_once_and_shown(log: LogCapture) -> None:
     cuts = (Segment("gold", ("gold",)), Segment("vip", ("VIP",)))
-    world = World(replace(SELECTION, windows=(DAY,), segments=cuts))
+    world = World(replace(SETTINGS, windows=(DAY,), segments=cuts))
     world.discover(BOXES[:1])
     world.poller.tick(world.now)
     assert segments(world) == {"gold": False, "vip": False}
@@ -92,7 +92,7 @@ def test_a_tag_that_is_not_there_is_said_once_and_shown(log: LogCapture) -> None
 
 
 def test_where_no_answer_names_a_tag_it_is_said_after_the_first_round(log: LogCapture) -> None:
-    world = World(replace(SELECTION, windows=(DAY,), segments=(Segment("vip", ("vip",)),)))
+    world = World(replace(SETTINGS, windows=(DAY,), segments=(Segment("vip", ("vip",)),)))
     world.discover(BOXES[:1])
     world.answer_all()
     world.poller.tick(world.now)
@@ -100,7 +100,7 @@ def test_where_no_answer_names_a_tag_it_is_said_after_the_first_round(log: LogCa
 
 
 def test_a_tag_that_is_renamed_goes_on_by_its_id_and_is_said(log: LogCapture) -> None:
-    world = World(replace(SELECTION, windows=(DAY,), segments=(Segment("vip", ("vip",)),)))
+    world = World(replace(SETTINGS, windows=(DAY,), segments=(Segment("vip", ("vip",)),)))
     world.discover(BOXES[:1])
     world.answer(tags={"vip": 5})
     world.answer_all()
@@ -118,7 +118,7 @@ def test_a_tag_that_is_renamed_goes_on_by_its_id_and_is_said(log: LogCapture) ->
 
 def test_folders_that_every_mailbox_refuses_are_missing_and_those_of_one_are_not() -> None:
     cuts = (Segment("ours", folders=(1,)), Segment("nobody's", folders=(2,)))
-    world = World(replace(SELECTION, windows=(DAY,), segments=cuts))
+    world = World(replace(SETTINGS, windows=(DAY,), segments=cuts))
     world.discover(BOXES)
     while (job := world.job()) is not None:
         assert job.question is not None
@@ -136,7 +136,7 @@ def test_folders_that_every_mailbox_refuses_are_missing_and_those_of_one_are_not
 
 def test_a_passing_failure_neither_finds_a_folder_nor_loses_one() -> None:
     cuts = (Segment("nobody's", folders=(2,)),)
-    world = World(replace(SELECTION, windows=(DAY,), segments=cuts))
+    world = World(replace(SETTINGS, windows=(DAY,), segments=cuts))
     world.discover(BOXES)
     errors = [NotThere("HTTP 404", status=404), ServiceFailed("HTTP 503", status=503)]
     while (job := world.job()) is not None and job.question is not None:
@@ -153,10 +153,8 @@ def test_a_passing_failure_neither_finds_a_folder_nor_loses_one() -> None:
 def test_what_one_account_lacks_another_may_have() -> None:
     world = World()
     named = (("mailboxes.include[0]", "Sup*"), ("mailboxes.include[1]", "Other"))
-    patterns = list(mailbox_patterns(replace(SELECTION, named=named), BOXES))
-    others = list(
-        mailbox_patterns(replace(SELECTION, named=named), [Mailbox(9, "Sup 2", "s", "e")])
-    )
+    patterns = list(mailbox_patterns(named, BOXES))
+    others = list(mailbox_patterns(named, [Mailbox(9, "Sup 2", "s", "e")]))
     world.store.set_accounts(["acme", "globex"])
     world.store.set_missing("acme", [], patterns)
     assert world.store.missing() == {}, "the other account's mailboxes are not known"

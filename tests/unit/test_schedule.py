@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from exporter.questions import Key, Question, Window
 from exporter.schedule import Group, GroupOutlook, Outlook, Schedule, Stretch, demand_per_minute
 
-DAY = Window("24h", timedelta(days=1), timedelta(minutes=5))
-WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
-MONTH = Window("30d", timedelta(days=30), timedelta(hours=1))
+DAY = Window("24h", timedelta(minutes=5))
+WEEK = Window("7d", timedelta(minutes=35))
+MONTH = Window("30d", timedelta(hours=1))
 DAILY = Group("productivity", "24h", 300.0)
 MONTHLY = Group("productivity", "30d", 3600.0)
 
@@ -158,7 +158,7 @@ def test_a_shorter_interval_takes_effect_at_once() -> None:
     schedule = Schedule()
     schedule.set(grid(MONTH, mailboxes=1), 0, {})
     run(schedule, 600, 0, 1)
-    quick = Window("30d", MONTH.range, timedelta(minutes=1))
+    quick = Window("30d", timedelta(minutes=1))
     schedule.set([request(quick)], 10, {})
     assert schedule.next_due() <= 70
 

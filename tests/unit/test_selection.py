@@ -12,14 +12,14 @@ from exporter.questions import Key, Mailbox, Question, Window
 from exporter.selection import (
     MailboxChoice,
     Segment,
-    Selection,
     Shard,
 )
+from exporter.settings import Configuration
 from tests.readings import settings
 from tests.unit.poller_world import ACCOUNT
 
-HOUR = Window("1h", timedelta(hours=1), timedelta(minutes=1))
-WEEK = Window("7d", timedelta(days=7), timedelta(minutes=35))
+HOUR = Window("1h", timedelta(minutes=1))
+WEEK = Window("7d", timedelta(minutes=35))
 
 
 def box(id_: int, name: str) -> Mailbox:
@@ -39,8 +39,17 @@ def selection(
     segments: tuple[Segment, ...] = (),
     compare: bool = False,
     shard: Shard = WHOLE,
-) -> Selection:
-    return Selection(mailboxes, types, windows, office_hours, segments, compare, shard)
+) -> Configuration:
+    return Configuration(
+        accounts=(),
+        mailboxes=mailboxes,
+        types=types,
+        windows=windows,
+        office_hours=office_hours,
+        segments=segments,
+        compare=compare,
+        shard=shard,
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +89,7 @@ def test_two_mailboxes_of_one_name_are_two() -> None:
 
 
 def asked(
-    chosen: Selection, mailboxes: list[Mailbox], tags: dict[str, int], account: str = "acme"
+    chosen: Configuration, mailboxes: list[Mailbox], tags: dict[str, int], account: str = "acme"
 ) -> list[Question]:
     """What is asked of an account that has these mailboxes and tags."""
     of_it = replace(ACCOUNT, name=account)

@@ -10,7 +10,7 @@ import yaml
 
 from exporter.helpscout.account import Account, Secret
 from exporter.questions import Window
-from exporter.selection import MailboxChoice, Segment, Selection, Shard
+from exporter.selection import MailboxChoice, Segment, Shard
 from exporter.settings import (
     Configuration,
     ConfigurationError,
@@ -78,10 +78,8 @@ def test_a_valid_file_is_taken_and_what_is_shown_of_it_means_the_same(
     accounts = tuple(
         replace(
             account,
-            client_secret=hidden
-            if account.client_secret and account.client_secret.text
-            else account.client_secret,
-            api_key=hidden if account.api_key and account.api_key.text else account.api_key,
+            client_secret=hidden if account.client_secret else None,
+            api_key=hidden if account.api_key else None,
         )
         for account in loaded.accounts
     )
@@ -104,19 +102,17 @@ def test_two_keys_are_enough_and_the_rest_has_the_documented_defaults() -> None:
                 timeout=timedelta(seconds=30),
             ),
         ),
-        selection=Selection(
-            mailboxes=MailboxChoice(include=("*",), exclude=(), all=True),
-            types=("all", "email", "chat", "phone"),
-            windows=(
-                Window("24h", timedelta(days=1), timedelta(minutes=5)),
-                Window("7d", timedelta(days=7), timedelta(minutes=35)),
-                Window("30d", timedelta(days=30), timedelta(hours=1)),
-            ),
-            office_hours=(False,),
-            segments=(),
-            compare=False,
-            shard=Shard(index=0, total=1, by="account"),
+        mailboxes=MailboxChoice(include=("*",), exclude=(), all=True),
+        types=("all", "email", "chat", "phone"),
+        windows=(
+            Window("24h", timedelta(minutes=5)),
+            Window("7d", timedelta(minutes=35)),
+            Window("30d", timedelta(hours=1)),
         ),
+        office_hours=(False,),
+        segments=(),
+        compare=False,
+        shard=Shard(index=0, total=1, by="account"),
         stale_after=3,
         objectives=(),
         state_file=None,
@@ -135,30 +131,28 @@ def test_an_api_key_alone_makes_it_v1() -> None:
 def test_everything_that_is_said_is_heard() -> None:
     loaded = load(CONFIG / "valid-several.yml", {})
     a, b, c = loaded.accounts
-    assert a.client_secret == Secret(file=CONFIG / "secrets/a")
+    assert a.secret("client_secret") == Secret(file=CONFIG / "secrets/a")
     assert (a.budget, a.timeout) == (1, timedelta(seconds=90))
-    assert b.api_key == Secret(file=Path("/run/secrets/b"))
+    assert b.secret("api_key") == Secret(file=Path("/run/secrets/b"))
     assert (b.api, b.base_url) == ("v1", "https://proxy.example/hs/v1")
     assert c.base_url == "http://stub:8080"
-    assert loaded.selection == Selection(
-        mailboxes=MailboxChoice(("Support*", 1001), ("Support test",), all=False),
-        types=("email",),
-        windows=(
-            Window("1h", timedelta(hours=1), timedelta(minutes=1)),
-            Window("168h", timedelta(days=7), timedelta(minutes=20)),
-            Window("90d", timedelta(days=90), timedelta(hours=1)),
-        ),
-        office_hours=(False, True),
-        segments=(Segment("vip", ("vip", 4711), (991,)),),
-        compare=True,
-        shard=Shard(1, 2, "mailbox"),
-        named=(
-            ("mailboxes.include[0]", "Support*"),
-            ("mailboxes.include[1]", 1001),
-            ("mailboxes.exclude[0]", "Support test"),
-            ("sla[0].mailboxes[0]", 1001),
-        ),
+    assert loaded.mailboxes == MailboxChoice(("Support*", 1001), ("Support test",), all=False)
+    assert loaded.types == ("email",)
+    assert loaded.windows == (
+        Window("1h", timedelta(minutes=1)),
+        Window("168h", timedelta(minutes=20)),
+        Window("90d", timedelta(hours=1)),
     )
+    assert loaded.office_hours == (False, True)
+    assert loaded.segments == (Segment("vip", ("vip", 4711), (991,)),)
+    assert loaded.compare
+    assert loaded.shard == Shard(1, 2, "mailbox")
+    assert list(loaded.named_mailboxes) == [
+        ("mailboxes.include[0]", "Support*"),
+        ("mailboxes.include[1]", 1001),
+        ("mailboxes.exclude[0]", "Support test"),
+        ("sla[0].mailboxes[0]", 1001),
+    ]
     quick, once = loaded.objectives
     assert quick == Objective(
         name="quick",
@@ -188,27 +182,37 @@ def test_every_number_of_an_account_is_heard(write: Write) -> None:
     assert found == (123, 0.25, 7, timedelta(seconds=11))
 
 
+def test_an_anchor_may_be_used_again_and_merged_into_a_mapping() -> None:
+    loaded = load(CONFIG / "valid-anchors.yml", {})
+    first, second = loaded.accounts
+    assert (first.name, first.budget, first.concurrency) == ("acme", 0.25, 4)
+    assert second == replace(first, name="other", concurrency=8)
+    assert loaded.objectives[0].types == loaded.types == ("all", "email")
+
+
 def test_yaml_does_not_turn_words_into_something_else() -> None:
     loaded = load(CONFIG / "valid-yaml-traps.yml", {})
     one, two = loaded.accounts
     assert (one.name, one.client_id, one.client_secret) == ("on", "123e45", Secret(text="0123"))
     assert (two.name, two.client_id) == ("2024-01-01", "0x1F")
     assert two.client_secret == Secret(text="12:30:45")
-    assert loaded.selection.mailboxes.include == ("Yes", "007", 42)
-    assert loaded.selection.segments == (Segment("off", ("no", "1_000", "4711", 4711)),)
+    assert loaded.mailboxes.include == ("Yes", "007", 42)
+    assert loaded.segments == (Segment("off", ("no", "1_000", "4711", 4711)),)
 
 
 def test_the_example_is_valid_complete_and_says_the_defaults(tmp_path: Path) -> None:
     example = load(EXAMPLE, {})
     assert example.warnings == ()
     assert [account.name for account in example.accounts] == ["acme", "acme-v1"]
-    assert example.accounts[0].client_secret == Secret(file=EXAMPLE.parent / "secrets/acme")
+    assert example.accounts[0].secret("client_secret") == Secret(
+        file=EXAMPLE.parent / "secrets/acme"
+    )
     minimal = load(CONFIG / "valid-minimal.yml", {})
     assert example == replace(
         minimal,
         accounts=example.accounts,
         objectives=example.objectives,
-        selection=replace(minimal.selection, segments=example.selection.segments),
+        segments=example.segments,
     )
     text = EXAMPLE.read_text(encoding="utf-8")
     shown = set(yaml.safe_load(text)) | {"client_secret", "api_key"}
@@ -280,7 +284,7 @@ def test_a_listener_is_a_host_and_a_port_or_several_or_systemd(
     [
         ("[]", ": is empty: leave it out for the default"),
         ("[':1', x]", '[1]: "x" is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877'),
-        ("[':1', ':1']", '[1]: ":1" is there twice'),
+        ("[':1', ':1']", '[1]: ":1" is listed twice'),
         ("[':1', systemd]", '[1]: "systemd" must stand alone, without addresses'),
         ("{a: 1}", ": a mapping is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877"),
     ],
@@ -307,7 +311,7 @@ def test_an_objective_is_on_what_is_configured(write: Write) -> None:
 @pytest.mark.parametrize("host", ["exporter-3", "exporter-3.exporter.monitoring.svc"])
 def test_a_shard_finds_its_index_in_the_host_name(host: str, write: Write) -> None:
     path = write(f"{ACCOUNT}shard: {{index: auto, total: 4}}")
-    assert load(path, {}, hostname=lambda: host).selection.shard == Shard(3, 4)
+    assert load(path, {}, hostname=lambda: host).shard == Shard(3, 4)
 
 
 def test_a_host_name_beyond_the_total_is_refused(write: Write) -> None:
@@ -349,7 +353,7 @@ def test_a_file_of_more_than_a_megabyte_is_not_parsed(write: Write) -> None:
 
 def test_a_long_value_is_cut_and_a_hostile_key_stays_on_one_line(write: Write) -> None:
     path = write(f'{ACCOUNT}types: [{"x" * 1000}]\n"a\\nb\\e[31m": 1\n')
-    first, second = refusals(path)
+    second, first = refusals(path)
     assert first == (f'{path}: types[0]: "{"x" * 56}… is not one of all, email, chat, phone')
     assert second == f"{path}: a\\nb\\x1b[31m: unknown key"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.cli.demo import demo
 from exporter.helpscout.account import Secret
 from exporter.questions import Window
 from exporter.selection import Segment, Shard
@@ -145,7 +146,7 @@ def test_two_variables_are_enough() -> None:
 
 def test_one_variable_is_enough_for_v1() -> None:
     (account,) = load(None, {"HELPSCOUT_API_KEY_FILE": "key"}).accounts
-    assert (account.api, account.api_key) == ("v1", Secret(file=Path("key")))
+    assert (account.api, account.secret("api_key")) == ("v1", Secret(file=Path("key")))
 
 
 def test_without_any_the_way_to_start_is_told() -> None:
@@ -200,7 +201,39 @@ def test_without_any_the_way_to_start_is_told() -> None:
             ACCOUNT | {"HELPSCOUT_WEB": "x"},
             "HELPSCOUT_WEB: takes a mapping, not text",
         ),
-        (ACCOUNT | {"HELPSCOUT_TYPES": "email"}, "HELPSCOUT_TYPES: takes a list, not text"),
+        (
+            ACCOUNT | {"HELPSCOUT_TYPES": "email, fax"},
+            'HELPSCOUT_TYPES: types[1]: "fax" is not one of all, email, chat, phone',
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_WINDOWS": "24h,"},
+            (
+                'HELPSCOUT_WINDOWS: windows[1].range: "" is not a duration: '
+                "write it like 90s, 15m, 1h30m, 7d or 2w"
+            ),
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_MAILBOXES__INCLUDE": "Support, first line"},
+            (
+                "HELPSCOUT_MAILBOXES__INCLUDE: takes a list, not text: "
+                'write ["Support, first line"], or set HELPSCOUT_MAILBOXES__INCLUDE__0'
+            ),
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_SEGMENTS__0__NAME": "vip", "HELPSCOUT_SEGMENTS__0__TAGS": "vip"},
+            (
+                "HELPSCOUT_SEGMENTS__0__TAGS: takes a list, not text: "
+                'write ["vip"], or set HELPSCOUT_SEGMENTS__0__TAGS__0'
+            ),
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_SEGMENTS": "vip"},
+            "HELPSCOUT_SEGMENTS: takes a list, not text",
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_TYPES": "{a: 1}"},
+            "HELPSCOUT_TYPES: takes a list, not a mapping",
+        ),
         (
             ACCOUNT | {"HELPSCOUT_TYPES": "[email, fax]"},
             'HELPSCOUT_TYPES: types[1]: "fax" is not one of all, email, chat, phone',
@@ -219,11 +252,11 @@ def test_without_any_the_way_to_start_is_told() -> None:
         ),
         (
             ACCOUNT | {"HELPSCOUT_WINDOWS__0": "7d", "HELPSCOUT_WINDOWS__2": "30d"},
-            "HELPSCOUT_WINDOWS__2: leaves a gap in windows: the next free index is 1",
+            "HELPSCOUT_WINDOWS__2: leaves a gap: the next free index is 1",
         ),
         (
             ACCOUNT | {"HELPSCOUT_WINDOWS__00": "7d"},
-            "HELPSCOUT_WINDOWS__00: windows: takes a list, not a mapping",
+            "HELPSCOUT_WINDOWS__00: windows is a list: an index is missing",
         ),
         (
             ACCOUNT | {"HELPSCOUT_WINDOWS__0__EVERY": "5m"},
@@ -282,6 +315,17 @@ def test_names_that_kubernetes_injects_are_warned_of_and_a_near_miss_gets_a_hint
     )
 
 
+def test_the_demo_warns_of_such_names_and_ignores_the_configuration_of_an_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HELPSCOUT_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("HELPSCOUT_API_KEY", "hunter2")
+    with pytest.raises(ConfigurationError) as caught:
+        demo(["nowhere"])
+    assert caught.value.warnings == ("HELPSCOUT_SERVICE_HOST: no such key, ignored",)
+    assert [message.split(": ")[0] for message in caught.value.messages] == ["--listen"]
+
+
 def test_a_configuration_that_is_refused_says_what_it_ignored() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(None, {"HELPSCOUT_CLIENT_ID": "a", "HELPSCOUT_CLIENT_SECERT": "b"})
@@ -300,6 +344,7 @@ def test_an_empty_variable_is_not_set(write: Write) -> None:
 def test_a_list_is_given_whole_or_by_index() -> None:
     for environ in (
         {"HELPSCOUT_WINDOWS": "[24h, {range: 7d, every: 15m}]"},
+        {"HELPSCOUT_WINDOWS": "24h, 7d", "HELPSCOUT_WINDOWS__1__EVERY": "15m"},
         {"HELPSCOUT_WINDOWS__0": "24h", "HELPSCOUT_WINDOWS__1": "{range: 7d, every: 15m}"},
         {
             "HELPSCOUT_WINDOWS": "[24h, 7d]",
@@ -311,10 +356,40 @@ def test_a_list_is_given_whole_or_by_index() -> None:
             "HELPSCOUT_WINDOWS__1__EVERY": "15m",
         },
     ):
-        assert with_account(**environ).selection.windows == (
-            Window("24h", timedelta(days=1), timedelta(minutes=5)),
-            Window("7d", timedelta(days=7), timedelta(minutes=15)),
+        assert with_account(**environ).windows == (
+            Window("24h", timedelta(minutes=5)),
+            Window("7d", timedelta(minutes=15)),
         )
+
+
+def test_lists_without_commas_by_nature_may_be_separated_by_commas(write: Write) -> None:
+    path = write(
+        "accounts: [{api_key: k}]\nwindows: [1h, 2h, 3h]\n"
+        "sla: [{name: a, statistic: response_time, target: 1h, objective: 0.9}]\n"
+    )
+    environ = {
+        "HELPSCOUT_TYPES": "all, email",
+        "HELPSCOUT_WINDOWS": "24h,7d",
+        "HELPSCOUT_OFFICE_HOURS": "false,true",
+        "HELPSCOUT_SLA__0__WINDOWS": "24h,7d",
+        "HELPSCOUT_SLA__0__TYPES": "email",
+        "HELPSCOUT_SLA__0__OFFICE_HOURS": "true",
+    }
+    loaded = load(path, environ)
+    (objective,) = loaded.objectives
+    assert loaded.types == ("all", "email")
+    assert loaded.windows == (Window("24h"), Window("7d"))
+    assert loaded.office_hours == (False, True)
+    assert objective.windows == ("24h", "7d")
+    assert (objective.types, objective.office_hours) == (("email",), (True,))
+
+
+def test_a_whole_list_replaces_that_of_a_lower_source_and_an_empty_one_does(write: Write) -> None:
+    path = write("accounts: [{api_key: k}]\nmailboxes: {exclude: [a, b]}\ntypes: [email, chat]\n")
+    loaded = load(path, {"HELPSCOUT_MAILBOXES__EXCLUDE": "[]", "HELPSCOUT_TYPES": "[phone]"})
+    assert (loaded.mailboxes.exclude, loaded.types) == ((), ("phone",))
+    flag = {"types.0": "chat"}
+    assert load(path, {"HELPSCOUT_TYPES": "phone, all"}, flag).types == ("chat", "all")
 
 
 def test_more_than_ten_elements_stay_in_order() -> None:
@@ -322,7 +397,7 @@ def test_more_than_ten_elements_stay_in_order() -> None:
     loaded = with_account(
         **{f"HELPSCOUT_MAILBOXES__INCLUDE__{i}": name for i, name in enumerate(names)}
     )
-    assert loaded.selection.mailboxes.include == tuple(names)
+    assert loaded.mailboxes.include == tuple(names)
 
 
 def test_digits_are_an_id_where_a_name_could_stand() -> None:
@@ -332,9 +407,9 @@ def test_digits_are_an_id_where_a_name_could_stand() -> None:
         HELPSCOUT_MAILBOXES__EXCLUDE='["1001", 1002]',
         HELPSCOUT_SEGMENTS="[{name: vip, tags: [a, 1]}]",
     )
-    choice = loaded.selection.mailboxes
+    choice = loaded.mailboxes
     assert (choice.include, choice.exclude) == ((1001, "1001*"), ("1001", 1002))
-    assert loaded.selection.segments == (Segment("vip", ("a", 1)),)
+    assert loaded.segments == (Segment("vip", ("a", 1)),)
 
 
 def test_a_variable_replaces_what_the_file_says_and_leaves_the_rest(write: Write) -> None:
@@ -358,9 +433,9 @@ def test_a_variable_replaces_what_the_file_says_and_leaves_the_rest(write: Write
         },
     )
     assert [(a.name, a.budget) for a in loaded.accounts] == [("a", 0.5), ("b", 0.1), ("c", 0.5)]
-    assert [w.text for w in loaded.selection.windows] == ["24h", "30d"]
-    assert loaded.selection.windows[0].every == timedelta(hours=1)
-    assert loaded.selection.types == ("phone",)
+    assert [w.text for w in loaded.windows] == ["24h", "30d"]
+    assert loaded.windows[0].every == timedelta(hours=1)
+    assert loaded.types == ("phone",)
     assert (loaded.web.listen, loaded.web.telemetry_path) == ((":2",), "/m")
     assert loaded.log.level == "debug"
 
@@ -407,22 +482,22 @@ def test_a_secret_replaces_the_twin_of_a_lower_source(
     file: str, environ: dict[str, str], expected: Secret, write: Write
 ) -> None:
     path = write(f"accounts: [{{client_id: abc, {file}}}]")
-    assert load(path, environ).accounts[0].client_secret == expected
+    assert load(path, environ).accounts[0].secret("client_secret") == expected
 
 
 def test_twins_in_variable_and_flag_are_no_conflict() -> None:
     environ = {"HELPSCOUT_CLIENT_ID": "abc", "HELPSCOUT_CLIENT_SECRET_FILE": "f"}
     (account,) = load(None, environ, {"accounts.0.client_secret": "s"}).accounts
-    assert account.client_secret == Secret(text="s")
+    assert account.secret("client_secret") == Secret(text="s")
 
 
 def test_relative_paths_start_at_the_file_or_at_the_working_directory(write: Write) -> None:
     path = write("accounts: [{api_key_file: key}]\nstate_file: a.db\nweb: {config_file: /web}\n")
     loaded = load(path, {})
-    assert loaded.accounts[0].api_key == Secret(file=path.parent / "key")
+    assert loaded.accounts[0].secret("api_key") == Secret(file=path.parent / "key")
     assert (loaded.state_file, loaded.web.config_file) == (path.parent / "a.db", Path("/web"))
     loaded = load(path, {"HELPSCOUT_STATE_FILE": "b.db", "HELPSCOUT_API_KEY_FILE": "key"})
-    assert loaded.accounts[0].api_key == Secret(file=Path("key"))
+    assert loaded.accounts[0].secret("api_key") == Secret(file=Path("key"))
     assert loaded.state_file == Path("b.db")
 
 
@@ -453,15 +528,15 @@ def test_a_wrong_section_in_the_file_is_told_even_if_a_variable_reaches_into_it(
 
 def test_a_shard_of_a_stateful_set_needs_one_word() -> None:
     environ = ACCOUNT | {"HELPSCOUT_SHARD": "{index: auto, total: 3}"}
-    assert load(None, environ, hostname=lambda: "exporter-2").selection.shard == Shard(2, 3)
+    assert load(None, environ, hostname=lambda: "exporter-2").shard == Shard(2, 3)
 
 
 def test_problems_of_all_sources_are_told_together(write: Write) -> None:
     path = write("accounts: [{api_key: k, budget: 0}]\n")
     environ = {"HELPSCOUT_TYPES__1": "chat", "HELPSCOUT_LOG__LEVEL": "loud"}
     assert refusals(environ, path, {"web.listen": "x"}) == [
-        "HELPSCOUT_TYPES__1: leaves a gap in types: the next free index is 0",
         f"{path}: accounts[0].budget: 0 is not a number above 0 and at most 1",
+        "HELPSCOUT_TYPES__1: leaves a gap: the next free index is 0",
         '--listen: "x" is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877',
         'HELPSCOUT_LOG__LEVEL: "loud" is not one of debug, info, warning, error',
     ]

@@ -71,7 +71,7 @@ def test_a_secret_in_a_variable_is_never_shown(secret: str, key: str, wrong: boo
         "accounts: [{client_id: a, client_secret: *hunter2}]",
         "accounts: [{client_id: a, client_secret: !hunter2 x}]",
         "accounts: [{client_id: a, client_secret: !hunter2!x y}]",
-        "accounts: [{client_id: a, client_secret: &hunter2 x}]",
+        "accounts: [{client_id: a, client_secret: &hunter2 x, name: *hunter3}]",
         "accounts: [{client_id: a, client_secret: [hunter2}]",
         "accounts: [{client_id: a, client_secret: {a: hunter2}}]",
         "accounts: [{client_id: a, client_secret: [hunter2]}]",

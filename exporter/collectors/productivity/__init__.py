@@ -41,10 +41,10 @@ class Productivity:
 
         A question's `spec` is the ids of mailboxes, tags and folders, and whether it compares.
         """
-        selection = scope.settings.selection
-        compare = (_COMPARE,) if selection.compare else ()
+        settings = scope.settings
+        compare = (_COMPARE,) if settings.compare else ()
         for window, type_, hours, cut, (mailbox_id, ids) in product(
-            selection.windows, selection.types, selection.office_hours, scope.cuts, scope.mailboxes
+            settings.windows, settings.types, settings.office_hours, scope.cuts, scope.mailboxes
         ):
             flag = "true" if hours else "false"
             yield Question(
