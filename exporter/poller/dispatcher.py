@@ -250,9 +250,12 @@ class Poller:
             self._outcomes.put(partial(self._settle, poller, outcome))
 
     def _settle(self, poller: AccountPoller, outcome: Outcome) -> None:
-        if self._accounts.get(poller.account.name) is poller:
+        name = poller.account.name
+        if self._accounts.get(name) is poller:
             outcome()
             self._wake(poller, self._clock())
+        elif name not in self._accounts:
+            self._telemetry.forget(name)  # its last calls were counted after it was removed
 
     def _attempt(self, poller: AccountPoller, job: Job) -> Outcome:
         """Do a job; return what follows from how it went. Never raises."""

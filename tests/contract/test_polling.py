@@ -210,6 +210,24 @@ def test_an_account_that_is_gone_takes_its_metrics_along(held: Held) -> None:
         assert {name[0] for name in successes(exporter)} == {"a"}
 
 
+def test_an_account_that_is_gone_does_not_come_back_with_its_last_call(held: Held) -> None:
+    let_go = threading.Event()
+    held.before_report = lambda: let_go.wait(SECONDS)
+    with running(held.settings("ab")) as exporter:
+        calls = [f"/{name}/reports" for name in "ab"]
+        eventually(
+            lambda: all(any(c in a.target for a in held.service.asked) for c in calls),
+            "a call of each account is out",
+            SECONDS,
+        )
+        exporter.configure(held.settings("a"))
+        eventually(lambda: not own_metrics(exporter, "b"), "its metrics are gone", SECONDS)
+        let_go.set()
+        a_round(exporter)
+        eventually(lambda: not own_metrics(exporter, "b"), "they stay away", SECONDS)
+        assert own_metrics(exporter, "a")
+
+
 def test_another_shard_after_a_reload_has_its_own_share_of_mailboxes_and_budget(
     held: Held,
 ) -> None:
