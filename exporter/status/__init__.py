@@ -1,7 +1,8 @@
 """The status page: what the person on call and the head of support see without Grafana.
 
-From what the exporter already knows to frozen values in words (`view`), and from those to HTML
-(`page`). Nothing here asks Help Scout, waits for the poller or holds a lock while it renders.
+From what the exporter already knows to frozen values (`view`), and from those to HTML (`page`), by
+templates and their filters (`filters`). Nothing here asks Help Scout, waits for the poller or holds
+a lock while it renders.
 """
 
 from exporter.status.facts import Facts, ReloadFailure

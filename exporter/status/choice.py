@@ -9,10 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
-from exporter.collectors.productivity import Productivity
-from exporter.questions import ALL, Key
+from exporter.questions import ALL
 from exporter.settings import Configuration
-from exporter.status import words
 
 TYPE_NAMES: Final = {ALL: "All types", "email": "Email", "chat": "Chat", "phone": "Phone"}
 _MOST_LINKS: Final = 6
@@ -31,18 +29,6 @@ class Choice:
     segment: str
     q: str = ""
     page: int = 1
-
-    def key(self, mailbox_id: str, window: str) -> Key:
-        """Return the key of a productivity report of this cut."""
-        return Key(
-            Productivity.name,
-            self.account,
-            mailbox_id,
-            self.type,
-            window,
-            _flag(self.office_hours),
-            self.segment,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +67,13 @@ class Chooser:
         hours = {"false": "All hours", "true": "Office hours"}
         segments = ["", *(segment.name for segment in configuration.segments)]
         self._offered: dict[str, tuple[str, dict[str, str]]] = {
-            "account": ("Account", {name: words.name(name) for name in accounts}),
+            "account": ("Account", {name: name for name in accounts}),
             "type": ("Conversation type", {t: TYPE_NAMES[t] for t in configuration.types}),
             "office_hours": (
                 "Time",
                 {_flag(hour): hours[_flag(hour)] for hour in configuration.office_hours},
             ),
-            "segment": ("Segment", {s: words.name(s) if s else "Everything" for s in segments}),
+            "segment": ("Segment", {s: s or "Everything" for s in segments}),
         }
 
     def choose(self, query: Mapping[str, str]) -> Choice:

@@ -1,13 +1,37 @@
 """All that the status page is made of, at one instant."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from exporter.helpscout.budget import Usage
 from exporter.questions import Key
 from exporter.schedule import Outlook
 from exporter.settings import Configuration
 from exporter.store import Entry, Snapshot, Troubles
+
+
+class Level(StrEnum):
+    """How something is; the style sheet colours it by this name."""
+
+    WELL = "well"
+    STARTING = "starting"
+    WARN = "warn"
+    BAD = "bad"
+
+
+class State(StrEnum):
+    """How good a report's figures are, the best first; what waits is neither."""
+
+    FRESH = "fresh"
+    LATE = "late"
+    """Older than two intervals, or the last attempt failed, and still exported."""
+    STALE = "stale"
+    """Too old, no longer exported."""
+    FAILING = "failing"
+    """There never were any."""
+    WAITING = "waiting"
+    """Not asked yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +71,36 @@ class Facts:
         }
         object.__setattr__(self, "intervals", intervals)
 
-    def state(self, key: Key, entry: Entry) -> str:
-        """Return how good a report's figures are, in one word.
-
-        `fresh`; `late`: older than two intervals, or the last attempt failed, and still exported;
-        `stale`: too old, no longer exported; `failing`: there never were any; `waiting`: not asked.
-        """
+    def state(self, key: Key, entry: Entry) -> State:
+        """Return how good a report's figures are."""
         if entry.reading is None:
             if entry.succeeded_at is not None:
-                return "stale"
-            return "waiting" if entry.success is None else "failing"
+                return State.STALE
+            return State.WAITING if entry.success is None else State.FAILING
         interval = self.intervals.get((key.account, *key.group))
-        age = self.clock - entry.fresh_since
-        late = entry.success is False or (interval is not None and age > _late_after(interval))
-        return "late" if late else "fresh"
+        late = interval is not None and self.clock - entry.fresh_since > _late_after(interval)
+        return State.LATE if late or entry.success is False else State.FRESH
+
+    def groups(self, of: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+        """Return groups (collector and window) as they are shown, each once.
+
+        A window alone where nothing but reports over windows of one collector are asked.
+        """
+        several = len({collector for _, collector, _ in self.intervals}) > 1
+        return tuple(
+            dict.fromkeys(
+                f"{collector} {window}".strip() if several or not window else window
+                for collector, window in of
+            )
+        )
+
+    def next_at(self, account: str, due: float) -> float:
+        """Return when something due (of `clock`) can be asked, in Unix seconds, at least `now`.
+
+        Nothing is asked before a 429 is over.
+        """
+        due = max(due, self.clock + self.progress[account][1].closed_seconds)
+        return self.now + max(0.0, due - self.clock)
 
 
 def _late_after(interval: float) -> float:

@@ -1,233 +1,174 @@
-"""The table: one mailbox's figures over one window, with what they were before and should be."""
+"""The table: one mailbox's figures over one window, with what they were before and should be.
 
-from collections.abc import Iterable
+It shows productivity reports. The rest of the page knows no kind of question.
+"""
+
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
-from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.collectors.productivity import Productivity
+from exporter.collectors.productivity.report import Distribution, ProductivityReport
 from exporter.questions import Key
 from exporter.sla import EDGES, Compliance, Objective, change_ratio
-from exporter.status import words
-from exporter.status.facts import Facts
+from exporter.status.choice import Choice
+from exporter.status.facts import Facts, State
 from exporter.store import Entry
 
-COLUMNS: Final = (
-    ("first_response_time", "First response time"),
-    ("response_time", "Response time"),
-    ("handle_time", "Handle time"),
-    ("replies_to_resolve", "Replies to resolve"),
-    ("resolved", "Resolved"),
-)
-"""Which fields of `Statistics` are shown, and under what heading."""
 
-WIDTH, HEIGHT = 64, 18
-"""Of the bars of a distribution, in CSS pixels."""
-_GAP: Final = 1
-_WORDS: Final = {
-    "fresh": "",
-    "late": "late",
-    "stale": "stale",
-    "failing": "never came",
-    "waiting": "waiting for its turn",
-}
-_NUMBERS: Final = ("replies_to_resolve", "resolved")
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One field of `Statistics`: its heading, what it measures, and how a change is said.
+
+    `unit` names the filter that writes it. More of it is `worse`, or neither where `neutral`.
+    """
+
+    field: str
+    heading: str
+    unit: str = "duration"
+    more: str = "slower"
+    less: str = "faster"
+    neutral: bool = False
+
+
+COLUMNS: Final = (
+    Column("first_response_time", "First response time"),
+    Column("response_time", "Response time"),
+    Column("handle_time", "Handle time"),
+    Column("replies_to_resolve", "Replies to resolve", "mean", "more", "fewer"),
+    Column("resolved", "Resolved", "count", "more", "fewer", neutral=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The change against the preceding period: short, in words, and how it is to be taken.
+    """The change against the preceding period: the ratio is 0.5 for half as much again."""
 
-    `kind` is `better`, `worse`, or `even` where more is neither.
-    """
+    ratio: float
+    before: float
 
-    text: str
-    kind: str
-    words: str
+    @property
+    def is_even(self) -> bool:
+        """Whether it is none in whole percents."""
+        return round(self.ratio * 100) == 0
 
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """A distribution as outlines of bars, those within the target apart, and in words."""
+    """A distribution: how many conversations fell into each range of its statistic.
 
-    within: str
-    beyond: str
-    words: str
+    `target` is that of the strictest SLA, infinite without one.
+    """
+
+    statistic: str
+    counts: tuple[int, ...]
+    target: float
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """Whether an SLA is met: the share that is, and in words what was promised."""
+    """An SLA, and how much of what it promises was kept."""
 
-    name: str
-    met: bool
-    share: str
-    words: str
+    objective: Objective
+    found: Compliance
+
+    @property
+    def met(self) -> bool:
+        """Whether as much as promised was within the target."""
+        return self.found.ratio >= self.objective.objective
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One figure; `value` is None where nothing was measured."""
+    """One figure; `value` is None where nothing was measured.
 
-    heading: str
-    value: str | None = None
+    `on_first_reply` is the share (0 to 1) that was resolved on the first reply, where it is known.
+    """
+
+    column: Column
+    value: float | None = None
     change: Change | None = None
     bars: Bars | None = None
     promises: tuple[Promise, ...] = ()
-    note: str = ""
+    on_first_reply: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A report: its window, how good it is (`Facts.state`), its age, and its figures.
+    """A report: its window, how good it is, its age in seconds, and its figures.
 
-    `word` says it where it is not fresh, `age` is in words; `succeeded` and `succeeded_at` are the
-    moment for people and for machines, empty before the first success.
+    `succeeded_at` is Unix seconds, None before the first success; `failed`: the last attempt did.
     """
 
     window: str
-    state: str
-    word: str
-    age: str
-    succeeded: str
-    succeeded_at: str
+    state: State
+    failed: bool
+    age: float
+    succeeded_at: float | None
     cells: tuple[Cell, ...]
+
+
+def key_of(choice: Choice, mailbox_id: str, window: str) -> Key:
+    """Return the key of a mailbox's report."""
+    hours = "true" if choice.office_hours else "false"
+    return Key(
+        Productivity.name, choice.account, mailbox_id, choice.type, window, hours, choice.segment
+    )
 
 
 def row(facts: Facts, key: Key, entry: Entry) -> Row:
     """Return a report's row."""
-    at, state = entry.succeeded_at, facts.state(key, entry)
-    word = "last try failed" if state == "late" and not entry.success else _WORDS[state]
     return Row(
         key.window,
-        state,
-        word,
-        "" if at is None else words.ago(_age(facts, entry)),
-        "" if at is None else words.clock(at, facts.now),
-        "" if at is None else words.instant(at),
-        cells(key, entry, facts.configuration.objectives),
+        facts.state(key, entry),
+        entry.success is False,
+        facts.clock - entry.fresh_since,
+        entry.succeeded_at,
+        tuple(_cells(key, entry, facts.configuration.objectives)),
     )
 
 
-def _age(facts: Facts, entry: Entry) -> float:
-    return facts.clock - entry.fresh_since
-
-
-def cells(key: Key, entry: Entry, objectives: Iterable[Objective]) -> tuple[Cell, ...]:
-    """Return a report's figures, in the order of COLUMNS; without a report they are all unknown."""
-    if entry.reading is None:
-        return tuple(Cell(heading) for _, heading in COLUMNS)
-    promised = [objective for objective in objectives if objective.covers(key, entry.mailbox)]
+def promises(key: Key, entry: Entry, objectives: Iterable[Objective]) -> list[Promise]:
+    """Return the SLAs of a report that can be judged; other kinds of question have none here."""
+    if entry.reading is None or key.collector != Productivity.name:
+        return []
     report: ProductivityReport = entry.reading.value
-    return tuple(_cell(report, field, heading, promised) for field, heading in COLUMNS)
+    found: list[Promise] = []
+    for objective in objectives:
+        if objective.covers(key, entry.mailbox):
+            distribution: Distribution | None = getattr(report, objective.statistic)
+            kept = objective.compliance(distribution.counts if distribution else None)
+            if kept is not None:
+                found.append(Promise(objective, kept))
+    return found
 
 
-def promises_kept(key: Key, entry: Entry, objectives: Iterable[Objective]) -> list[bool]:
-    """Return for each SLA that can be told of a report whether it is met."""
-    return [
-        found.ratio >= objective.objective
-        for objective in objectives
-        if entry.reading is not None and objective.covers(key, entry.mailbox)
-        if (found := _compliance(entry.reading.value, objective)) is not None
-    ]
+def _cells(key: Key, entry: Entry, objectives: Iterable[Objective]) -> Iterator[Cell]:
+    if entry.reading is None:
+        yield from map(Cell, COLUMNS)
+        return
+    report: ProductivityReport = entry.reading.value
+    promised = promises(key, entry, objectives)
+    for column in COLUMNS:
+        field = column.field
+        mine = tuple(each for each in promised if each.objective.statistic == field)
+        now, before = getattr(report.current, field), getattr(report.previous, field, None)
+        ratio = change_ratio(now, before)
+        distribution = getattr(report, field) if field in EDGES else None
+        yield Cell(
+            column,
+            now,
+            None if ratio is None or before is None else Change(ratio, before),
+            _bars(field, distribution, mine),
+            mine,
+            report.current.resolved_on_first_reply_ratio if field == "resolved" else None,
+        )
 
 
-def _cell(report: ProductivityReport, field: str, heading: str, promised: list[Objective]) -> Cell:
-    now = getattr(report.current, field)
-    mine = [objective for objective in promised if objective.statistic == field]
-    note = ""
-    if field == "resolved":
-        ratio = report.current.resolved_on_first_reply_ratio
-        note = "" if ratio is None else f"{words.percent(ratio)} on first reply"
-    return Cell(
-        heading,
-        None if now is None else _shown(field, now),
-        _change(field, now, report.previous),
-        _bars(field, getattr(report, field, None), mine) if field in EDGES else None,
-        tuple(p for objective in mine if (p := _promise(report, objective)) is not None),
-        note,
-    )
-
-
-def _shown(field: str, value: float) -> str:
-    if field not in _NUMBERS:
-        return words.duration(value)
-    return words.count(value) if field == "resolved" else words.mean(value)
-
-
-def _change(field: str, now: float | None, previous: Statistics | None) -> Change | None:
-    before = getattr(previous, field, None)
-    ratio = change_ratio(now, before)
-    if now is None or before is None or ratio is None:
-        return None
-    text = words.change(ratio)
-    up = ratio > 0
-    even = field == "resolved" or round(ratio * 100) == 0
-    how = ("more" if up else "fewer") if field in _NUMBERS else ("slower" if up else "faster")
-    was = f"{_shown(field, before)} in the preceding period"
-    return Change(
-        text,
-        "even" if even else "worse" if up else "better",
-        was if round(ratio * 100) == 0 else f"{how} than {was}",
-    )
-
-
-def _promise(report: ProductivityReport, objective: Objective) -> Promise | None:
-    found = _compliance(report, objective)
-    if found is None:
-        return None
-    target = (
-        f"{objective.target} replies"
-        if objective.statistic == "replies_to_resolve"
-        else words.duration(objective.target_value)
-    )
-    return Promise(
-        words.name(objective.name),
-        found.ratio >= objective.objective,
-        words.percent(found.ratio),
-        f"{words.name(objective.name)}: {words.precise_percent(objective.objective)}"
-        f" within {target} are"
-        f" promised, {words.percent(found.ratio)} of {words.count(found.conversations)} were",
-    )
-
-
-def _compliance(report: ProductivityReport, objective: Objective) -> Compliance | None:
-    distribution: Distribution | None = getattr(report, objective.statistic)
-    return objective.compliance(distribution.counts if distribution else None)
-
-
-def _bars(field: str, distribution: Distribution | None, promised: list[Objective]) -> Bars | None:
+def _bars(
+    statistic: str, distribution: Distribution | None, promised: Iterable[Promise]
+) -> Bars | None:
     if distribution is None or not any(distribution.counts):
         return None
-    edges, counts = EDGES[field], distribution.counts
-    target = min((objective.target_value for objective in promised), default=float("inf"))
-    within: list[str] = []
-    beyond: list[str] = []
-    step = WIDTH / len(counts)
-    for place, (number, edge) in enumerate(zip(counts, (*edges, float("inf")), strict=True)):
-        if number:
-            # Few are not none: the lowest bar can still be seen.
-            height = max(2.0, HEIGHT * number / max(counts))
-            bar = f"M{place * step:.4g} {HEIGHT}v-{height:.3g}h{step - _GAP:.3g}v{height:.3g}z"
-            (within if edge <= target else beyond).append(bar)
-    told = (
-        f"{text}: {words.count(number)}"
-        for text, number in zip(_RANGES[field], counts, strict=True)
-        if number
-    )
-    return Bars("".join(within), "".join(beyond), ", ".join(told))
-
-
-def _ranges(field: str) -> tuple[str, ...]:
-    edges = EDGES[field]
-    if field == "replies_to_resolve":
-        return ("1 reply", *(f"{edge} replies" for edge in edges[1:]), "5 or more replies")
-    names = [words.duration(edge) for edge in edges]
-    return (
-        f"up to {names[0]}",
-        *(f"{low} to {high}" for low, high in pairwise(names)),
-        f"over {names[-1]}",
-    )
-
-
-_RANGES: Final = {field: _ranges(field) for field in EDGES}
+    targets = (promise.objective.target_value for promise in promised)
+    return Bars(statistic, distribution.counts, min(targets, default=float("inf")))

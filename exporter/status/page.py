@@ -10,8 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from exporter.status import words
-from exporter.status.figures import HEIGHT, WIDTH
+from exporter.status.filters import BARS_HEIGHT, BARS_WIDTH, FILTERS
 from exporter.status.view import View
 
 if TYPE_CHECKING:
@@ -51,9 +50,9 @@ def _prepared() -> "tuple[jinja2.Template, str]":
         undefined=jinja2.StrictUndefined,
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
     )
+    environment.filters |= {each.__name__: each for each in FILTERS}
     environment.globals |= {
-        "words": words,
-        "bars": {"width": WIDTH, "height": HEIGHT},
+        "bars": {"width": BARS_WIDTH, "height": BARS_HEIGHT},
         "runbooks": _RUNBOOKS,
         # Files of this package, not from outside.
         "style": Markup(style),  # noqa: S704

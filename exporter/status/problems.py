@@ -1,20 +1,21 @@
-"""What goes wrong now, in words: what, where, since when, what Help Scout said, what to do.
+"""What goes wrong now: what, where, since when, what Help Scout said, what to do. Pure.
 
-What to do is what the log says, too: the failure's own remedy (exporter/helpscout/advice.py), or,
-if everything of the account fails alike, what that tells. `runbook` names the section of
-docs/runbooks.md with the rest of it.
+The words are in templates/problems.html, one section for each `Case`. What to do is what the log
+says, too: the failure's own remedy (exporter/helpscout/advice.py), or, if everything of the account
+fails alike, what that tells. `runbook` names the section of docs/runbooks.md with the rest of it.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
-from exporter.health import Trouble
+from exporter.health import Missing, Trouble
+from exporter.helpscout.budget import Usage
 from exporter.questions import ALL, Key
 from exporter.reasons import PROBLEMS, REASONS
-from exporter.status import words
-from exporter.status.facts import Facts
+from exporter.status.facts import Facts, State
 
 STRETCHED: Final = 1.2
 LAGGING_SECONDS: Final = 900
@@ -22,7 +23,34 @@ LAGGING_SECONDS: Final = 900
 
 _MOST_NAMED: Final = 5
 _MOST_REMEDIES: Final = 3
-_MOST_TEXT: Final = 300
+
+
+class Case(StrEnum):
+    """What kind of thing is wrong."""
+
+    RELOAD = "reload"
+    MISSING = "missing"
+    ACCOUNT = "account"
+    MAILBOX_LIST = "mailbox_list"
+    REPORTS = "reports"
+    STRETCHED = "stretched"
+    LAGGING = "lagging"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A mailbox whose reports are concerned, and what these have in common.
+
+    `types` and `segments` are empty where they are all, or the only ones, that are asked.
+    """
+
+    mailbox_id: str
+    mailbox: str
+    groups: tuple[str, ...]
+    types: tuple[str, ...]
+    segments: tuple[str, ...]
+    office_hours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,57 +59,47 @@ class Problem:
 
     `bad` says that figures are missing or will be; else it can wait until the morning. `since` is
     Unix seconds, None where nobody noted it. `said` is the last answer, `reference` its number at
-    Help Scout; `where` what is concerned, account first.
+    Help Scout. `title` and `advice` are those of a reason, empty where the case says all. `number`
+    is of reports, seconds or times, as the case has it. `account` is empty where all are concerned,
+    `everywhere` says that all of its reports are; of its `mailboxes`, some are named as `places`.
     """
 
-    title: str
-    bad: bool
-    advice: str
+    case: Case
     runbook: str
-    where: str = ""
+    bad: bool = False
+    title: str = ""
+    number: float = 0
+    advice: str = ""
+    account: str = ""
+    everywhere: bool = False
+    places: tuple[Place, ...] = ()
+    mailboxes: int = 0
+    missing: tuple[Missing, ...] = ()
+    usage: Usage | None = None
     since: float | None = None
     said: str = ""
-    reference: str = ""
+    reference: str | None = None
 
 
 def problems(facts: Facts) -> tuple[Problem, ...]:
     """Return everything that is wrong, the worst first, a bounded number an account."""
     found: list[Problem] = []
-    if facts.reload_failure is not None:
-        found.append(
-            Problem(
-                "The last reload was refused, the old configuration stays in force",
-                False,
-                "Correct the file and reload: the next start would fail.",
-                "HelpscoutReloadFailed",
-                since=facts.reload_failure.at,
-                said=_cut("; ".join(facts.reload_failure.messages)),
-            )
-        )
+    if (refused := facts.reload_failure) is not None:
+        said = "; ".join(refused.messages)
+        found.append(Problem(Case.RELOAD, "HelpscoutReloadFailed", since=refused.at, said=said))
     troubles: dict[str, dict[Key, Trouble]] = defaultdict(dict)
     for key, trouble in facts.troubles.reports.items():
         troubles[key.account][key] = trouble
     late = _late(facts)
-    found += _of_configuration(facts)
+    for account, missing in facts.troubles.missing.items():
+        runbook = "HelpscoutSegmentUnresolved"
+        found.append(Problem(Case.MISSING, runbook, account=account, missing=missing))
     for account in facts.snapshot.accounts:
         found += _of_account(facts, account, troubles[account])
     for account in facts.snapshot.accounts:
         found += _of_reports(facts, account, troubles[account])
         found += _of_schedule(facts, account, late[account])
     return tuple(sorted(found, key=lambda problem: not problem.bad))
-
-
-def _of_configuration(facts: Facts) -> Iterator[Problem]:
-    for account, missing in facts.troubles.missing.items():
-        things = "one thing" if len(missing) == 1 else f"{len(missing)} things"
-        whose = f"account {words.name(account)}" if account else "every account"
-        yield Problem(
-            f"The configuration names {things} that Help Scout does not have",
-            False,
-            "Correct it and reload: what is not found has no figures, and its alerts are silent.",
-            "HelpscoutSegmentUnresolved",
-            _cut(f"{whose}: {'; '.join(map(str, missing))}"),
-        )
 
 
 def _of_account(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Iterator[Problem]:
@@ -94,29 +112,27 @@ def _of_account(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Ite
         if login is not None and login.failure.problem == reason:
             alike.append(login)
         last = max(alike, key=lambda trouble: trouble.at, default=None)
-        since = min((t.since for t in alike), default=facts.troubles.since.get(account))
+        own = "" if last is None or reason == "plan" else last.failure.remedy
         yield Problem(
-            problem.title,
-            not status.up,
-            _sentence(_remedy(reason, last)),
+            Case.ACCOUNT,
             problem.runbook,
-            f"account {words.name(account)}, all of its reports"
-            if not status.up
-            else f"account {words.name(account)}",
-            since,
-            *_answer(last),
+            not status.up,
+            problem.title,
+            advice=own or REASONS[reason].advice,
+            account=account,
+            everywhere=not status.up,
+            since=min((t.since for t in alike), default=facts.troubles.since.get(account)),
+            said=last.failure.message if last else "",
+            reference=last.failure.reference if last else None,
         )
-
     if login is not None and login.failure.problem not in status.problems:
         yield Problem(
-            "The mailbox list cannot be used as it arrives",
-            False,
-            "The last one is kept: new mailboxes are added, none is removed. If it lasts, compare"
-            " the list with Help Scout's own, and ask Help Scout's support.",
+            Case.MAILBOX_LIST,
             "HelpscoutBadResponse",
-            f"account {words.name(account)}",
-            login.since,
-            *_answer(login),
+            account=account,
+            since=login.since,
+            said=login.failure.message,
+            reference=login.failure.reference,
         )
 
 
@@ -135,13 +151,18 @@ def _of_reports(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Ite
         for remedy, alike in _by_remedy(reason, failing, is_wide=is_wide).items():
             last = max(alike.values(), key=lambda trouble: trouble.at)
             yield Problem(
-                f"{REASONS[reason].title}: {_reports(len(alike))}",
-                True,
-                _sentence(remedy),
+                Case.REPORTS,
                 "HelpscoutReportNeverSucceeded" if never else "HelpscoutReportStale",
-                _where(facts, account, alike),
-                min(trouble.since for trouble in alike.values()),
-                *_answer(last),
+                True,
+                REASONS[reason].title,
+                len(alike),
+                remedy,
+                account,
+                places=_places(facts, alike),
+                mailboxes=len({key.mailbox_id for key in alike}),
+                since=min(trouble.since for trouble in alike.values()),
+                said=last.failure.message,
+                reference=last.failure.reference,
             )
 
 
@@ -152,55 +173,37 @@ def _by_remedy(
 
     What fails everywhere is no fault of one filter.
     """
+    general = REASONS[reason]
     found: dict[str, dict[Key, Trouble]] = defaultdict(dict)
     for key, trouble in failing.items():
-        found[trouble.failure.remedy or REASONS[reason].advice][key] = trouble
-    if is_wide and (len(found) > 1 or REASONS[reason].refuses_question):
-        return {REASONS[reason].advice: failing}
-    return found if len(found) <= _MOST_REMEDIES else {REASONS[reason].advice: failing}
-
-
-def _remedy(reason: str, last: Trouble | None) -> str:
-    own = "" if last is None or reason == "plan" else last.failure.remedy
-    return own or REASONS[reason].advice
-
-
-def _sentence(remedy: str) -> str:
-    text = remedy[:1].upper() + remedy[1:]
-    return text if text.endswith((".", "?", "!")) else f"{text}."
+        found[trouble.failure.remedy or general.advice][key] = trouble
+    many = len(found) > (1 if is_wide else _MOST_REMEDIES)
+    return {general.advice: failing} if many or (is_wide and general.refuses_question) else found
 
 
 def _of_schedule(facts: Facts, account: str, late: list[Key]) -> Iterator[Problem]:
     if account not in facts.progress:
         return
     outlook, usage = facts.progress[account]
-    where = f"account {words.name(account)}"
     if outlook.stretch > STRETCHED:
         yield Problem(
-            f"Reports are asked {outlook.stretch:.1f} times as rarely as configured",
-            False,
-            "The plan does not fit the budget: take away types, windows or mailboxes that nobody"
-            " looks at, or raise budget. helpscout-exporter plan shows what costs how much.",
+            Case.STRETCHED,
             "HelpscoutScheduleStretched",
-            f"{where}, budget {words.rate(usage.allowed)} of {words.rate(usage.limit)} calls a"
-            " minute",
+            number=outlook.stretch,
+            account=account,
+            usage=usage,
         )
+    runbook = "HelpscoutScheduleLagging"
     if outlook.lag > LAGGING_SECONDS:
-        yield Problem(
-            f"The most overdue report has waited for {words.roughly(outlook.lag)}",
-            False,
-            "Calls are slower or fewer than planned: if they are slow, raise concurrency; if"
-            " another integration uses up the limit, slow that one down.",
-            "HelpscoutScheduleLagging",
-            where,
-        )
+        yield Problem(Case.LAGGING, runbook, number=outlook.lag, account=account)
     if late:
         yield Problem(
-            f"{_reports(len(late))} {'is' if len(late) == 1 else 'are'} late, though none failed",
-            False,
-            "They wait for their turn: see the schedule below.",
-            "HelpscoutScheduleLagging",
-            _where(facts, account, late),
+            Case.LATE,
+            runbook,
+            number=len(late),
+            account=account,
+            places=_places(facts, late),
+            mailboxes=len({key.mailbox_id for key in late}),
         )
 
 
@@ -208,56 +211,28 @@ def _late(facts: Facts) -> dict[str, list[Key]]:
     """Return the reports that are late or stale for no reason that anybody noted, by account."""
     found: dict[str, list[Key]] = defaultdict(list)
     for key, entry in facts.snapshot.entries.items():
-        if entry.success and facts.state(key, entry) in ("late", "stale"):
+        if entry.success and facts.state(key, entry) in (State.LATE, State.STALE):
             found[key.account].append(key)
     return found
 
 
-def _answer(trouble: Trouble | None) -> tuple[str, str]:
-    if trouble is None:
-        return "", ""
-    return _cut(trouble.failure.message), words.name(trouble.failure.reference or "") * bool(
-        trouble.failure.reference
-    )
-
-
-def _where(facts: Facts, account: str, keys: Collection[Key]) -> str:
-    """Return mailboxes and cuts of reports, as many as one reads."""
+def _places(facts: Facts, keys: Collection[Key]) -> tuple[Place, ...]:
+    """Return the mailboxes of reports, as many as one reads, with what is special to these."""
     by_mailbox: dict[str, list[Key]] = defaultdict(list)
     for key in keys:
         by_mailbox[key.mailbox_id].append(key)
-    told = [
-        f"{_mailbox(id_, facts.snapshot.entries[of_it[0]].mailbox)} ({_cuts(facts, of_it)})"
-        for id_, of_it in list(by_mailbox.items())[:_MOST_NAMED]
-    ]
-    if len(by_mailbox) > _MOST_NAMED:
-        told.append(f"and {words.count(len(by_mailbox) - _MOST_NAMED)} more mailboxes")
-    return f"account {words.name(account)}: {', '.join(told)}"
+    return tuple(_place(facts, id_, of_it) for id_, of_it in list(by_mailbox.items())[:_MOST_NAMED])
 
 
-def _cuts(facts: Facts, keys: list[Key]) -> str:
-    """Return what a mailbox's reports have in common: not what would be every type or segment."""
+def _place(facts: Facts, mailbox_id: str, keys: list[Key]) -> Place:
     configuration = facts.configuration
-    found = [", ".join(dict.fromkeys(key.window or key.collector for key in keys))]
-    types = {key.type for key in keys}
-    if types not in ({ALL}, {""}, set(configuration.types)):
-        found.append(f"type {', '.join(sorted(types))}")
-    segments = {key.segment for key in keys}
-    if segments not in ({""}, {"", *(segment.name for segment in configuration.segments)}):
-        found.append(f"segment {', '.join(sorted(segments - {''}))}")
-    if {key.office_hours for key in keys} == {"true"}:
-        found.append("office hours")
-    return "; ".join(found)
-
-
-def _mailbox(id_: str, name: str) -> str:
-    return "all mailboxes together" if id_ == ALL else f"{words.name(name)} #{id_}"
-
-
-def _reports(number: int) -> str:
-    return "1 report" if number == 1 else f"{words.count(number)} reports"
-
-
-def _cut(text: str) -> str:
-    shown = " ".join(text.split())
-    return shown if len(shown) <= _MOST_TEXT else f"{shown[: _MOST_TEXT - 1]}…"
+    types, segments = {key.type for key in keys} - {""}, {key.segment for key in keys}
+    every_segment = {"", *(segment.name for segment in configuration.segments)}
+    return Place(
+        mailbox_id,
+        facts.snapshot.entries[keys[0]].mailbox,
+        facts.groups(key.group for key in keys),
+        () if types in (set(), {ALL}, set(configuration.types)) else tuple(sorted(types)),
+        () if segments == every_segment else tuple(sorted(segments - {""})),
+        {key.office_hours for key in keys} == {"true"},
+    )

@@ -1,57 +1,84 @@
-"""The whole page as frozen values: from the facts of one instant and a query. Pure."""
+"""The whole page as frozen values: from the facts of one instant and a query. Pure.
+
+The templates put them into words. Times are Unix seconds.
+"""
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Final
 
 from exporter import __version__, revision
+from exporter.helpscout.budget import Usage
 from exporter.questions import ALL, Mailbox
-from exporter.status import words
+from exporter.selection import Shard
 from exporter.status.choice import Choice, Chooser, Selector
-from exporter.status.facts import Facts
-from exporter.status.figures import COLUMNS, Row, promises_kept, row
+from exporter.status.facts import Facts, Level, State
+from exporter.status.figures import COLUMNS, Column, Promise, Row, key_of, promises, row
 from exporter.status.problems import Problem, problems
-from exporter.status.timetable import (
-    AccountLine,
-    WindowLine,
-    account_lines,
-    next_due,
-    part_of,
-    time_of,
-    window_lines,
-)
+from exporter.status.timetable import AccountLine, GroupLine, account_lines, group_lines
 
 MAILBOXES_A_PAGE: Final = 25
-STATES: Final = ("fresh", "late", "stale", "failing", "waiting")
-"""How good a report can be (`Facts.state`), the best first; what waits is neither."""
 
 _NOTHING_TO_CHOOSE: Final = Choice("", ALL, office_hours=False, segment="")
 
 
+class Verdict(StrEnum):
+    """How the exporter is, as one sentence of the template says it; `level` is how it looks."""
+
+    ACCOUNTS_DOWN = "accounts_down"
+    REPORTS_MISSING = "reports_missing"
+    PROBLEMS = "problems"
+    NO_ACCOUNT = "no_account"
+    LOGGING_IN = "logging_in"
+    NOTHING_ASKED = "nothing_asked"
+    FIRST_ROUND = "first_round"
+    WELL = "well"
+
+    @property
+    def level(self) -> Level:
+        """How good that is."""
+        if self in (Verdict.ACCOUNTS_DOWN, Verdict.REPORTS_MISSING):
+            return Level.BAD
+        if self in (Verdict.PROBLEMS, Verdict.NOTHING_ASKED):
+            return Level.WARN
+        return Level.WELL if self is Verdict.WELL else Level.STARTING
+
+
+class Empty(StrEnum):
+    """Why there is nothing in the table."""
+
+    NOT_FOUND = "not_found"
+    SEGMENT_UNKNOWN = "segment_unknown"
+    NOT_LISTED = "not_listed"
+    OTHER_KINDS = "other_kinds"
+    NOT_SELECTED = "not_selected"
+
+
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Is all well? `level` is `well`, `starting`, `warn` or `bad`."""
+class Kept:
+    """How many SLAs are met, of how many that can be judged."""
 
-    level: str
-    text: str
+    met: int
+    of: int
 
+    @classmethod
+    def among(cls, judged: Iterable[Promise]) -> "Kept":
+        """Count the ones that are met."""
+        met = [promise.met for promise in judged]
+        return cls(sum(met), len(met))
 
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One figure of the first lines; `share` (0 to 1) is drawn as a meter where it is not None."""
-
-    label: str
-    value: str
-    detail: str
-    level: str = "well"
-    share: float | None = None
+    @property
+    def missed(self) -> int:
+        """How many are not."""
+        return self.of - self.met
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A mailbox's rows; `id` is empty for all of them together."""
+    """A mailbox's rows; `id` is `all` for all of them together."""
 
     name: str
     id: str
@@ -71,201 +98,143 @@ class Pager:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything that the template shows."""
+    """Everything that the templates show.
 
+    `states` counts all reports; `next_poll` is the first of `groups`; `budget` is the account that
+    uses the largest part of its own, among as many as `budgets`. `everywhere` is how all SLAs are
+    kept, `kept` those of the choice, None where none is configured.
+    """
+
+    now: float
     verdict: Verdict
-    tiles: tuple[Tile, ...]
     problems: tuple[Problem, ...]
+    everywhere: Kept
+    accounts: tuple[AccountLine, ...]
+    groups: tuple[GroupLine, ...]
+    states: Counter[State]
+    next_poll: GroupLine | None
+    budget: tuple[str, Usage] | None
+    budgets: int
+    kept: Kept | None
     choice: Choice
     selectors: tuple[Selector, ...]
-    columns: tuple[str, ...]
-    groups: tuple[Group, ...]
-    pager: Pager
-    no_groups: str
     everything: str
-    accounts: tuple[AccountLine, ...]
-    windows: tuple[WindowLine, ...]
-    build: tuple[tuple[str, str], ...]
+    columns: tuple[Column, ...]
+    mailboxes: tuple[Group, ...]
+    pager: Pager
+    empty: Empty | None
     telemetry_path: str
-    now: float
-    as_of: str
+    versions: tuple[str, str, str]
+    started_at: float
+    loaded_at: float
+    shard: Shard
+
+    @property
+    def level(self) -> Level:
+        """How all of it is: the exporter works, and the support team keeps its promises."""
+        level = self.verdict.level
+        missed = self.everywhere.missed and level is Level.WELL
+        return Level.WARN if missed else level
+
+    @property
+    def down(self) -> list[AccountLine]:
+        """The accounts that do not answer, or not yet."""
+        return [line for line in self.accounts if line.level in (Level.STARTING, Level.BAD)]
+
+    @property
+    def accounts_level(self) -> Level:
+        """How the accounts are that do not answer."""
+        if any(line.level is Level.BAD for line in self.down):
+            return Level.BAD
+        return Level.STARTING if self.down else Level.WELL
+
+    @property
+    def states_level(self) -> Level:
+        """How the reports are, by the worst of them."""
+        if self.states[State.STALE] or self.states[State.FAILING]:
+            return Level.BAD
+        if self.states[State.LATE]:
+            return Level.WARN
+        return Level.STARTING if self.states[State.WAITING] else Level.WELL
 
 
 def view(facts: Facts, query: Mapping[str, str]) -> View:
     """Return the page for a query: see `Chooser.choose` for what it may hold."""
     found = problems(facts)
-    states = _states(facts)
-    accounts = facts.snapshot.accounts
-    chooser = Chooser(accounts, facts.configuration) if accounts else None
-    choice = chooser.choose(query) if chooser else _NOTHING_TO_CHOOSE
-    mailboxes = _mailboxes(facts, choice)
-    groups, pager, choice = _page(facts, choice, chooser, mailboxes)
-    return View(
-        _verdict(facts, found, states),
-        tuple(_tiles(facts, states, choice, mailboxes)),
-        found,
-        choice,
-        chooser.selectors(choice) if chooser else (),
-        tuple(heading for _, heading in COLUMNS),
-        groups,
-        pager,
-        "" if groups else _why_empty(facts, choice),
-        chooser.href(choice, "q", "") if chooser else "/",
-        tuple(account_lines(facts, states)),
-        tuple(window_lines(facts)),
-        tuple(_build(facts)),
-        facts.configuration.web.telemetry_path,
-        facts.now,
-        words.clock(facts.now, facts.now),
-    )
-
-
-def _states(facts: Facts) -> dict[str, Counter[str]]:
-    """Return how many reports of each account are how good."""
-    found: dict[str, Counter[str]] = {name: Counter() for name in facts.snapshot.accounts}
+    states: dict[str, Counter[State]] = {name: Counter() for name in facts.snapshot.accounts}
     for key, entry in facts.snapshot.entries.items():
-        found[key.account][facts.state(key, entry)] += 1
-    return found
-
-
-def _verdict(
-    facts: Facts, found: tuple[Problem, ...], states: Mapping[str, Counter[str]]
-) -> Verdict:
-    """Return both truths in one line: does the exporter work, and does the support team."""
-    verdict = _exporters_verdict(facts, found, states)
-    kept = [
-        met
-        for key, entry in facts.snapshot.entries.items()
-        for met in promises_kept(key, entry, facts.configuration.objectives)
-    ]
-    if all(kept) or verdict.level == "starting":
-        return verdict
-    works = "The exporter works" if verdict.level == "well" else verdict.text
-    missed = f"{part_of(kept.count(False), len(kept))} SLAs are missed"
-    return Verdict("bad" if verdict.level == "bad" else "warn", f"{works}; {missed}")
-
-
-def _exporters_verdict(
-    facts: Facts, found: tuple[Problem, ...], states: Mapping[str, Counter[str]]
-) -> Verdict:
-    statuses = facts.snapshot.accounts
-    down = [name for name, status in statuses.items() if not status.up and status.problems]
-    if len(down) == 1:
-        return Verdict("bad", f"Account {words.name(down[0])} does not work")
-    if down:
-        return Verdict("bad", f"{len(down)} of {len(statuses)} accounts do not work")
-    if any(problem.bad for problem in found):
-        return Verdict("bad", "Some reports do not come")
-    if found:
-        things = "one thing" if len(found) == 1 else f"{len(found)} things"
-        return Verdict("warn", f"It works, with {things} to look at")
-    if not statuses:
-        return Verdict("starting", "No account is this shard's to ask")
-    asked = sum(states_.total() for states_ in states.values())
-    waiting = sum(states_["waiting"] for states_ in states.values())
-    if not all(status.up for status in statuses.values()):
-        return Verdict("starting", "Starting: logging in and listing the mailboxes")
-    if not asked:
-        return Verdict("warn", "There is nothing to report: no mailbox is selected")
-    if waiting:
-        return Verdict("starting", f"Starting: {part_of(asked - waiting, asked)} reports have come")
-    return Verdict("well", "All is well")
-
-
-# --- the first lines ----------------------------------------------------------------------------
-
-
-def _tiles(
-    facts: Facts, states: Mapping[str, Counter[str]], choice: Choice, mailboxes: Iterable[Mailbox]
-) -> Iterator[Tile]:
-    statuses = facts.snapshot.accounts
-    up = sum(status.up for status in statuses.values())
-    down = [words.name(name) for name, status in statuses.items() if not status.up]
-    ill = any(not status.up and status.problems for status in statuses.values())
-    yield Tile(
-        "Accounts up",
-        part_of(up, len(statuses)),
-        f"not {_some(down)}" if down else "login, mailbox list and reports",
-        "bad" if ill else "starting" if down else "well",
-    )
-    total: Counter[str] = sum(states.values(), Counter())
-    rest = [f"{words.count(total[state])} {state}" for state in STATES[1:] if total[state]]
-    bad = total["stale"] or total["failing"]
-    yield Tile(
-        "Reports fresh",
-        part_of(total["fresh"], total.total()),
-        ", ".join(rest) or "none is late or missing",
-        "bad" if bad else "warn" if total["late"] else "starting" if rest else "well",
-    )
-    yield _next_poll(facts)
-    yield from _budget(facts)
-    objectives = facts.configuration.objectives
-    if objectives and statuses:
-        kept = [
-            met
-            for mailbox_id in (ALL, *(str(mailbox.id) for mailbox in mailboxes))
-            for window in facts.configuration.windows
-            if (entry := facts.snapshot.entries.get(key := choice.key(mailbox_id, window.text)))
-            for met in promises_kept(key, entry, objectives)
-        ]
-        yield Tile(
-            "SLAs met",
-            part_of(sum(kept), len(kept)) if kept else "–",
-            "of every mailbox and window below" if kept else "none is promised for this choice",
-            "well" if all(kept) else "warn",
-        )
-
-
-def _next_poll(facts: Facts) -> Tile:
-    due = [
-        (
-            next_due(facts, account, each.next_due),
-            account,
-            each.group.window or each.group.collector,
-        )
-        for account, (outlook, _) in facts.progress.items()
-        for each in outlook.groups
-        if each.next_due is not None
-    ]
-    if not due:
-        return Tile("Next poll", "–", "nothing is planned yet", "starting")
-    at, account, window = min(due)
-    return Tile(
-        "Next poll",
-        words.ahead(at - facts.clock),
-        f"{window} of {words.name(account)}, {time_of(facts, at)}",
-    )
-
-
-def _budget(facts: Facts) -> Iterator[Tile]:
-    """The account that uses the largest part of its budget stands for all of them."""
-    used = [
-        (usage.used / usage.allowed, name, usage)
-        for name, (_, usage) in facts.progress.items()
-        if name in facts.snapshot.accounts
-    ]
-    if not used:
-        return
-    share, name, usage = max(used, key=lambda found: found[0])
-    whose = "calls a minute" if len(used) == 1 else f"calls of {words.name(name)}"
-    yield Tile(
-        "Budget used",
-        f"{words.count(usage.used)} of {words.rate(usage.allowed)}",
-        "Help Scout said: wait"
-        if usage.closed_seconds
-        else f"{whose}, limit {words.rate(usage.limit)}",
-        "warn" if usage.closed_seconds else "well",
-        min(share, 1.0),
-    )
-
-
-# --- the table ----------------------------------------------------------------------------------
-
-
-def _mailboxes(facts: Facts, choice: Choice) -> list[Mailbox]:
-    return sorted(
+        states[key.account][facts.state(key, entry)] += 1
+    total: Counter[State] = sum(states.values(), Counter())
+    chooser = Chooser(states, facts.configuration) if states else None
+    choice = chooser.choose(query) if chooser else _NOTHING_TO_CHOOSE
+    of_account = sorted(
         (mailbox for account, mailbox in facts.snapshot.mailboxes if account == choice.account),
         key=lambda mailbox: (mailbox.name.casefold(), mailbox.id),
+    )
+    mailboxes, pager, choice = _page(facts, choice, chooser, of_account)
+    objectives = facts.configuration.objectives
+    groups = tuple(group_lines(facts))
+    budgets = [(name, usage) for name, (_, usage) in facts.progress.items() if name in states]
+    return View(
+        now=facts.now,
+        verdict=_verdict(facts, found, total),
+        problems=found,
+        everywhere=Kept.among(
+            promise
+            for key, entry in facts.snapshot.entries.items()
+            for promise in promises(key, entry, objectives)
+        ),
+        accounts=tuple(account_lines(facts, states)),
+        groups=groups,
+        states=total,
+        next_poll=min(
+            (line for line in groups if line.next_at is not None),
+            key=lambda line: (line.next_at or 0.0, line.account, line.name),
+            default=None,
+        ),
+        budget=max(budgets, key=lambda each: each[1].used / each[1].allowed, default=None),
+        budgets=len(budgets),
+        kept=_kept(facts, choice, of_account) if objectives and states else None,
+        choice=choice,
+        selectors=chooser.selectors(choice) if chooser else (),
+        everything=chooser.href(choice, "q", "") if chooser else "/",
+        columns=COLUMNS,
+        mailboxes=mailboxes,
+        pager=pager,
+        empty=None if mailboxes else _why_empty(facts, choice),
+        telemetry_path=facts.configuration.web.telemetry_path,
+        versions=(__version__, revision(), platform.python_version()),
+        started_at=facts.started_at,
+        loaded_at=facts.loaded_at,
+        shard=facts.configuration.shard,
+    )
+
+
+def _verdict(facts: Facts, found: tuple[Problem, ...], states: Counter[State]) -> Verdict:
+    statuses = facts.snapshot.accounts.values()
+    if any(not status.up and status.problems for status in statuses):
+        return Verdict.ACCOUNTS_DOWN
+    if any(problem.bad for problem in found):
+        return Verdict.REPORTS_MISSING
+    if found:
+        return Verdict.PROBLEMS
+    if not statuses:
+        return Verdict.NO_ACCOUNT
+    if not all(status.up for status in statuses):
+        return Verdict.LOGGING_IN
+    if not states.total():
+        return Verdict.NOTHING_ASKED
+    return Verdict.FIRST_ROUND if states[State.WAITING] else Verdict.WELL
+
+
+def _kept(facts: Facts, choice: Choice, mailboxes: Iterable[Mailbox]) -> Kept:
+    entries, configuration = facts.snapshot.entries, facts.configuration
+    return Kept.among(
+        promise
+        for mailbox_id in (ALL, *(str(mailbox.id) for mailbox in mailboxes))
+        for window in configuration.windows
+        if (entry := entries.get(key := key_of(choice, mailbox_id, window.text)))
+        for promise in promises(key, entry, configuration.objectives)
     )
 
 
@@ -273,31 +242,32 @@ def _page(
     facts: Facts, choice: Choice, chooser: Chooser | None, mailboxes: list[Mailbox]
 ) -> tuple[tuple[Group, ...], Pager, Choice]:
     """Return the chosen page's rows; a page beyond the last is the last."""
-    wanted = choice.q.casefold()
+    entries, wanted = facts.snapshot.entries, choice.q.casefold()
+    windows = [window.text for window in facts.configuration.windows]
+
+    def is_asked(mailbox_id: str) -> bool:
+        return any(key_of(choice, mailbox_id, window) in entries for window in windows)
+
     found = [
-        (words.name(mailbox.name), str(mailbox.id))
+        (mailbox.name, str(mailbox.id))
         for mailbox in mailboxes
         if wanted in mailbox.name.casefold() or wanted.lstrip("#") == str(mailbox.id)
-    ]
-    windows = [window.text for window in facts.configuration.windows]
-    entries = facts.snapshot.entries
-    found = [
-        (name, id_) for name, id_ in found if any(choice.key(id_, w) in entries for w in windows)
+        if is_asked(str(mailbox.id))
     ]
     last_page = max(1, -(-len(found) // MAILBOXES_A_PAGE))
     choice = replace(choice, page=min(choice.page, last_page))
     first = (choice.page - 1) * MAILBOXES_A_PAGE
     shown = found[first : first + MAILBOXES_A_PAGE]
-    if not wanted and choice.page == 1 and any(choice.key(ALL, w) in entries for w in windows):
+    if not wanted and choice.page == 1 and is_asked(ALL):
         shown.insert(0, ("All mailboxes", ALL))
     groups = tuple(
         Group(
             name,
-            "" if id_ == ALL else id_,
+            id_,
             tuple(
                 row(facts, key, entries[key])
                 for window in windows
-                if (key := choice.key(id_, window)) in entries
+                if (key := key_of(choice, id_, window)) in entries
             ),
         )
         for name, id_ in shown
@@ -314,31 +284,12 @@ def _page(
     return groups, pager, choice
 
 
-def _why_empty(facts: Facts, choice: Choice) -> str:
+def _why_empty(facts: Facts, choice: Choice) -> Empty:
     if choice.q:
-        return f"No mailbox is called anything like “{words.name(choice.q)}”."
+        return Empty.NOT_FOUND
     if choice.segment:
-        return (
-            "No report of this segment is asked yet: a tag's name must first be seen in a report."
-        )
+        return Empty.SEGMENT_UNKNOWN
     if choice.account and not facts.snapshot.accounts[choice.account].up:
-        return "Nothing is known yet: the mailboxes have not been listed."
-    return "No mailbox is selected, or none of them is this shard's to ask."
-
-
-# --- the foot -----------------------------------------------------------------------------------
-
-
-def _build(facts: Facts) -> Iterator[tuple[str, str]]:
-    shard = facts.configuration.shard
-    yield "Version", __version__
-    yield "Revision", revision()
-    yield "Python", platform.python_version()
-    yield "Running since", f"{words.clock(facts.started_at, facts.now)}"
-    yield "Configuration loaded", f"{words.clock(facts.loaded_at, facts.now)}"
-    if shard.total > 1:
-        yield "Shard", f"{shard.index} of {shard.total}, by {shard.by}"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        return Empty.NOT_LISTED
+    asked = any(key.account == choice.account for key in facts.snapshot.entries)
+    return Empty.OTHER_KINDS if asked else Empty.NOT_SELECTED

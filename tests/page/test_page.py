@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Locator, Page, expect
 
-from exporter.status import words
+from exporter.status import filters
 from tests.page.conftest import ATTACK, SECRET, Open, Site
 from tests.support import get, scrape
 
@@ -126,7 +126,7 @@ def test_the_demo_is_well_and_the_page_says_what_the_metrics_say(visit: Open, de
                     type="email",
                     window=window,
                 )
-                assert row.locator(".value").first.inner_text() == words.duration(value)
+                assert row.locator(".value").first.inner_text() == filters.duration(value)
 
 
 def test_refused_credentials_are_told_with_what_to_do_and_no_secret(

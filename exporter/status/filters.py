@@ -1,17 +1,28 @@
-"""Figures, times and names as people read them. Pure; every text is plain, escaping comes later."""
+"""The templates' filters: figures, times and names as people read them.
+
+Pure. Every text is plain; the templates escape it.
+"""
 
 import unicodedata
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
-from math import isfinite
+from math import inf, isfinite
 from typing import Final
+
+from exporter.sla import EDGES
+from exporter.status.figures import Bars
 
 _SPACE: Final = "\N{NO-BREAK SPACE}"
 _UNITS: Final = (("d", 86_400, 60), ("h", 3_600, 1), ("min", 60, 1), ("s", 1, 1))
 """Each unit, its seconds, and to what shorter durations are rounded."""
 _LONGEST_NAME: Final = 120
+_MOST_TEXT: Final = 300
 _MOST_YEARS: Final = 100 * 365 * 86_400
+
+BARS_WIDTH, BARS_HEIGHT = 64, 18
+"""Of the bars of a distribution, in CSS pixels."""
+_GAP: Final = 1
 
 
 def duration(seconds: float) -> str:
@@ -118,3 +129,71 @@ def _visible(character: str) -> str:
     if character != "\N{ZERO WIDTH JOINER}" and category == "Cf":
         return ""
     return character
+
+
+def cut(text: str) -> str:
+    """Return a text in one line, as much of it as one reads."""
+    shown = " ".join(text.split())
+    return shown if len(shown) <= _MOST_TEXT else f"{shown[: _MOST_TEXT - 1]}…"
+
+
+def sentence(text: str) -> str:
+    """Return a text with a capital and a full stop."""
+    ended = text if text.endswith((".", "?", "!")) else f"{text}."
+    return ended[:1].upper() + ended[1:]
+
+
+def outline(bars: Bars, *, beyond: bool) -> str:
+    """Return the bars that are beyond the target, or those that are not, as a path of an SVG."""
+    step = BARS_WIDTH / len(bars.counts)
+    path = []
+    edges = (*EDGES[bars.statistic], inf)
+    for place, (number, edge) in enumerate(zip(bars.counts, edges, strict=True)):
+        if number and (edge > bars.target) == beyond:
+            # Few are not none: the lowest bar can still be seen.
+            height = max(2.0, BARS_HEIGHT * number / max(bars.counts))
+            path.append(
+                f"M{place * step:.4g} {BARS_HEIGHT}v-{height:.3g}h{step - _GAP:.3g}v{height:.3g}z"
+            )
+    return "".join(path)
+
+
+def ranges(bars: Bars) -> str:
+    """Return a distribution in words, without the ranges that nothing fell into."""
+    named = zip(_ranges(bars.statistic), bars.counts, strict=True)
+    return ", ".join(f"{text}: {count(number)}" for text, number in named if number)
+
+
+@cache
+def _ranges(statistic: str) -> tuple[str, ...]:
+    edges = EDGES[statistic]
+    if statistic == "replies_to_resolve":
+        return ("1 reply", *(f"{edge} replies" for edge in edges[1:]), "5 or more replies")
+    names = [duration(edge) for edge in edges]
+    return (
+        f"up to {names[0]}",
+        *(f"{low} to {high}" for low, high in pairwise(names)),
+        f"over {names[-1]}",
+    )
+
+
+FILTERS: Final = (
+    duration,
+    roughly,
+    ago,
+    ahead,
+    count,
+    rate,
+    mean,
+    percent,
+    precise_percent,
+    change,
+    instant,
+    clock,
+    name,
+    cut,
+    sentence,
+    outline,
+    ranges,
+)
+"""What the templates know by the name of the function."""
