@@ -144,8 +144,8 @@ class Shown:
     """A page as it is shown."""
 
     def __init__(self, facts: Facts, query: Mapping[str, str] | None = None) -> None:
-        self.html = render(view(facts, query or {})).html
-        self.page = Reader(self.html).root
+        self.markup = render(view(facts, query or {})).html
+        self.page = Reader(self.markup).root
         verdict = self.page.one("section", "verdict")
         self.level = verdict.classes[1]
         self.verdict = verdict.text_of("h1")

@@ -331,7 +331,7 @@ def test_a_problem_links_to_its_runbook() -> None:
     world = World()
     world.store.set_status("acme", AccountStatus(problems=frozenset({"credentials"})))
     (problem,) = shown(world).problems
-    html = shown(world).html
+    html = shown(world).markup
     assert re.search(rf'href="https://[^"]+/docs/runbooks\.md#{problem.runbook.lower()}"', html)
 
 
@@ -693,7 +693,7 @@ def test_the_schedule_says_when_and_how_often() -> None:
         "Next poll": "in 12 s",
     }
     assert (week["Configured: every"], week["Next poll"]) == ("35 min", "being asked")
-    assert 'datetime="2026-03-11T14:30:12Z" title="14:30:12 UTC"' in shown(World()).html
+    assert 'datetime="2026-03-11T14:30:12Z" title="14:30:12 UTC"' in shown(World()).markup
 
 
 def test_the_build_and_a_shard_are_named() -> None:
