@@ -139,6 +139,8 @@ class Server:
     def _troubled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Make room where the kernel has none; asyncio accepts again after a second."""
         error = context.get("exception")
+        if all(server.should_exit for server, _ in self._served):
+            return  # what is closed is not accepted on again
         if not isinstance(error, OSError) or error.errno not in _NO_ROOM:
             loop.default_exception_handler(context)
         elif loop.time() > self._no_room_since + 0.5:  # asyncio may say it many times over

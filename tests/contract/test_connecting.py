@@ -131,7 +131,7 @@ def test_an_address_that_refuses_makes_room_for_the_next_one_at_once(
     names: Names, serve: Serve
 ) -> None:
     names.known[HOST] = [*(names.refusing() for _ in range(8)), place(serve(answer))]
-    with taking(0.0, 0.25):
+    with taking(0.0, 1.0):  # one after the other with a pause each, they would take 2 s
         assert asked(f"http://{HOST}:1", 5.0) == 200
 
 
@@ -252,7 +252,7 @@ def test_a_proxy_with_a_dead_address_leads_on(
     names.known["proxy.test"] = [names.dead(), place(proxy)]
     monkeypatch.setenv(variable, "http://proxy.test:3128\n")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
-    with taking(0.2, 1.5):
+    with taking(0.2, 4.0):  # the dead one alone would take 5 s
         assert asked(f"https://{HOST}", 5.0) == 200
     assert [each.target for each in proxy.asked] == [f"{HOST}:443"]
     assert HOST not in names.asked  # the proxy looks it up
