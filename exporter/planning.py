@@ -13,7 +13,7 @@ from typing import Final
 from exporter.collectors import COLLECTORS, Meaning, imagined, questions_of
 from exporter.durations import format_duration
 from exporter.helpscout.account import Account
-from exporter.questions import Question, Reading
+from exporter.questions import ALL, Key, Question, Reading
 from exporter.schedule import Stretch, demand_per_minute
 from exporter.selection import MailboxChoice
 from exporter.settings import Configuration
@@ -109,7 +109,7 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
             sum(question.calls for question in of_it) * 60 / of_it[0].every.total_seconds(),
             of_it[0].every,
             of_it[0].every * stretch.of(of_it[0]),
-            sum(_series(question, meaning) for question in of_it),
+            _series(of_it, meaning),
         )
         for (collector, window), of_it in groups.items()
     )
@@ -124,11 +124,24 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
     )
 
 
-def _series(question: Question, meaning: Meaning) -> int:
-    """Return how many series a question has if everything is measured."""
-    collector = COLLECTORS[question.key.collector]
-    reading = Reading(collector.specimen(question), _SOME_TIME)
-    return sum(1 for _ in collector.samples(question.key, reading, "", meaning)) + _OWN_SERIES
+def _series(questions: Iterable[Question], meaning: Meaning) -> int:
+    """Return how many series these have together if everything is measured.
+
+    Mailboxes differ in nothing but their ids, so one of each cut stands for the others.
+    """
+    of_cut: dict[Key, int] = {}
+    total = 0
+    for question in questions:
+        cut = question.key
+        if cut.mailbox_id != ALL:
+            cut = cut._replace(mailbox_id="1")
+        if cut not in of_cut:
+            collector = COLLECTORS[cut.collector]
+            reading = Reading(collector.specimen(question), _SOME_TIME)
+            samples = collector.samples(question.key, reading, "", meaning)
+            of_cut[cut] = sum(1 for _ in samples) + _OWN_SERIES
+        total += of_cut[cut]
+    return total
 
 
 def assumptions(configuration: Configuration, account: Account) -> Iterator[str]:

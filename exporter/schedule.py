@@ -277,5 +277,4 @@ class Schedule:
 
 
 def _group(question: Question) -> Group:
-    key = question.key
-    return Group(key.collector, key.window, question.every.total_seconds())
+    return Group(*question.key.group, question.every.total_seconds())

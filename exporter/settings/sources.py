@@ -50,7 +50,7 @@ class Source(PydanticBaseSettingsSource):
     """What one source sets. `problems` are whole lines, `refused` the keys that they are about."""
 
     def __init__(self, given: Mapping[KeyPath, tuple[str, Any]], *, is_file: bool = False) -> None:
-        """`given` maps a key, the root for a file, to who sets it, and the value."""
+        """`given` maps a key (of a file: the root) to the name of what sets it, and the value."""
         super().__init__(Settings)
         self.tree = Tree()
         self.names: dict[KeyPath, str] = {}
@@ -207,7 +207,7 @@ def of_flags(flags: Mapping[str, str]) -> Source:
 def of_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
     """Return the source of the variables, and warnings. An empty variable counts as not set.
 
-    White space around a value is no part of it: a Kubernetes Secret often has a line break.
+    White space around a value is dropped: a Kubernetes Secret often ends with a line break.
     """
     given: dict[KeyPath, tuple[str, Text]] = {}
     warnings, problems = [], []
@@ -229,15 +229,11 @@ def of_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
     return source, warnings
 
 
-class Merged(PydanticBaseSettingsSource):
+class Merged(Source):
     """The lowest source, which adds nothing and remembers what the others make together."""
 
     def __init__(self) -> None:
-        super().__init__(Settings)
-        self.tree: Any = {}
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
-        return None, field_name, False
+        super().__init__({})
 
     def __call__(self) -> dict[str, Any]:
         self.tree = self.current_state["configuration"]

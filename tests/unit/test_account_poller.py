@@ -380,13 +380,18 @@ def test_one_outage_is_two_lines_in_the_log_however_many_reports_it_hits(log: Lo
     assert lines(log).count("reports work again") == 1
 
 
-def test_what_the_state_file_knows_is_there_before_anything_is_asked(tmp_path: Path) -> None:
-    path = tmp_path / "state.db"
+def restarted(path: Path) -> World:
+    """A world whose state file another one filled with a whole round; it has not looked yet."""
     first = World(state=StateFile(path, codec))
     first.discover()
     first.answer_all()
     first.state.close()
-    second = World(state=StateFile(path, codec))
+    return World(state=StateFile(path, codec))
+
+
+def test_what_the_state_file_knows_is_there_before_anything_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    second = restarted(path)
     second.wall += 200
     second.poller.recall()
     entries = second.store.snapshot().entries
@@ -407,11 +412,7 @@ def test_what_is_older_than_its_life_is_not_resurrected(
     tmp_path: Path, later: float, back: int
 ) -> None:
     path = tmp_path / "state.db"
-    first = World(state=StateFile(path, codec))
-    first.discover()
-    first.answer_all()
-    first.state.close()
-    second = World(state=StateFile(path, codec))
+    second = restarted(path)
     second.wall += later
     second.poller.recall()
     entries = second.store.snapshot().entries.values()
@@ -542,11 +543,7 @@ def test_progress_is_as_of_the_last_tick() -> None:
 
 def test_what_the_state_file_knows_counts_as_an_attempt_that_succeeded(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    first = World(state=StateFile(path, codec))
-    first.discover()
-    first.answer_all()
-    first.state.close()
-    second = World(state=StateFile(path, codec))
+    second = restarted(path)
     second.poller.recall()
     second.poller.tick(second.now)
     assert second.collector_up is True
