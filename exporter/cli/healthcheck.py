@@ -91,7 +91,7 @@ def _asked(url: str, ask: Callable[[], tuple[int, str]]) -> str | None:
 def _loaded(config: "str | Path | None", environ: Mapping[str, str]) -> Listener:
     """Return the listener of the whole configuration, of `demo`, too, which has no account.
 
-    Raises Failure, and ConfigurationError without warnings: a probe's output is no place for them.
+    Raises Failure, and ConfigurationError without warnings: they do not belong in a probe's output.
     """
     from pathlib import Path
 

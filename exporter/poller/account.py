@@ -93,7 +93,7 @@ class AccountPoller:
         self._locked_out: HelpScoutError | None = None
         self._last_error: HelpScoutError | None = None
         self.attempted = False
-        """Whether login and discovery have been tried once, whatever came of it."""
+        """Whether login and discovery have been tried once, whatever the result."""
 
     @property
     def first_round_done(self) -> bool:
@@ -186,7 +186,7 @@ class AccountPoller:
 
     @property
     def _held(self) -> bool:
-        """Whether the probe is out that tells if a report's 401 is the account's."""
+        """Whether a probe is under way that shows if a report's 401 is the account's."""
         return self._listing and self._last_error is not None and self._last_error.locks_out
 
     def _rests(self, key: Key, now: float) -> bool:

@@ -85,7 +85,7 @@ class Poller:
     def stop(self) -> bool:
         """Ask nothing more and wait for what is in flight, at most STOP_SECONDS.
 
-        Tells whether everything ended in that time; the threads are daemons all the same.
+        Returns whether everything ended in that time; the threads are daemons all the same.
         """
         self._stopping.set()
         self._outcomes.put(lambda: None)
@@ -125,7 +125,7 @@ class Poller:
 
     @property
     def attempted(self) -> bool:
-        """Whether each account's login and discovery have been tried, whatever came of it."""
+        """Whether each account's login and discovery have been tried, whatever the result."""
         return self._configured and all(p.attempted for p in list(self._accounts.values()))
 
     def progress(self) -> dict[str, tuple[Outlook, Usage]]:
