@@ -16,7 +16,6 @@ from urllib.parse import urlencode
 
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from exporter.helpscout import v1, v2
 from exporter.helpscout.account import Account, Secret
 from exporter.helpscout.advice import Asked
 from exporter.helpscout.auth import (
@@ -34,13 +33,15 @@ from exporter.helpscout.errors import (
     Unreachable,
 )
 from exporter.helpscout.judging import http_date, number, usable_body
-from exporter.helpscout.listing import read_list
+from exporter.helpscout.mailboxes import MAILBOXES, mailboxes_path, parse_mailboxes
 from exporter.helpscout.oddities import Oddities
+from exporter.helpscout.pages import Page, read_list
 from exporter.helpscout.transport import Transport
-from exporter.helpscout.wire import MailboxPage, parse_token
+from exporter.helpscout.wire import parse_token
 from exporter.questions import Get, Mailbox, Reading
 from exporter.telemetry import Telemetry
 
+_TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105 - a path, not a secret
 _NEW_TOKEN_SECONDS: Final = 1.0
 """How long a token that was just issued may take to be accepted."""
 _USELESS_SECONDS: Final = 600.0
@@ -66,7 +67,6 @@ class Client:
         self.skew_seconds = 0.0
         """By how much our clock was ahead of the service's when the mailboxes were last listed."""
         self._useless_renewal_at = float("-inf")
-        self._dialect = v1 if account.api == "v1" else v2
         self._transport = Transport(
             account.base_url,
             account.concurrency,
@@ -88,24 +88,23 @@ class Client:
         """
         unpaid = count()
 
-        def page(number: int) -> MailboxPage:
-            path = self._dialect.mailboxes_path(number)
+        def page(number: int) -> Page[Mailbox]:
+            path = mailboxes_path(self.api, number)
             body = self._get("mailboxes", path, paid and next(unpaid) == 0)
-            found: MailboxPage = self._dialect.mailboxes(body, self.odd)
-            return found
+            return parse_mailboxes(self.api, body, self.odd)
 
         with self._placed("mailboxes"):
-            return read_list(page)
+            return read_list(MAILBOXES, page)
 
     def probe(self, seconds: float) -> None:
         """Ask the first page of the mailbox list, in so many seconds at most. It is paid for.
 
         Raises HelpScoutError, Stopping.
         """
-        path = self._dialect.mailboxes_path(1)
+        path = mailboxes_path(self.api, 1)
         with self._placed("mailboxes"):
             body = self._get("mailboxes", path, paid=True, timeout_seconds=seconds)
-            self._dialect.mailboxes(body, self.odd)
+            parse_mailboxes(self.api, body, self.odd)
 
     def ask(self, operation: str, ask: Callable[[Get], Reading], *, paid: bool = False) -> Reading:
         """Return what `ask` returns, which is given what fetches a path with a query.
@@ -195,7 +194,7 @@ class Client:
             "client_secret": secret.read(),
         }
         try:
-            return parse_token(self._call("token", "POST", v2.TOKEN_PATH, data=form))
+            return parse_token(self._call("token", "POST", _TOKEN_PATH, data=form))
         except Refused as error:
             # A wrong secret is 400 or 401 here: what is refused is the login, not the question.
             raise BadCredentials(

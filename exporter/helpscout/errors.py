@@ -11,7 +11,7 @@
     ├── Unreachable                unreachable    no connection, broken connection, time-out
     └── BadResponse                bad_response   an answer that is not what the API promises
         ├── Foreign                bad_response   one that Help Scout did not write: a page
-        └── ShortList              bad_response   a mailbox list that cannot be the whole one
+        └── ShortList              bad_response   a list that cannot be the whole one
 
 `evidence` says what a failed attempt tells of its account (docs/behaviour.md#health): `sick`, that
 the account may not answer at all; `key`, something about that question alone; `neutral`, nothing.
@@ -20,9 +20,8 @@ else follows from a reason is in exporter/reasons.py.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from exporter.questions import Mailbox
 from exporter.reasons import REASONS
 
 Evidence = Literal["sick", "key", "neutral"]
@@ -176,11 +175,11 @@ class Foreign(BadResponse):
 
 
 class ShortList(BadResponse):
-    """A mailbox list that is shorter than it says itself, or suddenly empty.
+    """A list that is shorter than it says itself, or one of mailboxes that is suddenly empty.
 
     `found` is what is in it. It adds mailboxes to those that are known and takes none away.
     """
 
-    def __init__(self, message: str, found: Sequence[Mailbox] = ()) -> None:
+    def __init__(self, message: str, found: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.found = tuple(found)

@@ -1,4 +1,4 @@
-"""The bodies of the API, checked at the edge: the strict base of all, mailbox list, token, error.
+"""The bodies of the API, checked at the edge: the strict base of all, the token, errors.
 
 Lenient to what docs/api-facts.md says varies: unknown fields, missing ones, integers or floats,
 ranges in any order or left out. One odd element or field costs itself and nothing else: `odd` is
@@ -10,13 +10,12 @@ is not judged.
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from exporter.helpscout.errors import BadResponse
-from exporter.questions import Mailbox
 
 # Beyond 2**53 a float is no exact count any more, and sums of such figures overflow.
 Number = Annotated[float, Field(ge=0, le=2**53, allow_inf_nan=False)]
@@ -31,32 +30,6 @@ class Wire(BaseModel):
     )
 
 
-class _Mailbox(Wire):
-    id: Id
-    name: Any = None
-    slug: Any = None
-    email: Any = None
-
-
-class _LegacyPage(Wire):
-    page: Any = None
-    pages: Any = None
-    count: Any = None
-    items: list[Any]
-
-
-class _HalPageInfo(Wire):
-    number: Any = None
-    total_pages: Any = None
-    total_elements: Any = None
-
-
-class _HalPage(Wire):
-    embedded: Any = Field(default_factory=dict[str, Any], alias="_embedded")
-    links: Any = Field(default=None, alias="_links")
-    page: _HalPageInfo
-
-
 class _Token(Wire):
     access_token: Annotated[
         str, Field(alias="access_token", min_length=1, pattern=r"^[\x21-\x7e]+$")
@@ -68,104 +41,6 @@ _Model = TypeVar("_Model", bound=Wire)
 
 Odd = Callable[[str], None]
 """Takes a line that names an odd element or field, and says what is left out for it."""
-
-
-class MailboxPage(NamedTuple):
-    """A page of the mailbox list.
-
-    `number` is its number, `pages` how many there are and `total` how many mailboxes, None where
-    the answer does not say. `skipped` counts the elements that are no mailbox, `has_next` is
-    whether there is a link to another page.
-    """
-
-    mailboxes: list[Mailbox]
-    number: int | None
-    pages: int | None
-    total: int | None = None
-    skipped: int = 0
-    has_next: bool = False
-
-
-def parse_legacy_mailboxes(body: bytes, odd: Odd) -> MailboxPage:
-    """Return a page of 1.0's mailbox list. Raises BadResponse naming the field."""
-    page = parse(_LegacyPage, body)
-    mailboxes = _mailboxes("items", page.items, odd)
-    return MailboxPage(
-        mailboxes,
-        _size("page", page.page, odd),
-        _size("pages", page.pages, odd),
-        _size("count", page.count, odd),
-        len(page.items) - len(mailboxes),
-    )
-
-
-def parse_hal_mailboxes(body: bytes, odd: Odd) -> MailboxPage:
-    """Return a page of 2.0's mailbox list. Raises BadResponse naming the field."""
-    page = parse(_HalPage, body)
-    total = _size("page.totalElements", page.page.total_elements, odd)
-    items = _embedded_mailboxes(page.embedded, total)
-    mailboxes = _mailboxes("_embedded.mailboxes", items, odd)
-    return MailboxPage(
-        mailboxes,
-        _size("page.number", page.page.number, odd),
-        _size("page.totalPages", page.page.total_pages, odd),
-        total,
-        len(items) - len(mailboxes),
-        isinstance(page.links, dict) and bool(page.links.get("next")),
-    )
-
-
-def _embedded_mailboxes(embedded: Any, total: int | None) -> list[Any]:
-    """Return the list, which is missing in one form or another where there is no mailbox.
-
-    What is there under another name is not taken for none: that would remove every series.
-    """
-    if embedded in ([], None) and total == 0:
-        return []
-    if not isinstance(embedded, dict):
-        raise BadResponse("_embedded: is not an object")
-    if "mailboxes" not in embedded and embedded:
-        names = ", ".join(f'"{name}"' for name in list(embedded)[:3])
-        raise BadResponse(f'_embedded: has no "mailboxes" but {names}'[:200])
-    items = embedded.get("mailboxes", [])
-    if not isinstance(items, list):
-        raise BadResponse("_embedded.mailboxes: is not a list")
-    return items
-
-
-def _mailboxes(where: str, items: list[Any], odd: Odd) -> list[Mailbox]:
-    found = []
-    for position, item in enumerate(items):
-        name = item.get("name") if isinstance(item, dict) else None
-        try:
-            wire = judged(_Mailbox, f"{where}[{position}]", item)
-        except BadResponse as error:
-            odd(f"{error}: the mailbox {quoted(name)} is left out")
-            continue
-        if not isinstance(wire.name, str):
-            odd(f"mailbox {wire.id}: has no name that is text, and is shown by its id")
-        named = wire.name if isinstance(wire.name, str) else str(wire.id)
-        details = [_text(f"mailbox {wire.id}: {n}", v, odd) for n, v in wire if n in _DETAILS]
-        found.append(Mailbox(wire.id, named, *details))
-    return found
-
-
-_DETAILS: Final = ("slug", "email")
-
-
-def _text(where: str, value: Any, odd: Odd) -> str:
-    if value is not None and not isinstance(value, str):
-        odd(f"{where} is not text, and is left out")
-    return value if isinstance(value, str) else ""
-
-
-def _size(where: str, value: Any, odd: Odd) -> int | None:
-    """Return a number of pages or elements, None where the answer does not say it."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    if value is not None:
-        odd(f"{where}: is not a whole number, and is ignored")
-    return None
 
 
 def quoted(name: Any) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,11 @@ from hypothesis import strategies as st
 
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.collectors.productivity.wire import parse_report as read
-from exporter.helpscout import wire
+from exporter.helpscout.account import Api
 from exporter.helpscout.errors import BadResponse
-from exporter.helpscout.wire import (
-    MailboxPage,
-    Odd,
-    describe_error,
-    parse_token,
-)
+from exporter.helpscout.mailboxes import parse_mailboxes
+from exporter.helpscout.pages import Page
+from exporter.helpscout.wire import Odd, describe_error, parse_token
 from exporter.questions import Mailbox
 
 ANSWERS = Path(__file__).parent.parent / "testdata" / "answers"
@@ -46,12 +44,8 @@ def parse_report_and_tags(
     return report, learned.tags
 
 
-def parse_legacy_mailboxes(body: bytes, odd: Odd = lambda line: None) -> MailboxPage:
-    return wire.parse_legacy_mailboxes(body, odd)
-
-
-def parse_hal_mailboxes(body: bytes, odd: Odd = lambda line: None) -> MailboxPage:
-    return wire.parse_hal_mailboxes(body, odd)
+def mailboxes(api: Api, body: bytes) -> Page[Mailbox]:
+    return parse_mailboxes(api, body, lambda line: None)
 
 
 def oddities(text: str, *, compare: bool = True) -> tuple[ProductivityReport, list[str]]:
@@ -102,10 +96,10 @@ def test_previous_is_ignored_where_no_second_range_was_asked_for() -> None:
 
 
 def test_the_published_mailbox_lists_are_read() -> None:
-    assert parse_legacy_mailboxes(published("v1_mailboxes")) == MailboxPage(
+    assert mailboxes("v1", published("v1_mailboxes")) == Page(
         [Mailbox(1234, "My Mailbox", "47204a026903ce6d", "help@mymailbox.com")], 1, 1, 1
     )
-    assert parse_hal_mailboxes(published("v2_mailboxes")) == MailboxPage(
+    assert mailboxes("v2", published("v2_mailboxes")) == Page(
         [
             Mailbox(1, "Help Scout", "83ebc5d87292a795", "bearbox@acme.com"),
             Mailbox(2, "Help Pioneer", "83ebc5d87292a795", "pioneer@acme.com"),
@@ -234,20 +228,20 @@ def test_tags_nobody_asked_for_are_not_looked_at() -> None:
 )
 def test_a_mailbox_bears_any_name(written: str, name: str) -> None:
     page = f'{{"page": 1, "pages": 1, "items": [{{"id": 1, "name": {written}}}]}}'
-    assert parse_legacy_mailboxes(page.encode()) == MailboxPage([Mailbox(1, name, "", "")], 1, 1)
+    assert mailboxes("v1", page.encode()) == Page([Mailbox(1, name, "", "")], 1, 1)
 
 
 def test_a_cut_name_does_not_hide_what_else_is_wrong() -> None:
     said: list[str] = []
     page = rb'{"page": 1, "pages": 1, "items": [{"id": "1", "name": "\ud83d"}]}'
-    assert parse_legacy_mailboxes(page, said.append).skipped == 1
+    assert parse_mailboxes("v1", page, said.append).skipped == 1
     assert said == ['items[0].id: is not a whole number: the mailbox "?" is left out']
 
 
 @pytest.mark.parametrize("rest", [b"", b"]]", b'{"page": ', b'"' + b"[" * 100_000])
 def test_a_cut_name_in_what_is_no_json_is_refused(rest: bytes) -> None:
     with pytest.raises(BadResponse) as caught:
-        parse_legacy_mailboxes(rb'["\ud83d" ' + rest)
+        mailboxes("v1", rb'["\ud83d" ' + rest)
     assert str(caught.value) == "the body is not JSON"
 
 
@@ -260,14 +254,14 @@ def test_a_cut_name_in_what_is_no_json_is_refused(rest: bytes) -> None:
     ],
 )
 def test_an_account_without_a_mailbox_has_none(text: str) -> None:
-    assert parse_hal_mailboxes(text.encode()) == MailboxPage([], 1, 0)
+    assert mailboxes("v2", text.encode()) == Page([], 1, 0)
 
 
 @pytest.mark.parametrize("embedded", ["[]", "null", "{}", '{"mailboxes": []}'])
 def test_an_empty_list_of_any_form_is_empty_where_the_total_says_so(embedded: str) -> None:
     page = '"page": {"number": 1, "totalPages": 0, "totalElements": 0}'
     text = f'{{{page}, "_embedded": {embedded}}}'
-    assert parse_hal_mailboxes(text.encode()) == MailboxPage([], 1, 0, 0)
+    assert mailboxes("v2", text.encode()) == Page([], 1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -513,10 +507,11 @@ def test_an_odd_mailbox_costs_itself_at_most(item: Any, mailbox: Mailbox | None,
     legacy = {"page": 1, "pages": 1, "count": 2, "items": items}
     info = {"number": 1, "totalPages": 1, "totalElements": 2}
     hal = {"page": info, "_embedded": {"mailboxes": items}}
-    for parse, document in ((parse_legacy_mailboxes, legacy), (parse_hal_mailboxes, hal)):
+    documents: tuple[tuple[Api, Any], ...] = (("v1", legacy), ("v2", hal))
+    for api, document in documents:
         lines: list[str] = []
-        page = parse(json.dumps(document).encode(), lines.append)
-        assert page.mailboxes == [good, *([mailbox] if mailbox else [])]
+        page = parse_mailboxes(api, json.dumps(document).encode(), lines.append)
+        assert page.items == [good, *([mailbox] if mailbox else [])]
         assert page.skipped == (mailbox is None)
         (line,) = lines
         assert said in line
@@ -533,7 +528,7 @@ def test_an_odd_mailbox_costs_itself_at_most(item: Any, mailbox: Mailbox | None,
 )
 def test_a_wrong_list_of_the_first_generation_is_refused(text: str, words: str) -> None:
     with pytest.raises(BadResponse) as caught:
-        parse_legacy_mailboxes(text.encode())
+        mailboxes("v1", text.encode())
     assert str(caught.value) == words
 
 
@@ -553,7 +548,7 @@ def test_a_null_where_mailboxes_belong_is_not_taken_for_none_of_them(
     # "No mailbox" would take every series away; a list that fails keeps the last one.
     text = f'{{"page": {{"number": 1, "totalPages": 1}}, "_embedded": {embedded}}}'
     with pytest.raises(BadResponse) as caught:
-        parse_hal_mailboxes(text.encode())
+        mailboxes("v2", text.encode())
     assert str(caught.value) == words
 
 
@@ -598,7 +593,7 @@ def test_any_document_is_read_or_refused_and_never_anything_else(document: Any) 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_and_never_anything_else(text: bytes) -> None:
-    for parse in (parse_legacy_mailboxes, parse_hal_mailboxes, parse_token):
+    for parse in (partial(mailboxes, "v1"), partial(mailboxes, "v2"), parse_token):
         with pytest.raises(BadResponse):
             parse(text)
 
