@@ -128,6 +128,7 @@ def _budget(board: Board) -> None:
         "allows, at 2 twice as many. It is recorded by this project's rules.",
         "short",
         Query(once("max", f"helpscout:sla_burn_ratio{chosen}"), legend),
+        width=8,
     )
     board.timeseries(
         "Error budget left",
@@ -135,6 +136,15 @@ def _budget(board: Board) -> None:
         "than it allows. It is recorded by this project's rules.",
         "percentunit",
         Query(once("min", f"helpscout:sla_error_budget_ratio{chosen}"), legend),
+        width=8,
+    )
+    board.timeseries(
+        "Misses left",
+        "How many more conversations of each window may miss the target before the promise is "
+        "broken. Below 0: so many too many. It is recorded by this project's rules.",
+        "short",
+        Query(once("min", f"helpscout:sla_error_budget_conversations{chosen}"), legend),
+        width=8,
     )
 
 
