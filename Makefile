@@ -91,7 +91,7 @@ rules: $(VENV)/.dev-ready debian-packages  ## checks and tests Prometheus's rule
 	$(BIN)/pytest tests/alarm/test_rules.py
 
 bench: $(VENV)/.dev-ready  ## measures beside peers, writes benchmarks/RESULTS.md (a quarter of an hour)
-	@scripts/debian-packages prometheus-pushgateway:prometheus-pushgateway nginx:nginx-light
+	@scripts/debian-packages prometheus-pushgateway:prometheus-pushgateway
 	$(BIN)/python -m benchmarks.scrape
 	$(BIN)/python -m benchmarks.poll
 	$(BIN)/python -m benchmarks.page

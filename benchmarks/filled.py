@@ -106,7 +106,7 @@ def main() -> None:
     store, telemetry = Store(), Telemetry()
     keys = fill(store, max(1, options.series // SERIES_PER_REPORT))
     exposition = Exposition(store, telemetry, Renderer((), ()))
-    settings = WebSettings(("127.0.0.1:0",), "/metrics", None, False)
+    settings = WebSettings(("127.0.0.1:0",))
     backend = Backend(exposition, lambda: "", lambda: True, lambda: True, tuple, lambda _: ("", ""))
     server = Server(settings, application(settings, backend), Access(None))
     stopping = threading.Event()

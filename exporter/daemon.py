@@ -57,6 +57,8 @@ class Daemon:
         self.server.start()
         for url in self.server.urls:
             self._log.info("listening", url=url, version=__version__)
+        if external_url := self.exporter.configuration.web.external_url:
+            self._log.info("reached from outside", url=external_url)
         self.exporter.start()
         if announce is not None:
             announce(self.server.url)

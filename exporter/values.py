@@ -18,9 +18,11 @@ from pydantic import (
     AllowInfNan,
     BeforeValidator,
     Field,
+    HttpUrl,
     PlainSerializer,
     PlainValidator,
     Strict,
+    ValidationError,
 )
 
 from exporter.durations import format_duration, parse_duration
@@ -95,6 +97,22 @@ def text(value: object) -> str:
     if not value.strip() or not value.isprintable():
         raise ValueError(f"{shown(value)} is empty or holds unprintable characters")
     return str(value)
+
+
+def http_url(value: object, like: str) -> str:
+    """Return the URL of a web server without a slash at its end; `like` says what is expected.
+
+    Raises ValueError. The value is not shown: it may hold a password.
+    """
+    try:
+        found = HttpUrl(value)  # type: ignore[arg-type]  # whatever it is
+    except ValidationError:
+        raise ValueError(f"is not a URL {like}") from None
+    if found.username or found.password:
+        raise ValueError("must not hold a user name or password")
+    if found.query is not None or found.fragment is not None:
+        raise ValueError("must not hold a query or fragment")
+    return str(found).rstrip("/")
 
 
 def _id(value: object) -> str:

@@ -500,6 +500,13 @@ KEYS: Final[Mapping[str, Key]] = {
         ["127.0.0.1:9877", "[::1]:9877"],
     ),
     "web.telemetry_path": Key("path", "where the metrics are", "/helpscout/metrics"),
+    "web.external_url": Key(
+        "URL",
+        "where people open the status page, for example behind a proxy: the log says it at the "
+        "start, and the page names it as its canonical address. Everything is served as without "
+        "it: see [status-page.md](status-page.md#below-a-prefix)",
+        "https://tools.example.com/helpscout/",
+    ),
     "web.config_file": Key(
         "path",
         "TLS and basic auth, in the exporter-toolkit's format: see [security.md](security.md)",

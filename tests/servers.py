@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import pytest
+import requests
 
 from tests.support import VERSIONS, eventually, get, need
 from tests.system.conftest import Start
@@ -68,12 +69,41 @@ def prometheus(
     return Prometheus(url)
 
 
+def free_port() -> int:
+    """Return a port for a program that cannot say which one it took."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _answers(url: str) -> bool:
+    try:
+        return get(url).status_code > 0
+    except requests.ConnectionError:
+        return False
+
+
+def nginx(start: Start, folder: Path, locations: str) -> str:
+    """Start an nginx with these locations; return its URL once it listens."""
+    port = free_port()
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    paths = " ".join(f"{kind}_temp_path {folder / kind};" for kind in kinds)
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder / 'nginx.pid'}; error_log stderr; events {{}}\n"
+        f"http {{ access_log off; {paths}\n"
+        f"server {{ listen 127.0.0.1:{port};\n{locations}\n}} }}\n"
+    )
+    start("-e", "stderr", "-c", str(folder / "nginx.conf"), command=(need("nginx"),))
+    url = f"http://127.0.0.1:{port}"
+    eventually(lambda: _answers(url), "nginx listens")
+    return url
+
+
 def victoriametrics(
     start: Start, folder: Path, *arguments: str, version: str = "installed"
 ) -> Prometheus:
     """Start a VictoriaMetrics whose data is in `folder`; return it once it is ready."""
-    with socket.create_server(("127.0.0.1", 0)) as free:  # it cannot say which port it took
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    listen = f"127.0.0.1:{free_port()}"
     process = start(
         f"-storageDataPath={folder}",
         f"-httpListenAddr={listen}",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import Field, HttpUrl, PlainSerializer, PlainValidator, ValidationError
+from pydantic import Field, PlainSerializer, PlainValidator
 
 from exporter.helpscout.errors import BadCredentials
 from exporter.values import (
@@ -22,6 +22,7 @@ from exporter.values import (
     Problem,
     Problems,
     Whole,
+    http_url,
     one_of,
 )
 
@@ -103,19 +104,6 @@ def _without_password(url: Secret) -> str:
     return re.sub("//.*@", "//<secret>@", url.text or "")
 
 
-def _base_url(value: object) -> str:
-    # The value is not shown: it may hold a password.
-    try:
-        url = HttpUrl(value)  # type: ignore[arg-type]  # whatever it is
-    except ValidationError:
-        raise ValueError("is not a URL that begins with https:// and a host") from None
-    if url.username or url.password:
-        raise ValueError("must not hold a user name or password")
-    if url.query is not None or url.fragment is not None:
-        raise ValueError("must not hold a query or fragment")
-    return str(url).rstrip("/")
-
-
 _SecretText = Annotated[Secret, _secret(flaw), PlainSerializer(lambda _: "<secret>")]
 _ProxyUrl = Annotated[Secret, _secret(proxy_flaw), PlainSerializer(_without_password)]
 
@@ -131,7 +119,9 @@ class Account:
 
     name: Name = "default"
     api: Annotated[Api, one_of(*get_args(Api))]
-    base_url: Annotated[str, PlainValidator(_base_url)]
+    base_url: Annotated[
+        str, PlainValidator(lambda value: http_url(value, "that begins with https:// and a host"))
+    ]
     allow_http: Boolean = False
     client_id: Id | None = None
     client_secret: _SecretText | None = None

@@ -40,9 +40,11 @@ from exporter.values import (
     Problem,
     Problems,
     Some,
+    http_url,
     one_of,
     shown,
     text,
+    typed,
 )
 
 
@@ -94,12 +96,21 @@ def _telemetry_path(value: object) -> str:
     return path
 
 
+def _external_url(value: object) -> str | None:
+    return (
+        None
+        if typed(value) is None
+        else http_url(value, "like https://example.com/helpscout/") + "/"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class WebSettings:
     """Where and how is served.
 
     `listen` has one HOST:PORT or several, or `systemd` alone, for the sockets that systemd passes.
-    An empty host is every interface, port 0 any free one.
+    An empty host is every interface, port 0 any free one. `external_url` is where people open it,
+    with a slash at its end.
     """
 
     listen: Annotated[
@@ -112,6 +123,7 @@ class WebSettings:
         PlainSerializer(lambda listen: listen[0] if len(listen) == 1 else list(listen)),
     ] = (LISTEN,)
     telemetry_path: Annotated[str, PlainValidator(_telemetry_path)] = "/metrics"
+    external_url: Annotated[str | None, PlainValidator(_external_url)] = None
     config_file: File = None
     enable_lifecycle: Boolean = False
 

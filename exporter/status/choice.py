@@ -117,7 +117,8 @@ class Chooser:
     def href(self, choice: Choice, parameter: str = "", value: str = "") -> str:
         """Return the link to `choice`, or to it with another value; what goes without is left out.
 
-        Another value begins at the first page again.
+        Another value begins at the first page again. The link is relative, as all of the page's own
+        are, so that a proxy may serve the page below a prefix.
         """
         values = _values(replace(choice, page=1) if parameter else choice)
         if parameter:
@@ -126,7 +127,7 @@ class Chooser:
         usual |= {"q": "", "page": "1"}
         asked = {name: text for name, text in values.items() if text != usual[name]}
         # Half a surrogate pair cannot be sent; nothing is called so.
-        return f"/?{urlencode(asked, errors='replace')}" if asked else "/"
+        return f"./?{urlencode(asked, errors='replace')}" if asked else "./"
 
 
 def _values(choice: Choice) -> dict[str, str]:

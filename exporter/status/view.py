@@ -124,6 +124,7 @@ class View:
     pager: Pager
     empty: Empty | None
     telemetry_path: str
+    external_url: str | None
     versions: tuple[str, str, str]
     started_at: float
     loaded_at: float
@@ -197,12 +198,13 @@ def view(facts: Facts, query: Mapping[str, str]) -> View:
         kept=_kept(facts, choice, of_account) if objectives and states else None,
         choice=choice,
         selectors=chooser.selectors(choice) if chooser else (),
-        everything=chooser.href(choice, "q", "") if chooser else "/",
+        everything=chooser.href(choice, "q", "") if chooser else "./",
         columns=COLUMNS,
         mailboxes=mailboxes,
         pager=pager,
         empty=None if mailboxes else _why_empty(facts, choice),
         telemetry_path=facts.configuration.web.telemetry_path,
+        external_url=facts.configuration.web.external_url,
         versions=(__version__, revision(), platform.python_version()),
         started_at=facts.started_at,
         loaded_at=facts.loaded_at,

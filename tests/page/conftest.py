@@ -26,7 +26,7 @@ from exporter.web.application import Backend, application
 from exporter.web.server import Server
 from tests.readings import reading
 from tests.support import eventually, get, need, round_is_complete
-from tests.system.conftest import Start, address, desk, start_once  # noqa: F401 - a fixture
+from tests.system.conftest import Start, address, desk, start, start_once  # noqa: F401 - fixtures
 from tests.unit.exposed import published_like
 from tests.unit.status_facts import World
 
@@ -93,7 +93,9 @@ class Visit:
     def outside(self) -> list[str]:
         """What was asked of anybody else."""
         return [
-            url for url in self.requested if not url.startswith((f"{self.url}/", "data:image/svg"))
+            url
+            for url in self.requested
+            if url != self.url and not url.startswith((f"{self.url}/", "data:image/svg"))
         ]
 
 

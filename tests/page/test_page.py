@@ -1,7 +1,9 @@
 """The status page as people meet it: readable by everyone, true, and unmoved by hostile names."""
 
 import re
+from pathlib import Path
 from typing import Literal
+from urllib.parse import urljoin
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
@@ -9,7 +11,9 @@ from playwright.sync_api import Locator, Page, expect
 
 from exporter.status import filters
 from tests.page.conftest import ATTACK, SECRET, Open, Site
-from tests.support import get, scrape
+from tests.servers import nginx
+from tests.support import code_block, get, scrape
+from tests.system.conftest import Start
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SITES = ("demo", "troubled", "stale", "many")
@@ -219,9 +223,68 @@ def test_every_cut_can_be_chosen(visit: Open, troubled: str) -> None:
 def test_every_link_leads_somewhere(visit: Open, demo: str) -> None:
     with visit(demo) as seen:
         page = seen.go()
-        links = {link.get_attribute("href") or "" for link in page.locator("a[href^='/']").all()}
-    assert {"/metrics", "/config", "/-/healthy", "/-/ready", "/?type=chat"} <= links
-    assert {get(demo + link).status_code for link in links} == {200}
+        links = own_links(page)
+    assert {"./metrics", "./config", "./-/healthy", "./-/ready", "./?type=chat"} <= links
+    assert {get(urljoin(f"{demo}/", link)).status_code for link in links} == {200}
+
+
+def own_links(page: Page) -> set[str]:
+    """What the page's links to the exporter itself say."""
+    return {link.get_attribute("href") or "" for link in page.locator("a[href^='.']").all()}
+
+
+# --- below a prefix that a proxy strips -----------------------------------------------------------
+
+
+@pytest.fixture
+def prefixed(start: Start, tmp_path: Path, changing: Site) -> str:
+    """The page of `changing` through the proxy that the documentation shows."""
+    block = code_block("status page: nginx", "docs/status-page.md")
+    inside = changing.url.removeprefix("http://")
+    return nginx(start, tmp_path, block.replace("127.0.0.1:9877", inside)) + "/helpscout"
+
+
+def test_below_a_prefix_every_link_and_the_search_stay_inside(visit: Open, prefixed: str) -> None:
+    with visit(prefixed) as seen:
+        page = seen.go()
+        links = own_links(page)
+        page.get_by_role("link", name="Chat", exact=True).click()
+        expect(page).to_have_url(f"{prefixed}/?type=chat")
+        page.get_by_label("Name or id of a mailbox").fill("Supp")
+        page.get_by_role("button", name="Find").click()
+        expect(page).to_have_url(f"{prefixed}/?type=chat&q=Supp")
+        page.get_by_role("link", name="Show all").click()
+        expect(page).to_have_url(f"{prefixed}/?type=chat")
+        page.get_by_role("link", name="Configuration").first.click()
+        expect(page).to_have_url(f"{prefixed}/config")
+    assert {get(urljoin(f"{prefixed}/", link)).status_code for link in links} == {200}
+
+
+@pytest.mark.parametrize("path", ["/", ""])
+def test_below_a_prefix_it_refreshes_itself(
+    visit: Open, prefixed: str, changing: Site, path: str
+) -> None:
+    with visit(prefixed) as seen:
+        seen.page.clock.install()
+        page = seen.go(path)
+        changing.world.wait(31)
+        page.clock.fast_forward(31_000)
+        expect(page.locator("#refresh-state")).to_have_text("Updated 14:30:31 UTC, every 30 s")
+        assert seen.requested[-1] == f"{prefixed}/"
+
+
+def test_a_prefix_without_its_slash_is_mended_where_the_proxy_does_not_redirect(
+    visit: Open, start: Start, tmp_path: Path, changing: Site
+) -> None:
+    block = f"location = /helpscout {{ proxy_pass {changing.url}/; }}"
+    block += f"location /helpscout/ {{ proxy_pass {changing.url}/; }}"
+    url = nginx(start, tmp_path, block) + "/helpscout"
+    with visit(url) as seen:
+        page = seen.go("?type=chat")
+        expect(page).to_have_url(f"{url}/?type=chat")
+        page.get_by_role("link", name="Email", exact=True).click()
+        expect(page).to_have_url(f"{url}/?type=email")
+        seen.requested.clear()  # the first one had no slash
 
 
 # --- the little script --------------------------------------------------------------------------

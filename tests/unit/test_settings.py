@@ -170,7 +170,11 @@ def test_everything_that_is_said_is_heard() -> None:
     )
     assert (loaded.stale_after, loaded.state_file) == (1.5, CONFIG / "state.db")
     assert loaded.web == WebSettings(
-        (":0",), "/help-scout/metrics", CONFIG / "web.yml", enable_lifecycle=True
+        (":0",),
+        "/help-scout/metrics",
+        "https://tools.example.com/helpscout/",
+        CONFIG / "web.yml",
+        enable_lifecycle=True,
     )
     assert loaded.log == LogSettings("debug", "logfmt")
 

@@ -60,6 +60,7 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("shard", "by"): ("mailbox", "by: mailbox"),
     ("web", "listen"): ("[::1]:1", "listen: '[::1]:1'"),
     ("web", "telemetry_path"): ("/m", "telemetry_path: /m"),
+    ("web", "external_url"): ("https://a.example/", "external_url: https://a.example/"),
     ("web", "config_file"): ("web.yml", "config_file: web.yml"),
     ("web", "enable_lifecycle"): ("true", "enable_lifecycle: true"),
     ("log", "level"): ("error", "level: error"),

@@ -600,10 +600,10 @@ def test_a_link_keeps_what_else_is_chosen_and_begins_at_the_first_page() -> None
     page = view(World(environ=CUTS).facts(), query)
     assert page.choice.page == 1
     hrefs = {option.text: option.href for s in page.selectors for option in s.options}
-    assert hrefs["Chat"] == "/?type=chat&segment=vip&q=sup+%26+%3Cb%3E"
-    assert hrefs["All types"] == "/?segment=vip&q=sup+%26+%3Cb%3E"
-    assert hrefs["Office hours"].startswith("/?type=email&office_hours=true&segment=vip")
-    assert page.everything == "/?type=email&segment=vip"
+    assert hrefs["Chat"] == "./?type=chat&segment=vip&q=sup+%26+%3Cb%3E"
+    assert hrefs["All types"] == "./?segment=vip&q=sup+%26+%3Cb%3E"
+    assert hrefs["Office hours"].startswith("./?type=email&office_hours=true&segment=vip")
+    assert page.everything == "./?type=email&segment=vip"
     assert [o.text for s in page.selectors for o in s.options if o.chosen] == [
         "Email",
         "All hours",
@@ -665,10 +665,10 @@ def test_many_mailboxes_are_paged() -> None:
     first = view(world.facts(), {})
     assert len(first.mailboxes) == MAILBOXES_A_PAGE + 1
     assert (first.pager.first, first.pager.last, first.pager.total) == (1, 25, 60)
-    assert (first.pager.before, first.pager.after) == ("", "/?page=2")
+    assert (first.pager.before, first.pager.after) == ("", "./?page=2")
     last = view(world.facts(), {"page": "99"})
     assert (last.pager.first, last.pager.last) == (51, 60)
-    assert (last.pager.before, last.pager.after) == ("/?page=2", "")
+    assert (last.pager.before, last.pager.after) == ("./?page=2", "")
     assert [group.id for group in last.mailboxes] == [str(n) for n in range(51, 61)]
 
 
@@ -798,7 +798,7 @@ def test_the_policy_allows_nothing_but_what_is_in_the_page() -> None:
     assert re.fullmatch(r"'sha256-[\w+/]{43}='", policy["script-src"])
     links = re.findall(r'(?:href|src|action)="([^"]*)"', page.html)
     assert links
-    assert all(re.match(r"/|#figures$|data:image/svg", link) for link in links)
+    assert all(re.match(r"\./|#figures$|data:image/svg", link) for link in links)
     assert "a-secret" not in page.html
 
 
@@ -806,7 +806,18 @@ def test_the_metrics_path_is_linked_as_configured() -> None:
     facts = World().facts()
     web = replace(facts.configuration.web, telemetry_path="/own<>metrics")
     facts = replace(facts, configuration=replace(facts.configuration, web=web))
-    assert 'href="/own&lt;&gt;metrics"' in render(view(facts, {})).html
+    assert 'href="./own&lt;&gt;metrics"' in render(view(facts, {})).html
+
+
+@pytest.mark.parametrize(
+    ("configured", "named"),
+    [({}, []), ({"HELPSCOUT_WEB__EXTERNAL_URL": "https://a.example/b"}, ["https://a.example/b/"])],
+)
+def test_the_address_from_outside_is_the_canonical_one(
+    configured: dict[str, str], named: list[str]
+) -> None:
+    html = render(view(World(environ=configured).facts(), {})).html
+    assert re.findall(r'<link rel="canonical" href="([^"]*)">', html) == named
 
 
 def test_every_type_has_a_name_and_windows_are_as_written() -> None:

@@ -3,6 +3,10 @@
 (() => {
   "use strict";
   const EVERY = 30000;
+  // Links are relative. Below a prefix that was opened without its last slash they would leave it.
+  if (!location.pathname.endsWith("/")) {
+    history.replaceState(null, "", `${location.pathname}/${location.search}${location.hash}`);
+  }
   const state = document.getElementById("refresh-state");
   const toggle = document.getElementById("refresh-toggle");
   let asOf = document.querySelector("main").dataset.asOf;
