@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit pythons lowest system docs dashboards rules chart image image-lint \
-	image-where-possible bench audit lock clean debian-packages
+.PHONY: help install demo test lint types layers unit pythons lowest system faults backfill alarm page docs dashboards rules \
+	chart image image-lint image-where-possible bench mutants audit lock clean debian-packages
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,13 @@ install: $(VENV)/.ready  ## the program as .venv/bin/helpscout-exporter
 demo: install  ## exporter and simulator together, no credentials
 	@$(BIN)/helpscout-exporter demo
 
-test: debian-packages lint types layers unit system image-where-possible  ## every check
+# make starts the groups in this order, the slowest first, and two at a time (JOBS): each shows what it
+# said when it has ended, and one that fails lets the others end.
+GROUPS := unit system faults backfill alarm image-where-possible page lint types layers
+JOBS ?= 2
+
+test: $(VENV)/.dev-ready debian-packages  ## every check
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) $(filter --output-sync,$(.FEATURES:output-sync=--output-sync)) $(GROUPS)
 
 lint: $(VENV)/.dev-ready image-lint
 	$(BIN)/ruff check .
@@ -57,9 +63,12 @@ pythons:  ## unit and contract tests under every Python (3.11 or newer) on PATH 
 lowest:  ## the same with the lowest versions that pyproject.toml allows and that have wheels
 	@$(PYTHON) -m scripts.pythons --lowest
 
-# Real processes beside real Prometheus and Chromium: measured apart, or the tracer would slow what they time.
-system: $(VENV)/.dev-ready debian-packages
-	$(BIN)/pytest tests/system tests/faults tests/alarm tests/backfill tests/chart tests/page
+# Real processes beside real Prometheus and Chromium: the tracer would slow what they time.
+system faults backfill alarm: $(VENV)/.dev-ready debian-packages
+	$(BIN)/pytest tests/$@
+
+page: $(VENV)/.dev-ready debian-packages
+	$(BIN)/pytest tests/page tests/chart
 
 debian-packages:  # what the system tests start for real, in an older and a newer generation
 	@scripts/debian-packages
@@ -77,12 +86,12 @@ chart: $(VENV)/.dev-ready  ## writes the Helm chart's copies and its table of va
 image-lint: $(VENV)/.dev-ready
 	$(BIN)/hadolint Dockerfile
 
-image: $(VENV)/.dev-ready  ## builds the image without a daemon, and tests it (root, Debian)
+image: $(VENV)/.dev-ready debian-packages  ## builds the image without a daemon, and tests it (root, Debian)
 	@scripts/debian-packages buildah:buildah debootstrap:debootstrap
 	@image=$$(scripts/image) && IMAGE=$$image $(BIN)/pytest tests/image
 
 # The tools come from apt-get, and want root and the right to mount.
-image-where-possible: $(VENV)/.dev-ready
+image-where-possible: $(VENV)/.dev-ready debian-packages
 	@if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && unshare --mount true 2>/dev/null; \
 	then $(MAKE) --no-print-directory image; \
 	else echo "no image is built here: that needs root, apt-get and the right to mount" >&2; fi

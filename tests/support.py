@@ -1,5 +1,7 @@
 """What tests need to run the program for real: processes, readiness by polling, parsed metrics."""
 
+import contextlib
+import io
 import os
 import re
 import shutil
@@ -10,15 +12,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
+from unittest import mock
 
 import pytest
 import requests
+import structlog
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import (
     text_string_to_metric_families as parse_openmetrics,
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.cli import main
 
 ROOT: Final = Path(__file__).parent.parent
 TESTDATA: Final = ROOT / "tests" / "testdata"
@@ -208,6 +214,42 @@ class Process:
         """End it at once; nothing happens if it has ended."""
         self._popen.kill()
         self._popen.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came of a command that ends by itself."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class Run(Protocol):
+    """Runs a command of the exporter to its end, with these variables."""
+
+    def __call__(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Ended: ...
+
+
+def run(folder: Path, arguments: Iterable[str], environ: Mapping[str, str] | None = None) -> Ended:
+    """Run a command in `folder` and in this process: to start one takes a second."""
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        mock.patch.dict(os.environ, environment(**(environ or {})), clear=True),
+        mock.patch.object(sys, "argv", ["helpscout-exporter", *arguments]),
+    ):
+        try:
+            code = main()
+        finally:
+            structlog.reset_defaults()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    said = [stream.buffer.getvalue().decode() for stream in (stdout, stderr)]
+    return Ended(code, *said)
 
 
 VERSIONS: Final = ("installed", "newer")

@@ -9,7 +9,8 @@ from typing import Protocol
 
 import pytest
 
-from tests.support import EXPORTER, Process, environment
+from tests.support import EXPORTER, Ended, Process, Run, environment
+from tests.support import run as run_in
 
 NOW = "2026-03-11T14:30:00Z"
 """A Wednesday afternoon: every mailbox has something of every type in its last 24 hours."""
@@ -89,6 +90,16 @@ def _running(folder: Path) -> Iterator[Start]:
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start processes that end with the test; none of them may show a traceback."""
     yield from _running(tmp_path)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run commands that end by themselves, in the folder of the test."""
+
+    def running(*arguments: str, environ: Mapping[str, str] | None = None) -> Ended:
+        return run_in(tmp_path, arguments, environ)
+
+    return running
 
 
 @pytest.fixture(scope="session")

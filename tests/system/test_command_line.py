@@ -1,11 +1,9 @@
 """Every command's exit code and what it says: one line on stderr, results alone on stdout."""
 
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support import EXPORTER, Metrics, Process, environment, eventually, get
+from tests.support import Ended, Metrics, Process, Run, eventually, get
 from tests.system.conftest import NOW, Desk, Start, address, desk
 
 OPTIONS = {
@@ -75,58 +73,33 @@ WRONG_USAGE = [
 ]
 
 
-Outcomes = dict[tuple[str, ...], subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """What came of every command that ends by itself, several at a time: starting takes long."""
-    folder = tmp_path_factory.mktemp("commands")
-    (folder / "bad.yml").write_text(BAD_CONFIG)
-    commands: list[tuple[str, ...]] = [(), ("--help",), ("--version",)]
-    commands += [(command, "--help") for command in OPTIONS]
-    commands += [tuple(arguments) for arguments, _ in WRONG_USAGE]
-
-    def run(arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*EXPORTER, *arguments],
-            cwd=folder,
-            env=environment(**ACCOUNT),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(commands, pool.map(run, commands), strict=True))
-
-
-def test_the_help_lists_every_command(outcomes: Outcomes) -> None:
-    outcome = outcomes[("--help",)]
-    assert (outcome.returncode, outcome.stderr) == (0, "")
+def test_the_help_lists_every_command(run: Run) -> None:
+    outcome = run("--help")
+    assert (outcome.code, outcome.stderr) == (0, "")
     for command in OPTIONS:
         assert f"\n  {command} " in outcome.stdout
+    listed = outcome.stdout.partition("Commands:")[2]
+    assert listed.count("\n  ") >= 8
+    assert "..." not in listed
 
 
-def test_without_a_command_the_help_is_shown_as_an_error(outcomes: Outcomes) -> None:
-    outcome = outcomes[()]
-    assert (outcome.returncode, outcome.stdout) == (2, "")
-    assert outcome.stderr == outcomes[("--help",)].stdout
+def test_without_a_command_the_help_is_shown_as_an_error(run: Run) -> None:
+    outcome = run()
+    assert (outcome.code, outcome.stdout) == (2, "")
+    assert outcome.stderr == run("--help").stdout
 
 
-def test_the_version_is_told(outcomes: Outcomes) -> None:
-    outcome = outcomes[("--version",)]
-    assert (outcome.returncode, outcome.stderr) == (0, "")
-    assert outcome.stdout == f"helpscout-exporter {version('helpscout-exporter')}\n"
+def test_the_version_is_told(run: Run) -> None:
+    told = f"helpscout-exporter {version('helpscout-exporter')}\n"
+    assert run("--version") == Ended(0, told, "")
 
 
 @pytest.mark.parametrize(("command", "options"), OPTIONS.items(), ids=OPTIONS)
 def test_the_help_of_a_command_shows_its_options(
-    outcomes: Outcomes, command: str, options: list[str]
+    run: Run, command: str, options: list[str]
 ) -> None:
-    outcome = outcomes[command, "--help"]
-    assert (outcome.returncode, outcome.stderr) == (0, "")
+    outcome = run(command, "--help")
+    assert (outcome.code, outcome.stderr) == (0, "")
     for option in options:
         assert f"\n  {option} " in outcome.stdout
 
@@ -135,17 +108,18 @@ def test_the_help_of_a_command_shows_its_options(
     ("arguments", "message"), WRONG_USAGE, ids=[" ".join(words) for words, _ in WRONG_USAGE]
 )
 def test_wrong_usage_and_configuration_exit_2_with_one_line(
-    outcomes: Outcomes, arguments: list[str], message: str
+    run: Run, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
-    outcome = outcomes[tuple(arguments)]
-    assert (outcome.returncode, outcome.stdout) == (2, "")
+    (tmp_path / "bad.yml").write_text(BAD_CONFIG)
+    outcome = run(*arguments, environ=ACCOUNT)
+    assert (outcome.code, outcome.stdout) == (2, "")
     assert message in outcome.stderr
     assert outcome.stderr.count("\n") == 1
 
 
-def test_without_an_account_every_way_to_one_is_named(start: Start) -> None:
-    process = start("serve")
-    assert process.wait() == 2
+def test_without_an_account_every_way_to_one_is_named(run: Run) -> None:
+    process = run("serve")
+    assert process.code == 2
     for words in (
         "no account is configured",
         "HELPSCOUT_CLIENT_ID",
@@ -200,12 +174,13 @@ def answering(status: int) -> Iterator[str]:
         thread.join()
 
 
-def failed_with_one_line(process: Process) -> str:
+def failed_with_one_line(outcome: Ended | Process) -> str:
     """Return the line that a failed command says on stderr."""
-    assert process.wait() == 1, process.stderr
-    assert process.stdout == ""
-    assert process.stderr.count("\n") == 1
-    return process.stderr
+    code = outcome.code if isinstance(outcome, Ended) else outcome.wait()
+    assert code == 1, outcome.stderr
+    assert outcome.stdout == ""
+    assert outcome.stderr.count("\n") == 1
+    return outcome.stderr
 
 
 @pytest.mark.parametrize("command", ["serve", "demo", "simulate"])
@@ -227,27 +202,27 @@ def test_a_port_in_use_is_told(start: Start, taken: str, command: str) -> None:
     ids=["v2", "v1"],
 )
 def test_check_says_that_credentials_are_wrong_and_never_shows_them(
-    start: Start, frozen_desk: Desk, credentials: dict[str, str], message: str
+    run: Run, frozen_desk: Desk, credentials: dict[str, str], message: str
 ) -> None:
     api = "v1" if "HELPSCOUT_API_KEY" in credentials else "v2"
     environ = {"HELPSCOUT_BASE_URL": f"{frozen_desk.url}/{api}", **credentials}
-    said = failed_with_one_line(start("check", environ=environ))
+    said = failed_with_one_line(run("check", environ=environ))
     assert said.startswith("default: ")
     assert message in said
     assert "a-wrong-one" not in said
 
 
 @pytest.mark.parametrize("api", ["v1", "v2"])
-def test_check_says_that_the_service_cannot_be_reached(start: Start, nobody: str, api: str) -> None:
-    said = failed_with_one_line(start("check", environ=Desk(f"http://{nobody}").environ(api)))
+def test_check_says_that_the_service_cannot_be_reached(run: Run, nobody: str, api: str) -> None:
+    said = failed_with_one_line(run("check", environ=Desk(f"http://{nobody}").environ(api)))
     assert said.startswith("default: ")
     assert "connect" in said
 
 
 @pytest.mark.parametrize("api", ["v1", "v2"])
-def test_check_says_what_it_found(start: Start, frozen_desk: Desk, api: str) -> None:
-    process = start("check", environ=frozen_desk.environ(api))
-    assert process.wait() == 0
+def test_check_says_what_it_found(run: Run, frozen_desk: Desk, api: str) -> None:
+    process = run("check", environ=frozen_desk.environ(api))
+    assert process.code == 0
     assert process.stdout.startswith(f"default: login good (API {api[1]}.0), 6 mailboxes")
     assert "84 reports" in process.stdout
     assert process.stdout.count("\n") == 1
@@ -272,42 +247,42 @@ WARNINGS = (
     ids=lambda command: command[0],
 )
 def test_every_command_that_reads_the_configuration_tells_its_warnings(
-    start: Start, frozen_desk: Desk, command: tuple[str, ...]
+    run: Run, frozen_desk: Desk, command: tuple[str, ...]
 ) -> None:
     quiet = {"HELPSCOUT_LOG__LEVEL": "error"}
     environ = frozen_desk.environ("v2") | MISSPELT | quiet
-    process = start(*command, environ=environ)
-    assert process.wait() == 0, process.stderr
+    process = run(*command, environ=environ)
+    assert process.code == 0, process.stderr
     assert process.stderr.startswith(WARNINGS)
     assert "warning" not in process.stdout
 
 
-def test_a_misspelt_secret_is_told_beside_what_is_missing(start: Start) -> None:
-    process = start("check", environ={"HELPSCOUT_CLIENT_ID": "a", "HELPSCOUT_CLIENT_SECERT": "b"})
-    assert process.wait() == 2
+def test_a_misspelt_secret_is_told_beside_what_is_missing(run: Run) -> None:
+    process = run("check", environ={"HELPSCOUT_CLIENT_ID": "a", "HELPSCOUT_CLIENT_SECERT": "b"})
+    assert process.code == 2
     warning, problem = process.stderr.splitlines()
     assert warning.endswith("no such key, ignored, did you mean HELPSCOUT_CLIENT_SECRET?")
     assert problem.startswith("HELPSCOUT_CLIENT_SECRET: is missing")
 
 
-def test_healthcheck_says_nothing_of_the_configurations_warnings(start: Start, nobody: str) -> None:
+def test_healthcheck_says_nothing_of_the_configurations_warnings(run: Run, nobody: str) -> None:
     environ = ACCOUNT | MISSPELT | {"HELPSCOUT_WEB__LISTEN": nobody}
-    assert "no answer" in failed_with_one_line(start("healthcheck", environ=environ))
+    assert "no answer" in failed_with_one_line(run("healthcheck", environ=environ))
 
 
-def test_plan_says_all_that_it_assumes(start: Start) -> None:
-    process = start("plan", environ=ACCOUNT)
-    assert process.wait() == 0
+def test_plan_says_all_that_it_assumes(run: Run) -> None:
+    process = run("plan", environ=ACCOUNT)
+    assert process.code == 0
     mailboxes, limit = process.stderr.splitlines()
     assert mailboxes == "default: assuming 10 mailboxes: say --mailboxes N if not"
     assert limit.startswith("default: assuming a limit of 200 calls a minute, by requests_per_min")
 
 
 def test_once_says_that_the_service_cannot_be_reached_and_still_prints_what_there_is(
-    start: Start, nobody: str
+    run: Run, nobody: str
 ) -> None:
-    process = start("once", environ=Desk(f"http://{nobody}").environ("v2"))
-    assert process.wait() == 1
+    process = run("once", environ=Desk(f"http://{nobody}").environ("v2"))
+    assert process.code == 1
     metrics = Metrics.of_text(process.stdout)
     assert metrics.value("helpscout_up", account="default") == 0
     assert metrics.value("helpscout_account_problem", reason="unreachable") == 1
@@ -315,25 +290,25 @@ def test_once_says_that_the_service_cannot_be_reached_and_still_prints_what_ther
 
 
 def test_once_prints_the_account_without_the_metrics_of_a_process(
-    start: Start, frozen_desk: Desk
+    run: Run, frozen_desk: Desk
 ) -> None:
     environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[24h]")
-    process = start("once", "--at", NOW, environ=environ)
-    assert process.wait() == 0
+    process = run("once", "--at", NOW, environ=environ)
+    assert process.code == 0
     metrics = Metrics.of_text(process.stdout)
     assert len(metrics.named("helpscout_report_success")) == 28
     assert not [name for name in metrics.families if not name.startswith("helpscout_")]
 
 
 def test_once_asks_everything_each_time_and_leaves_the_state_file_alone(
-    start: Start, frozen_desk: Desk, tmp_path: Path
+    run: Run, frozen_desk: Desk, tmp_path: Path
 ) -> None:
     state = tmp_path / "state.db"
     more = {"HELPSCOUT_WINDOWS": "[24h]", "HELPSCOUT_TYPES": "[all]"}
     environ = frozen_desk.environ("v1", HELPSCOUT_STATE_FILE=str(state), **more)
     for _ in range(2):
-        process = start("once", environ=environ)
-        assert process.wait() == 0, process.stderr
+        process = run("once", environ=environ)
+        assert process.code == 0, process.stderr
         metrics = Metrics.of_text(process.stdout)
         calls = metrics.named("helpscout_exporter_api_requests_total", operation="report")
         assert [sample.value for sample in calls] == [7]
@@ -341,15 +316,15 @@ def test_once_asks_everything_each_time_and_leaves_the_state_file_alone(
 
 
 def test_once_writes_a_file_for_the_textfile_collector(
-    start: Start, frozen_desk: Desk, tmp_path: Path
+    run: Run, frozen_desk: Desk, tmp_path: Path
 ) -> None:
     folder = tmp_path / "textfiles"
     folder.mkdir()
     target = folder / "helpscout.prom"
     target.write_text("yesterday's\n")
     environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[7d]")
-    process = start("once", "--at", NOW, "--output", str(target), environ=environ)
-    assert process.wait() == 0
+    process = run("once", "--at", NOW, "--output", str(target), environ=environ)
+    assert process.code == 0
     assert process.stdout == ""
     assert len(Metrics.of_text(target.read_text()).named("helpscout_report_success")) == 28
     assert target.stat().st_mode & 0o777 == 0o644
@@ -359,7 +334,7 @@ def test_once_writes_a_file_for_the_textfile_collector(
 @pytest.mark.parametrize("api", ["v1", "v2"])
 @pytest.mark.parametrize("command", ["once", "check"])
 def test_a_login_and_a_mailbox_list_that_fail_for_a_moment_are_tried_again(
-    start: Start, api: str, command: str
+    start: Start, run: Run, api: str, command: str
 ) -> None:
     service = desk(start, "--mailboxes", "1")
     rules = [{"endpoint": "mailboxes", "times": 2, "status": 503}]
@@ -368,8 +343,8 @@ def test_a_login_and_a_mailbox_list_that_fail_for_a_moment_are_tried_again(
         rules += [{"endpoint": "token", "times": 1, **limited}]
     set_faults(service, rules)
     environ = service.environ(api, HELPSCOUT_WINDOWS="[24h]", HELPSCOUT_TYPES="[all]")
-    process = start(command, environ=environ)
-    assert process.wait() == 0, process.stderr
+    process = run(command, environ=environ)
+    assert process.code == 0, process.stderr
     if command == "once":
         assert len(Metrics.of_text(process.stdout).named("helpscout_conversations")) == 2
 
@@ -386,33 +361,33 @@ def set_faults(service: Desk, rules: list[dict[str, object]]) -> None:
     ids=str,
 )
 def test_once_keeps_a_good_file_where_no_report_arrives(
-    start: Start, tmp_path: Path, rule: dict[str, object]
+    start: Start, run: Run, tmp_path: Path, rule: dict[str, object]
 ) -> None:
     service, target = desk(start, "--mailboxes", "1"), tmp_path / "helpscout.prom"
     environ = service.environ("v2", HELPSCOUT_WINDOWS="[24h]", HELPSCOUT_TYPES="[all]")
 
-    def once() -> Process:
-        process = start("once", "--output", str(target), environ=environ)
-        process.wait()
-        return process
+    def once() -> Ended:
+        return run("once", "--output", str(target), environ=environ)
 
     set_faults(service, [rule])
-    assert once().wait() == 1
+    assert once().code == 1
     first = Metrics.of_text(target.read_text())
     assert first.named("helpscout_up"), "with nothing to lose, what there is is written"
     set_faults(service, [])
-    assert once().wait() == 0
+    assert once().code == 0
     good = target.read_bytes()
     set_faults(service, [rule])
     process = once()
-    assert process.wait() == 1
+    assert process.code == 1
     assert process.stderr.splitlines()[-1] == (
         f"no report arrived, {target} stays as it was; see the log above"
     )
     assert target.read_bytes() == good
 
 
-def test_once_writes_what_arrived_where_an_account_fails(start: Start, tmp_path: Path) -> None:
+def test_once_writes_what_arrived_where_an_account_fails(
+    start: Start, run: Run, tmp_path: Path
+) -> None:
     service, target = desk(start, "--mailboxes", "1", "--accounts", "2"), tmp_path / "h.prom"
     (tmp_path / "config.yml").write_text(
         "types: [all]\nwindows: [24h]\naccounts:\n"
@@ -420,8 +395,8 @@ def test_once_writes_what_arrived_where_an_account_fails(start: Start, tmp_path:
         f"  - {{name: two, base_url: {service.url}/v1, api_key: wrong}}\n"
     )
     target.write_text("yesterday's\n")
-    process = start("once", "--config", str(tmp_path / "config.yml"), "--output", str(target))
-    assert process.wait() == 1
+    process = run("once", "--config", str(tmp_path / "config.yml"), "--output", str(target))
+    assert process.code == 1
     assert process.stderr.splitlines()[-1] == "some reports failed, see the log above"
     metrics = Metrics.of_text(target.read_text())
     assert metrics.value("helpscout_up", account="one") == 1
@@ -429,20 +404,20 @@ def test_once_writes_what_arrived_where_an_account_fails(start: Start, tmp_path:
     assert {s.labels["account"] for s in metrics.named("helpscout_conversations")} == {"one"}
 
 
-def test_once_in_the_past_says_nothing_of_the_clock(start: Start) -> None:
+def test_once_in_the_past_says_nothing_of_the_clock(start: Start, run: Run) -> None:
     environ = desk(start, "--mailboxes", "1").environ("v2", HELPSCOUT_WINDOWS="[24h]")
-    process = start("once", "--at", NOW, environ=environ)
-    assert process.wait() == 0
+    process = run("once", "--at", NOW, environ=environ)
+    assert process.code == 0
     assert "clock" not in process.stderr
 
 
 def test_once_says_that_its_file_cannot_be_written(
-    start: Start, frozen_desk: Desk, tmp_path: Path
+    run: Run, frozen_desk: Desk, tmp_path: Path
 ) -> None:
     target = tmp_path / "missing" / "helpscout.prom"
     environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[24h]")
-    process = start("once", "--at", NOW, "--output", str(target), environ=environ)
-    assert process.wait() == 1
+    process = run("once", "--at", NOW, "--output", str(target), environ=environ)
+    assert process.code == 1
     assert process.stdout == ""
     assert process.stderr.splitlines()[-1] == f"--output: {target}: No such file or directory"
 
@@ -451,7 +426,7 @@ def test_once_says_that_its_file_cannot_be_written(
 
 
 def test_a_second_serve_on_a_state_file_is_refused_and_everything_else_works_beside_it(
-    start: Start, frozen_desk: Desk, tmp_path: Path
+    start: Start, run: Run, frozen_desk: Desk, tmp_path: Path
 ) -> None:
     state = tmp_path / "state.db"
     environ = frozen_desk.environ("v2", HELPSCOUT_STATE_FILE=str(state), HELPSCOUT_WINDOWS="[24h]")
@@ -466,14 +441,13 @@ def test_a_second_serve_on_a_state_file_is_refused_and_everything_else_works_bes
     )
 
     def planned() -> bool:
-        plan = start("plan", environ=environ)
-        plan.wait()
+        plan = run("plan", environ=environ)
         return "default: 6 mailboxes by the state file" in plan.stderr
 
     eventually(planned, "the mailboxes in the state file")
     for command in (("check",), ("once",)):
-        process = start(*command, environ=environ)
-        assert process.wait() == 0, process.stderr
+        process = run(*command, environ=environ)
+        assert process.code == 0, process.stderr
         assert "state file" not in process.stderr
     first.kill()
     third = start("serve", environ=environ)
@@ -490,40 +464,40 @@ def metric(url: str, name: str) -> float | None:
 # --- healthcheck --------------------------------------------------------------------------------
 
 
-def test_healthcheck_fails_where_nobody_listens(start: Start, nobody: str) -> None:
+def test_healthcheck_fails_where_nobody_listens(run: Run, nobody: str) -> None:
     url = f"http://{nobody}/-/healthy"
-    assert failed_with_one_line(start("healthcheck", "--url", url)).startswith(f"{url}: no answer")
+    assert failed_with_one_line(run("healthcheck", "--url", url)).startswith(f"{url}: no answer")
 
 
 @pytest.mark.parametrize("status", [302, 404, 500, 503])
-def test_healthcheck_fails_on_every_status_but_200(start: Start, status: int) -> None:
+def test_healthcheck_fails_on_every_status_but_200(run: Run, status: int) -> None:
     with answering(status) as url:
-        said = failed_with_one_line(start("healthcheck", "--url", url))
+        said = failed_with_one_line(run("healthcheck", "--url", url))
     assert said == f"{url}: HTTP {status}: a word\n"
 
 
-def test_healthcheck_fails_on_what_is_no_url(start: Start) -> None:
-    assert failed_with_one_line(start("healthcheck", "--url", "nowhere")).startswith("nowhere: ")
+def test_healthcheck_fails_on_what_is_no_url(run: Run) -> None:
+    assert failed_with_one_line(run("healthcheck", "--url", "nowhere")).startswith("nowhere: ")
 
 
-def test_healthcheck_asks_a_demo_which_has_no_account(start: Start) -> None:
+def test_healthcheck_asks_a_demo_which_has_no_account(start: Start, run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         listen = f"127.0.0.1:{free.getsockname()[1]}"
     address(start("demo", "--listen", listen))
-    process = start("healthcheck", environ={"HELPSCOUT_WEB__LISTEN": listen})
-    assert process.wait() == 0, process.stderr
+    process = run("healthcheck", environ={"HELPSCOUT_WEB__LISTEN": listen})
+    assert process.code == 0, process.stderr
     assert process.stdout == "healthy\n"
 
 
 def test_healthcheck_asks_the_configured_listener_and_succeeds(
-    start: Start, frozen_desk: Desk
+    start: Start, run: Run, frozen_desk: Desk
 ) -> None:
     environ = frozen_desk.environ("v2")
     url = address(start("serve", environ=environ))
     eventually(lambda: get(f"{url}/-/healthy").ok, "a healthy exporter")
     listen = url.removeprefix("http://")
-    process = start("healthcheck", environ=environ | {"HELPSCOUT_WEB__LISTEN": listen})
-    assert process.wait() == 0
+    process = run("healthcheck", environ=environ | {"HELPSCOUT_WEB__LISTEN": listen})
+    assert process.code == 0
     assert process.stdout == "healthy\n"
     assert process.stderr == ""
 
@@ -565,15 +539,7 @@ builtins.open = in_container
     assert process.stdout == "healthy\n"
 
 
-# --- help ---------------------------------------------------------------------------------------
-
-
-def test_help_says_of_every_command_what_it_does_in_whole_words(start: Start) -> None:
-    process = start("--help")
-    assert process.wait() == 0
-    listed = process.stdout.partition("Commands:")[2]
-    assert listed.count("\n  ") >= 8
-    assert "..." not in listed
+# --- completion ---------------------------------------------------------------------------------
 
 
 def test_the_shell_completes_commands_and_options(start: Start) -> None:
