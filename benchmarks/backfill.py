@@ -28,6 +28,7 @@ from exporter.backfill.series import SeriesTable
 from exporter.backfill.writer import exposition
 from exporter.exposition import Renderer
 from exporter.questions import Key, Question, Window
+from exporter.settings import Configuration
 
 HEADING = "Backfill"
 UNLIMITED = 6_000_000
@@ -236,7 +237,7 @@ def year() -> None:
     """Write a year of 50 mailboxes, 4 types, 3 windows, a step a day, and say what it took."""
     with tempfile.TemporaryDirectory() as name:
         grid = Grid(1_735_776_000, 1_735_776_000 + 364 * 86_400, 86_400)
-        renderer = Renderer((), (Window("24h", timedelta(minutes=5)),))
+        renderer = Renderer(Configuration((), windows=(Window("24h", timedelta(minutes=5)),)))
         series = SeriesTable(renderer, lambda key: key.mailbox_id, [("job", "helpscout")])
         answers = Answers(Path(name) / "answers", {}, 0)
         questions = [

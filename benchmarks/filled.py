@@ -20,7 +20,7 @@ from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.poller.dispatcher import utc_now
 from exporter.questions import Key, Mailbox, Question, Reading
-from exporter.settings import WebSettings
+from exporter.settings import Configuration, WebSettings
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 from exporter.web.access import Access
@@ -105,7 +105,7 @@ def main() -> None:
     options = arguments.parse_args()
     store, telemetry = Store(), Telemetry()
     keys = fill(store, max(1, options.series // SERIES_PER_REPORT))
-    exposition = Exposition(store, telemetry, Renderer((), ()))
+    exposition = Exposition(store, telemetry, Renderer(Configuration(())))
     settings = WebSettings(("127.0.0.1:0",))
     backend = Backend(exposition, lambda: "", lambda: True, lambda: True, tuple, lambda _: ("", ""))
     server = Server(settings, application(settings, backend), Access(None))

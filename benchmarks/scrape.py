@@ -217,7 +217,7 @@ def memory():
 store, telemetry = Store(), Telemetry()
 keys = fill(store, {size} // SERIES_PER_REPORT)
 store.set_lifetimes("acme", dict.fromkeys(keys, 1e6))
-exposition = Exposition(store, telemetry, Renderer((), ()))
+exposition = Exposition(store, telemetry, Renderer(Configuration(())))
 chance = random.Random(3)
 body = answer(chance)
 changes, plain, compressed, levels = [], [], [], []

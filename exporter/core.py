@@ -50,7 +50,7 @@ class Exporter:
             self.telemetry.watch_state_file(lambda: bool(self._state.ok))
         self.poller = Poller(self.store, self.telemetry, self._state, now=now, patient=patient)
         self._configured(configuration)
-        self.exposition = Exposition(self.store, self.telemetry, _renderer(configuration))
+        self.exposition = Exposition(self.store, self.telemetry, Renderer(configuration))
         self._stopping = threading.Event()
         self._assembler = threading.Thread(
             target=self.exposition.run, args=(self._stopping,), name="assembler", daemon=True
@@ -87,17 +87,13 @@ class Exporter:
         """Go on under another configuration, keeping what is still wanted."""
         self.configuration = configuration
         self._configured(configuration)
-        self.exposition.configure(_renderer(configuration))
+        self.exposition.configure(Renderer(configuration))
 
     def _configured(self, configuration: Configuration) -> None:
         self.poller.configure(configuration)
         self.telemetry.reload_successful.set(1)
         self.loaded_at = time.time()
         self.telemetry.reload_timestamp.set(self.loaded_at)
-
-
-def _renderer(configuration: Configuration) -> Renderer:
-    return Renderer(configuration.objectives, configuration.windows)
 
 
 def one_round(

@@ -98,9 +98,8 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
     groups: dict[tuple[str, str], list[Question]] = {}
     for question in questions:
         groups.setdefault(question.key.group, []).append(question)
-    meaning = Meaning(
-        tuple(replace(objective, mailboxes=("*",)) for objective in configuration.objectives)
-    )
+    everywhere = (replace(objective, mailboxes=("*",)) for objective in configuration.objectives)
+    meaning = Meaning(replace(configuration, objectives=tuple(everywhere)))
     costs = tuple(
         Cost(
             collector,

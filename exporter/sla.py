@@ -66,7 +66,7 @@ def _has_a_meaning(target: timedelta | int, info: ValidationInfo) -> timedelta |
 def _ascending(windows: tuple[str, ...]) -> tuple[str, ...]:
     lengths = [parse_duration(window) for window in windows]
     if lengths != sorted(set(lengths)):
-        raise ValueError("are the short horizon and the long one: write the shorter one first")
+        raise ValueError("are horizons from short to long: write the shorter one first")
     return windows
 
 
@@ -75,7 +75,7 @@ class Objective:
     """One promise: `objective` (0 to 1) of the conversations within `target`.
 
     `target` is a duration, or a number of replies for `replies_to_resolve`. The first of
-    `windows` (labels) is the short horizon, the second, where there is one, the long one.
+    `windows` (labels) is the short horizon, the last, where there are several, the long one.
     `mailboxes` are globs on the name or ids. What is left out in the configuration of `windows`,
     `types` and `office_hours` is filled in from what is reported.
     """
@@ -86,7 +86,7 @@ class Objective:
     objective: Annotated[Number, Field(gt=0, lt=1, description="a number between 0 and 1")]
     windows: Annotated[
         tuple[Range, ...],
-        Field(min_length=1, max_length=2),
+        Some,
         AfterValidator(_ascending),
         Listed,
         COMMAS,
@@ -114,8 +114,10 @@ class Objective:
         return Mailbox(number, mailbox, "", "").matches(self.mailboxes)
 
     def horizon(self, window: str) -> str:
-        """Return which of its windows this is: the `short` one, or the `long` one."""
-        return "short" if self.windows[0] == window else "long"
+        """Return which of its windows this is: `short`, `long`, or `mid` for those between."""
+        if window == self.windows[0]:
+            return "short"
+        return "long" if window == self.windows[-1] else "mid"
 
     def compliance(self, counts: tuple[int, ...] | None) -> "Compliance | None":
         """Return how much of a distribution is within the target, None where it is empty."""

@@ -21,7 +21,7 @@ from exporter.exposition import Renderer
 from exporter.exposition.assembly import text_header
 from exporter.exposition.catalogue import catalogue
 from exporter.metrics import REPORT_LABELS
-from exporter.settings import leaves, load, variable
+from exporter.settings import Configuration, leaves, load, variable
 from exporter.settings.keys import KEYS as ALL_KEYS
 from exporter.settings.keys import SHORT, dotted
 from exporter.store import Entry
@@ -302,7 +302,7 @@ def _example() -> str:
     key = questions.Key("productivity", "acme", "1234", "email", "24h", "false")
     report = ProductivityReport(Statistics(response_time=4520.5))
     reading = questions.Reading(report, datetime(2026, 1, 1, tzinfo=UTC))
-    lines = Renderer((), ()).report(key, Entry("Support", reading))
+    lines = Renderer(Configuration(())).report(key, Entry("Support", reading))
     return (text_header(FIGURES[0].family) + lines[0]).decode()
 
 
@@ -384,6 +384,13 @@ KEYS: Final[Mapping[str, Key]] = {
         "/run/secrets/proxy",
         _NONE,
     ),
+    "accounts[0].collectors[0]": Key(
+        "list out of `productivity`, `folders`, `waiting`, `happiness`",
+        "what this account is asked for, out of what is on: `[folders]` for an account whose plan "
+        "has no reports",
+        ["folders"],
+        "all that are on",
+    ),
     "mailboxes.include[0]": Key(
         "list of text and numbers",
         "the mailboxes to report on: a text is a glob on the name (case matters), a number an id",
@@ -440,6 +447,58 @@ KEYS: Final[Mapping[str, Key]] = {
         "is no longer shown; from 1",
         5,
     ),
+    "productivity.enabled": Key(
+        "`true` or `false`",
+        "ask for the productivity report. Without it `types`, `windows`, `office_hours` and "
+        "`segments` ask for nothing by themselves",
+        False,
+    ),
+    "folders.enabled": Key(
+        "`true` or `false`",
+        "ask how many conversations are in each queue now: one call a mailbox, one more for every "
+        "50 folders",
+        False,
+    ),
+    "folders.every": Key("duration", "how often each mailbox is asked: 10s to 1d", "15m"),
+    "waiting.enabled": Key(
+        "`true` or `false`",
+        "ask which customers wait now, and since when. API 2.0 only; it reads the conversation "
+        "list: see [security.md](security.md)",
+        True,
+    ),
+    "waiting.every": Key("duration", "how often each mailbox is asked: 10s to 1d", "2m"),
+    "waiting.at_risk": Key(
+        "number",
+        "the share of an SLA's target beyond which a customer's wait is at risk; between 0 and 1",
+        0.5,
+    ),
+    "waiting.max_pages": Key(
+        "whole number",
+        "how many pages of a mailbox's list are read at most, the longest waits first; 1 to 1000. "
+        "If there are more, the counts are lower bounds",
+        10,
+    ),
+    "happiness.enabled": Key(
+        "`true` or `false`", "ask for the happiness report: how customers rated the answers", True
+    ),
+    "happiness.types[0]": Key(
+        "list out of `all`, `email`, `chat`, `phone`",
+        "the types to ask for; `all` is a report of its own",
+        ["all", "email"],
+    ),
+    "happiness.windows[0].range": Key(
+        "duration",
+        "how far a window reaches back from now, as in `windows`: 1m to 366d. A range that is "
+        "among `windows` has the text and interval that it has there",
+        "30d",
+        "windows `7d`, `30d`",
+    ),
+    "happiness.windows[0].every": Key(
+        "duration",
+        "how often each of its reports is asked: 10s to 1d",
+        "1h",
+        "`range` / 288, at least 1m, at most 1h",
+    ),
     "sla[0].name": Key("text", "the label `sla`; unique", "first-reply-1h", "no SLAs"),
     "sla[0].statistic": Key(
         "`response_time`, `first_response_time`, `handle_time` or `replies_to_resolve`",
@@ -458,8 +517,9 @@ KEYS: Final[Mapping[str, Key]] = {
         "number", "the share that shall keep it; between 0 and 1", 0.9, "needed"
     ),
     "sla[0].windows[0]": Key(
-        "list of one or two of `windows`",
-        "the short horizon, and the long one",
+        "list out of `windows`",
+        "the horizons, the shorter one first: the label `horizon` is `short` for the first, `long` "
+        "for the last, `mid` for those between",
         ["24h", "7d"],
         "the first two of `windows`, the shorter one first",
     ),

@@ -1,13 +1,15 @@
 """Answers and settings for tests that need some, whatever they are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from exporter.exposition import Renderer
 from exporter.helpscout.account import Account
-from exporter.questions import Learned, Reading
+from exporter.questions import Learned, Reading, Window
 from exporter.settings import Configuration, load
+from exporter.sla import Objective
 
 AT: Final = datetime(2026, 3, 11, 14, 30, tzinfo=UTC)
 
@@ -24,3 +26,8 @@ def settings(
     login = {"HELPSCOUT_CLIENT_ID": "an-id", "HELPSCOUT_CLIENT_SECRET": "a-secret"}
     accounts = accounts or load(None, login).accounts
     return replace(configuration, accounts=accounts, stale_after=stale_after)
+
+
+def renderer(objectives: Iterable[Objective] = (), windows: Iterable[Window] = ()) -> Renderer:
+    """What renders under these, and nothing else that is configured."""
+    return Renderer(Configuration((), objectives=tuple(objectives), windows=tuple(windows)))

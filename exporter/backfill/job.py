@@ -111,7 +111,7 @@ class _Job:
         """The collectors that ask about now."""
         self._grids = task.grids(configuration, moment(answers.end))
         self._finest: Grid = min(self._grids.values(), key=lambda grid: grid.step)
-        self._renderer = Renderer(configuration.objectives, configuration.windows)
+        self._renderer = Renderer(configuration)
         self._series = SeriesTable(self._renderer, self._mailbox, task.labels)
 
     def run(self) -> None:

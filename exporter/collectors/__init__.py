@@ -29,8 +29,13 @@ COLLECTORS: Final[dict[str, Collector]] = {
 
 
 def questions_of(scope_: Scope) -> list[Question]:
-    """Return every question of every collector that is asked within a scope."""
-    return [q for collector in COLLECTORS.values() for q in collector.questions(scope_)]
+    """Return every question, of every kind that is on, within a scope."""
+    return [
+        question
+        for name, collector in COLLECTORS.items()
+        if scope_.settings.is_on(name, scope_.collectors)
+        for question in collector.questions(scope_)
+    ]
 
 
 def ask(client: "Client", question: Question, at: datetime, *, paid: bool = False) -> Reading:

@@ -42,7 +42,8 @@ class Scope:
 
     `mailboxes` are those of this shard, each with its id as in a key and the ids to filter by;
     `all` is among them where it is wanted, with no ids if it is every mailbox of the account. The
-    first of `cuts` is everything.
+    first of `cuts` is everything. `account` is the account's name, `collectors` what is configured
+    under that key: the kinds of question that are asked of it, empty for all that are on.
     """
 
     account: str
@@ -50,13 +51,19 @@ class Scope:
     mailboxes: tuple[tuple[str, tuple[int, ...]], ...]
     cuts: tuple[Cut, ...]
     settings: Configuration
+    collectors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What samples depend on besides key and reading; after a reload all are made again."""
 
-    objectives: tuple[Objective, ...]
+    settings: Configuration
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is promised."""
+        return self.settings.objectives
 
 
 class Collector(Protocol):
@@ -119,7 +126,7 @@ def scope(
         if tag_ids is not None:
             cuts.append(Cut(segment.name, tag_ids, segment.folders))
     mine = (box for box in boxes if settings.shard.owns(account.name, box[0]))
-    return Scope(account.name, account.api, tuple(mine), tuple(cuts), settings)
+    return Scope(account.name, account.api, tuple(mine), tuple(cuts), settings, account.collectors)
 
 
 def imagined(account: Account, settings: Configuration, mailboxes: int) -> Scope:

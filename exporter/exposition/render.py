@@ -13,9 +13,9 @@ from prometheus_client.utils import floatToGoString
 from exporter import metrics
 from exporter.collectors import COLLECTORS, Meaning, Sample
 from exporter.health import AccountStatus
-from exporter.questions import Key, Mailbox, Window
+from exporter.questions import Key, Mailbox
 from exporter.reasons import PROBLEMS
-from exporter.sla import Objective
+from exporter.settings import Configuration
 from exporter.store import Entry
 from exporter.telemetry import Family
 
@@ -34,17 +34,16 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """Renders under one configuration: the SLA objectives and windows that are exported."""
+    """Renders under one configuration."""
 
-    objectives: tuple[Objective, ...]
-    windows: tuple[Window, ...]
+    configuration: Configuration
 
     def report(self, key: Key, entry: Entry) -> tuple[bytes, ...]:
         """Return the sample lines of a key, one element for each of its `report_families`."""
         labels = _Labels(key, entry.mailbox)
         lines: dict[str, list[str]] = {family.name: [] for family in report_families(key.collector)}
         if entry.reading is not None:
-            meaning = Meaning(self.objectives)
+            meaning = Meaning(self.configuration)
             samples = COLLECTORS[key.collector].samples
             for sample in samples(key, entry.reading, entry.mailbox, meaning):
                 lines[sample.family.name].append(labels.line(sample))
@@ -58,12 +57,11 @@ class Renderer:
 
     def configured(self) -> list[tuple[Family, bytes]]:
         """Return the families that come from the configuration alone."""
-        seconds = [o for o in self.objectives if o.statistic != "replies_to_resolve"]
-        replies = [o for o in self.objectives if o.statistic == "replies_to_resolve"]
+        objectives = self.configuration.objectives
+        seconds = [o for o in objectives if o.statistic != "replies_to_resolve"]
+        replies = [o for o in objectives if o.statistic == "replies_to_resolve"]
         return [
-            _family(
-                metrics.SLA_OBJECTIVE, (({"sla": o.name}, o.objective) for o in self.objectives)
-            ),
+            _family(metrics.SLA_OBJECTIVE, (({"sla": o.name}, o.objective) for o in objectives)),
             *(
                 _family(
                     family,
@@ -76,7 +74,10 @@ class Renderer:
             ),
             _family(
                 metrics.WINDOW,
-                (({"window": w.text}, w.range.total_seconds()) for w in self.windows),
+                (
+                    ({"window": text}, length.total_seconds())
+                    for text, length in self.configuration.ranges.items()
+                ),
             ),
         ]
 

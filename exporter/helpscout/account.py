@@ -13,14 +13,18 @@ from pydantic import Field, PlainSerializer, PlainValidator
 
 from exporter.helpscout.errors import BadCredentials
 from exporter.values import (
+    COMMAS,
     Boolean,
     Duration,
     File,
     Id,
+    Listed,
     Name,
     Number,
+    Once,
     Problem,
     Problems,
+    Some,
     Whole,
     http_url,
     one_of,
@@ -114,7 +118,8 @@ class Account:
 
     `requests_per_minute` is assumed until the service says otherwise; `budget` is the share of
     the limit, in (0, 1], that the exporter may use; `timeout` bounds a whole call. Without
-    `ca_file` and a proxy's URL those of the environment are used.
+    `ca_file` and a proxy's URL those of the environment are used. `collectors` names the kinds of
+    question that are asked of it, out of those that are on; empty for all of them.
     """
 
     name: Name = "default"
@@ -142,6 +147,7 @@ class Account:
     ca_file: File = None
     proxy_url: _ProxyUrl | None = None
     proxy_url_file: File = None
+    collectors: Annotated[tuple[Name, ...], Some, Once, Listed, COMMAS] = ()
 
     def secret(self, key: Confidential) -> Secret | None:
         """Return a secret, whichever way it is given, or None."""

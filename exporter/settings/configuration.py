@@ -5,8 +5,9 @@ root and what must fit together. Where a value comes from is none of this module
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Annotated, Any, get_args
 
 import yaml
@@ -27,6 +28,13 @@ from exporter.logs import Format, Level
 from exporter.probe import LISTEN, SYSTEMD
 from exporter.questions import ALL, TYPES, Types, Window
 from exporter.selection import MailboxChoice, Segment, Shard, cuts, is_one_of_all
+from exporter.settings.collectors import (
+    COLLECTORS,
+    FoldersSettings,
+    HappinessSettings,
+    ProductivitySettings,
+    WaitingSettings,
+)
 from exporter.sla import Objective
 from exporter.values import (
     COMMAS,
@@ -136,6 +144,27 @@ class LogSettings:
     format: Annotated[Format, one_of(*get_args(Format))] = "auto"
 
 
+def _of_known_collectors(account: Account) -> Account:
+    problems = [
+        (("collectors", i), f"{shown(name)} is not one of {', '.join(COLLECTORS)}")
+        for i, name in enumerate(account.collectors)
+        if name not in COLLECTORS
+    ]
+    if problems:
+        raise Problems(*problems)
+    return account
+
+
+def _named_alike(happiness: HappinessSettings, info: ValidationInfo) -> HappinessSettings:
+    """Give a range that is among `windows` the text and interval that it has there."""
+    same = {window.range: window for window in info.data.get("windows", ())}
+    windows = tuple(
+        Window(same[w.range].text, same[w.range].every) if w.range in same else w
+        for w in happiness.windows
+    )
+    return replace(happiness, windows=windows)
+
+
 def _on_what_is_reported(
     objectives: tuple[Objective, ...], info: ValidationInfo
 ) -> tuple[Objective, ...]:
@@ -179,7 +208,13 @@ class Configuration:
 
     accounts: Annotated[
         tuple[
-            Annotated[Account, BeforeValidator(with_defaults), AfterValidator(fits_together)], ...
+            Annotated[
+                Account,
+                BeforeValidator(with_defaults),
+                AfterValidator(fits_together),
+                AfterValidator(_of_known_collectors),
+            ],
+            ...,
         ],
         Some,
         Listed,
@@ -195,6 +230,12 @@ class Configuration:
     segments: Annotated[tuple[Annotated[Segment, AfterValidator(cuts)], ...], Listed] = ()
     compare: Boolean = False
     stale_after: Annotated[Number, Field(ge=1, description="a number from 1")] = 3
+    productivity: ProductivitySettings = field(default_factory=ProductivitySettings)
+    folders: FoldersSettings = field(default_factory=FoldersSettings)
+    waiting: WaitingSettings = field(default_factory=WaitingSettings)
+    happiness: Annotated[
+        HappinessSettings, AfterValidator(_named_alike), Field(validate_default=True)
+    ] = field(default_factory=HappinessSettings)
     objectives: Annotated[
         tuple[Objective, ...], Field(alias="sla"), AfterValidator(_on_what_is_reported), Listed
     ] = ()
@@ -203,6 +244,22 @@ class Configuration:
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
     warnings: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+
+    def is_on(self, collector: str, chosen: Collection[str]) -> bool:
+        """Return whether a kind of question is asked of an account whose `collectors` are these."""
+        own = getattr(self, collector, None)
+        return (own is None or own.enabled) and (not chosen or collector in chosen)
+
+    def collectors_of(self, account: Account) -> list[str]:
+        """Return the kinds with a key of their own that are asked of an account."""
+        return [name for name in COLLECTORS if self.is_on(name, account.collectors)]
+
+    @property
+    def ranges(self) -> dict[str, timedelta]:
+        """The length of every window that is asked about, by its text."""
+        asked = {name for account in self.accounts for name in self.collectors_of(account)}
+        more = self.happiness.windows if "happiness" in asked else ()
+        return {window.text: window.range for window in (*self.windows, *more)}
 
     @property
     def needs_tags(self) -> bool:
@@ -230,4 +287,6 @@ class Configuration:
         tree = TypeAdapter(Configuration).dump_python(
             self, mode="json", by_alias=True, exclude_none=True
         )
+        for account in tree["accounts"]:
+            account["collectors"] = account["collectors"] or list(COLLECTORS)
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)

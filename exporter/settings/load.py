@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from exporter.durations import parse_duration
 from exporter.helpscout.account import Account
 from exporter.probe import LISTEN_VARIABLE
+from exporter.settings.collectors import COLLECTORS
 from exporter.settings.configuration import Configuration, ConfigurationError, one_line
 from exporter.settings.keys import KEYS, SHORT, at, dotted, general, variable
 from exporter.settings.sources import Merged, Settings, Source, of_environment, of_file, of_flags
@@ -26,7 +27,6 @@ _NO_ACCOUNT: Final = (
 _WORDS: Final = {
     "missing": "is missing",
     "too_short": "is empty, so nothing would be reported: leave it out for the default",
-    "too_long": "takes one or two windows, the shorter one first",
 }
 
 
@@ -67,6 +67,7 @@ def load(
     except ValidationError as error:
         problems = [*_in_our_words(error, merged.tree), *problems]
     problems += _repetitions(merged.tree)
+    problems += _idle(settings.configuration) if settings else ()
     refused = [key for source in sources for key in source.refused]
     messages = [line for source in sources for line in source.problems]
     messages += [
@@ -114,23 +115,37 @@ def _in_our_words(error: ValidationError, tree: Mapping[str, Any]) -> Iterator[P
 
 def _repetitions(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield names, and ranges of windows, that two elements share, whatever else is wrong."""
-    for place, key in (
-        ("accounts", "name"),
-        ("windows", "range"),
-        ("segments", "name"),
-        ("sla", "name"),
-    ):
+    places: tuple[tuple[KeyPath, str], ...] = (
+        (("accounts",), "name"),
+        (("windows",), "range"),
+        (("segments",), "name"),
+        (("happiness", "windows"), "range"),
+        (("sla",), "name"),
+    )
+    for place, key in places:
         seen: dict[object, tuple[int, str]] = {}
-        default, elements = KEYS[place, 0, key].default, tree.get(place) or {}
+        default, elements = KEYS[*place, 0, key].default, at(tree, place) or {}
         for index in sorted(each for each in elements if isinstance(each, int)):
             value = (elements[index] or {}).get(key, default)
             if isinstance(value, str):
                 same = _length(value) if key == "range" else value
                 first, other = seen.setdefault(same, (index, value))
                 if first != index:
-                    text = f"{shown(value)} is the {key} of {place}[{first}] too"
+                    text = f"{shown(value)} is the {key} of {dotted((*place, first))} too"
                     as_written = "" if other == value else f", written {shown(other)}"
-                    yield (place, index, key), text + as_written
+                    yield (*place, index, key), text + as_written
+
+
+def _idle(found: Configuration) -> Iterator[Problem]:
+    """Yield what would leave an account, or a kind of question, with nothing to ask."""
+    on = {name for name in COLLECTORS if getattr(found, name).enabled}
+    if not on:
+        yield ("productivity", "enabled"), f"turns off the last of {', '.join(COLLECTORS)}"
+        return
+    for index, account in enumerate(found.accounts):
+        if not found.collectors_of(account):
+            text = f"none of them is on: on are {', '.join(c for c in COLLECTORS if c in on)}"
+            yield ("accounts", index, "collectors"), text
 
 
 def _length(text: str) -> timedelta | str:

@@ -18,7 +18,6 @@ from exporter.backfill.progress import LogLines, Progressed
 from exporter.backfill.series import SeriesTable
 from exporter.collectors.productivity import Productivity
 from exporter.collectors.productivity.report import ProductivityReport, Statistics
-from exporter.exposition import Renderer
 from exporter.helpscout.account import Account, Api
 from exporter.helpscout.errors import (
     BadCredentials,
@@ -32,7 +31,7 @@ from exporter.helpscout.errors import (
 from exporter.questions import Get, Key, Mailbox, Question, Reading, Window
 from exporter.simulator import Faults, Simulator, parse_faults
 from tests.backfill.conftest import Filling, environ
-from tests.readings import reading
+from tests.readings import reading, renderer
 from tests.support import EXPORTER, environment
 
 START, END = "2026-03-01", "2026-03-10"
@@ -266,7 +265,7 @@ def ask(
 ) -> Asker:
     """Ask everything of `keys`, with one worker, so that the order is certain."""
     account = _account()
-    series = SeriesTable(Renderer((), (WINDOW,)), lambda key: key.mailbox_id, ())
+    series = SeriesTable(renderer(windows=(WINDOW,)), lambda key: key.mailbox_id, ())
     questions = [
         Question(key, WINDOW.every, WINDOW.range, ((int(key.mailbox_id),), (), ())) for key in keys
     ]

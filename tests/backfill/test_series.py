@@ -9,11 +9,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter.backfill.series import Series, SeriesTable
 from exporter.collectors.productivity.figures import SHAPES
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
-from exporter.exposition.render import Renderer
 from exporter.questions import Key, Question, Window
 from exporter.sla import Objective
 from exporter.store import Entry
-from tests.readings import reading
+from tests.readings import reading, renderer
 
 HOSTILE = 'a "b", c\\d\ne\r{f}=\u2028🌻'
 NAMES = st.one_of(st.just(HOSTILE), st.text(min_size=1))
@@ -46,7 +45,7 @@ OBJECTIVES = tuple(
               ("email",), (False,), ("",))
     for name, hours in ((HOSTILE, 1), ("slow", 2))
 )  # fmt: skip
-RENDERER = Renderer(OBJECTIVES, (Window("24h", timedelta(minutes=5)),))
+RENDERER = renderer(OBJECTIVES, (Window("24h", timedelta(minutes=5)),))
 
 
 QUESTION = Question(KEY, timedelta(minutes=5), timedelta(days=1), ((1001,), (), (), "compare"))

@@ -18,7 +18,7 @@ import pytest
 from exporter.backfill import backfill, task
 from exporter.collectors import COLLECTORS, Meaning, Sample, Scope
 from exporter.core import Exporter
-from exporter.exposition import TEXT, Exposition, Renderer
+from exporter.exposition import TEXT, Exposition
 from exporter.helpscout.account import Api
 from exporter.planning import plan, table
 from exporter.questions import ALL, Get, Key, Question, Reading
@@ -26,6 +26,7 @@ from exporter.settings import Configuration, load
 from exporter.telemetry import Family
 from tests.contract.conftest import Serve
 from tests.contract.scripted import Asked, Reply, Service, as_json
+from tests.readings import renderer
 from tests.support import eventually
 from tests.unit.poller_world import World
 
@@ -220,7 +221,7 @@ def test_it_has_no_past_if_it_is_about_now(
 def test_what_is_too_old_is_no_longer_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COLLECTORS, "mood", Moods())
     world = World()
-    exposition = Exposition(world.store, world.telemetry, Renderer((), ()))
+    exposition = Exposition(world.store, world.telemetry, renderer())
     world.discover()
     at = datetime(2026, 3, 1, tzinfo=UTC)
     while (job := world.job()) is not None and job.question is not None:

@@ -16,7 +16,7 @@ import yaml
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from benchmarks.filled import fill
-from exporter.exposition import Exposition, Renderer
+from exporter.exposition import Exposition
 from exporter.health import AccountStatus, Failure
 from exporter.settings import WebSettings
 from exporter.status import render, view
@@ -24,7 +24,7 @@ from exporter.telemetry import Telemetry
 from exporter.web.access import Access
 from exporter.web.application import Backend, application
 from exporter.web.server import Server
-from tests.readings import reading
+from tests.readings import reading, renderer
 from tests.support import eventually, get, need, round_is_complete
 from tests.system.conftest import Start, address, desk, start, start_once  # noqa: F401 - fixtures
 from tests.unit.exposed import published_like
@@ -194,7 +194,7 @@ class Site:
         self.world = world
         settings = WebSettings(("127.0.0.1:0",), "/metrics", None, enable_lifecycle=False)
         backend = Backend(
-            exposition=Exposition(world.store, Telemetry(process_metrics=False), Renderer((), ())),
+            exposition=Exposition(world.store, Telemetry(process_metrics=False), renderer()),
             configuration=lambda: "",
             healthy=lambda: True,
             ready=lambda: True,

@@ -76,7 +76,7 @@ def polled() -> Iterator[Polled]:
     poller = Poller(store, telemetry, StateFile(None, codec), clock=clock)
     poller.configure(configuration)
     poller.start()
-    exposition = Exposition(store, telemetry, Renderer((), configuration.windows))
+    exposition = Exposition(store, telemetry, Renderer(configuration))
     try:
         yield Polled(simulator, exposition, clock)
     finally:

@@ -29,7 +29,7 @@ from exporter.health import AccountStatus
 from exporter.questions import ALL, Key, Mailbox
 from exporter.store import Entry, Snapshot, Store
 from exporter.telemetry import Telemetry
-from tests.readings import reading
+from tests.readings import reading, renderer
 from tests.unit import exposed
 from tests.unit.exposed import (
     ACCOUNTS,
@@ -74,7 +74,7 @@ def plain(exposition: Exposition, content_type: str) -> bytes:
 
 
 def exposition_of(store: Store) -> Exposition:
-    return Exposition(store, Telemetry(process_metrics=False), Renderer(OBJECTIVES, WINDOWS))
+    return Exposition(store, Telemetry(process_metrics=False), renderer(OBJECTIVES, WINDOWS))
 
 
 def check(snapshot: Snapshot, exposition: Exposition) -> None:
@@ -190,7 +190,7 @@ class Changes(RuleBasedStateMachine):
 
     @rule()
     def configure_again(self) -> None:
-        self.exposition.configure(Renderer(OBJECTIVES, WINDOWS))
+        self.exposition.configure(renderer(OBJECTIVES, WINDOWS))
 
     @rule()
     def drop_everything(self) -> None:
@@ -425,7 +425,7 @@ def test_another_configuration_counts_at_once() -> None:
     store = full_store()
     exposition = exposition_of(store)
     assert b"helpscout_sla_compliance_ratio{" in plain(exposition, TEXT)
-    exposition.configure(Renderer((), WINDOWS[:1]))
+    exposition.configure(renderer(windows=WINDOWS[:1]))
     body = plain(exposition, TEXT)
     assert b"helpscout_sla" not in body
     assert b'helpscout_window_seconds{window="7d"}' not in body
@@ -489,7 +489,7 @@ def selected(*names: str, content_type: str = TEXT, process_metrics: bool = Fals
     telemetry = Telemetry(process_metrics=process_metrics)
     telemetry.throttled.labels("acme").inc()
     telemetry.api_request_duration.labels("acme", "report").observe(0.2)
-    exposition = Exposition(full_store(), telemetry, Renderer(OBJECTIVES, WINDOWS))
+    exposition = Exposition(full_store(), telemetry, renderer(OBJECTIVES, WINDOWS))
     return lines(exposition.selected(names, content_type))
 
 

@@ -59,6 +59,9 @@ def _completed(name: str, tree: dict[str, object]) -> dict[str, object]:
     }
     if section in others:
         tree = {section: [others[section] | tree[section][0]]}  # type: ignore[index]
+    if name.startswith("happiness.windows"):
+        (window,) = tree["happiness"]["windows"]  # type: ignore[index]
+        tree = {"happiness": {"windows": [{"range": "7d"} | window]}}
     if name == "shard.index":
         tree = {"shard": {"index": 1, "total": 2}}
     return {"accounts": [CREDENTIALS], **tree}

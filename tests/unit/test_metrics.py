@@ -7,11 +7,12 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.collectors.productivity.figures import FIGURES, SHAPES
-from exporter.exposition import OPENMETRICS, Exposition, Renderer
+from exporter.exposition import OPENMETRICS, Exposition
 from exporter.exposition.catalogue import catalogue
 from exporter.metrics import REPORT_LABELS
 from exporter.sla import EDGES
 from exporter.telemetry import FAMILIES, Family, Telemetry
+from tests.readings import renderer
 from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -168,7 +169,7 @@ def exposed() -> dict[str, Any]:
         gauge.labels("acme").set(1)
     telemetry.reports.labels("acme", "productivity", "24h").set(1)
     telemetry.report_interval.labels("acme", "productivity", "24h").set(1)
-    exposition = Exposition(full_store(), telemetry, Renderer(OBJECTIVES, WINDOWS))
+    exposition = Exposition(full_store(), telemetry, renderer(OBJECTIVES, WINDOWS))
     text = b"".join(exposition.body(OPENMETRICS, gzipped=False).made()).decode()
     return {family.name: family for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
 

@@ -11,12 +11,12 @@ from prometheus_client.utils import floatToGoString
 
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.exposition.catalogue import catalogue
-from exporter.exposition.render import Renderer, accounts, escape, number, report_families
+from exporter.exposition.render import accounts, escape, number, report_families
 from exporter.health import AccountStatus
 from exporter.questions import ALL, Key, Mailbox
 from exporter.sla import Objective
 from exporter.store import Entry
-from tests.readings import reading
+from tests.readings import reading, renderer
 from tests.unit.exposed import DAY, NASTY_NAMES, OBJECTIVES, WEEK, WINDOWS, published_like, text
 
 KEY = Key("productivity", "acme", "2", "email", "7d", "false", "")
@@ -35,7 +35,7 @@ def rendered(
 ) -> dict[str, list[str]]:
     """The lines of each family that has some."""
     entry = Entry(mailbox, None if report is None else reading(report))
-    fragments = Renderer(objectives, WINDOWS).report(key, entry)
+    fragments = renderer(objectives, WINDOWS).report(key, entry)
     return {
         family.name: fragment.decode().splitlines()
         for family, fragment in zip(report_families("productivity"), fragments, strict=True)
@@ -84,7 +84,7 @@ def test_no_name_breaks_out_of_its_label_or_its_line(name: str) -> None:
     lines = rendered(current(closed=1), mailbox=name)
     (line,) = lines["helpscout_conversations_closed"][:1] or [""]
     assert line.startswith('helpscout_conversations_closed{account="acme",mailbox="')
-    fragment = Renderer((), ()).report(KEY, Entry(name, reading(current(closed=1))))
+    fragment = renderer().report(KEY, Entry(name, reading(current(closed=1))))
     assert b"".join(fragment).count(b"\n") == 1
 
 
@@ -115,7 +115,7 @@ def test_a_figure_is_one_sample_and_0_is_one_too(field: str, family: str, value:
 
 def test_of_an_expired_report_the_last_success_and_the_outcome_stay() -> None:
     entry = Entry("Sales", None, 1_700_000_000.5, 1.0, False)
-    fragments = Renderer(OBJECTIVES, WINDOWS).report(KEY, entry)
+    fragments = renderer(OBJECTIVES, WINDOWS).report(KEY, entry)
     assert fragments[:-2] == (b"",) * (len(report_families("productivity")) - 2)
     assert b"".join(fragments).decode().splitlines() == [
         f"helpscout_report_last_success_timestamp_seconds{ATTEMPT} 1.7000000005e+09",
@@ -255,7 +255,7 @@ def test_nobody_to_measure_is_no_share() -> None:
 
 def test_targets_and_windows_come_from_the_configuration() -> None:
     families = {
-        family.name: body.decode() for family, body in Renderer(OBJECTIVES, WINDOWS).configured()
+        family.name: body.decode() for family, body in renderer(OBJECTIVES, WINDOWS).configured()
     }
     assert families == {
         "helpscout_sla_objective_ratio": (

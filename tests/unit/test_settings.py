@@ -366,3 +366,34 @@ def test_a_long_value_is_cut_and_a_hostile_key_stays_on_one_line(write: Write) -
 def test_no_key_reaches_the_library_behind_the_schema(key: str, write: Write) -> None:
     path = write(f"{ACCOUNT}{key}: true\n")
     assert [m.split(", did")[0] for m in refusals(path)] == [f"{path}: {key}: unknown key"]
+
+
+def test_an_account_is_asked_what_is_on_and_named_for_it(tmp_path: Path) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text(
+        "accounts:\n"
+        "- {name: all, api_key: a}\n"
+        "- {name: queue, api_key: b, collectors: [folders]}\n"
+        "- {name: more, api_key: c, collectors: [happiness, waiting, productivity]}\n"
+        "happiness: {enabled: true}\n"
+    )
+    configuration = load(config, {})
+    on = {a.name: configuration.collectors_of(a) for a in configuration.accounts}
+    assert on == {
+        "all": ["productivity", "folders", "happiness"],
+        "queue": ["folders"],
+        "more": ["productivity", "happiness"],
+    }
+
+
+def test_a_range_of_happiness_that_is_among_windows_is_written_and_asked_as_there() -> None:
+    environ = {
+        "HELPSCOUT_API_KEY": "a-key",
+        "HELPSCOUT_WINDOWS": "[{range: 168h, every: 20m}, 24h]",
+        "HELPSCOUT_HAPPINESS__ENABLED": "true",
+    }
+    windows = load(None, environ).happiness.windows
+    assert [(w.text, w.every) for w in windows] == [
+        ("168h", timedelta(minutes=20)),
+        ("30d", timedelta(hours=1)),
+    ]

@@ -33,6 +33,7 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("accounts", 0, "ca_file"): ("/ca.pem", "ca_file: /ca.pem"),
     ("accounts", 0, "proxy_url"): ("http://u:p@h:1", "proxy_url: http://<secret>@h:1"),
     ("accounts", 0, "proxy_url_file"): ("/p", "proxy_url_file: /p"),
+    ("accounts", 0, "collectors", 0): ("folders", "collectors:\n  - folders\n"),
     ("mailboxes", "include", 0): ("[ab]*", "- '[ab]*'"),
     ("mailboxes", "exclude", 0): ("1001", "- 1001"),
     ("mailboxes", "all"): ("false", "all: false"),
@@ -45,6 +46,17 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("segments", 0, "folders", 0): ("7", "- 7"),
     ("compare",): ("true", "compare: true"),
     ("stale_after",): ("4.5", "stale_after: 4.5"),
+    ("productivity", "enabled"): ("false", "productivity:\n  enabled: false\n"),
+    ("folders", "enabled"): ("false", "folders:\n  enabled: false\n"),
+    ("folders", "every"): ("7m", "every: 7m"),
+    ("waiting", "enabled"): ("true", "waiting:\n  enabled: true\n"),
+    ("waiting", "every"): ("90s", "every: 1m30s"),
+    ("waiting", "at_risk"): ("0.5", "at_risk: 0.5"),
+    ("waiting", "max_pages"): ("40", "max_pages: 40"),
+    ("happiness", "enabled"): ("true", "happiness:\n  enabled: true\n"),
+    ("happiness", "types", 0): ("phone", "types:\n  - phone\n"),
+    ("happiness", "windows", 0, "range"): ("90d", "range: 90d"),
+    ("happiness", "windows", 0, "every"): ("13m", "every: 13m"),
     ("sla", 0, "name"): ("slow", "name: slow"),
     ("sla", 0, "statistic"): ("response_time", "statistic: response_time"),
     ("sla", 0, "target"): ("3h", "target: 3h"),
@@ -67,6 +79,7 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("log", "format"): ("json", "format: json"),
 }
 AROUND = {
+    "happiness": {"HELPSCOUT_HAPPINESS__WINDOWS__0__RANGE": "5d"},
     "windows": {"HELPSCOUT_WINDOWS__0__RANGE": "24h"},
     "segments": {
         "HELPSCOUT_SEGMENTS__0__NAME": "vip",

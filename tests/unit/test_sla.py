@@ -115,12 +115,19 @@ def test_a_target_is_measured_in_the_unit_of_the_edges(
     assert objective.target_value == expected
 
 
-@pytest.mark.parametrize("windows", [("24h",), ("24h", "7d")])
+@pytest.mark.parametrize(
+    ("windows", "horizons"),
+    [
+        (("24h",), ["short"]),
+        (("24h", "7d"), ["short", "long"]),
+        (("8h", "24h", "7d", "30d"), ["short", "mid", "mid", "long"]),
+    ],
+)
 def test_the_first_window_is_the_short_horizon_and_the_last_of_several_the_long_one(
-    windows: tuple[str, ...],
+    windows: tuple[str, ...], horizons: list[str]
 ) -> None:
     objective = Objective(
         *("a", "first_response_time", timedelta(hours=1), 0.9, windows),
         *(("*",), ("all",), (False,), ("",)),
     )
-    assert [objective.horizon(window) for window in windows] == ["short", "long"][: len(windows)]
+    assert [objective.horizon(window) for window in windows] == horizons

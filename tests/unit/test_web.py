@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.exposition import Exposition, Renderer
+from exporter.exposition import Exposition
 from exporter.probe import ask_url
 from exporter.settings import WebSettings
 from exporter.telemetry import Telemetry
@@ -26,6 +26,7 @@ from exporter.web.access import Access
 from exporter.web.application import Backend, accepts_gzip, application, negotiate, sends
 from exporter.web.server import Server
 from exporter.web.sockets import CannotListen, listen
+from tests.readings import renderer
 from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
 
 # Written out: what Prometheus is told, whatever the code calls it.
@@ -111,7 +112,7 @@ class Site:
 @pytest.fixture
 def site() -> Iterator[Site]:
     telemetry = Telemetry(process_metrics=False)
-    made = Site(Exposition(full_store(), telemetry, Renderer(OBJECTIVES, WINDOWS)))
+    made = Site(Exposition(full_store(), telemetry, renderer(OBJECTIVES, WINDOWS)))
     yield made
     if made.server is not None:
         made.server.stop()
