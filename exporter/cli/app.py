@@ -86,6 +86,10 @@ def simulate(
         str | None,
         typer.Option(metavar="T", help="Freeze the clock at this time, like 2026-11-01T00:00:00Z."),
     ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Let the clock run N times as fast."),
+    ] = None,
     faults: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="What goes wrong (YAML); also PUT to /_faults."),
@@ -94,7 +98,7 @@ def simulate(
     """Run the simulator alone: a stand-in for both generations of Help Scout's API."""
     from exporter.cli import simulate as command
 
-    command.simulate(listen, seed, mailboxes, accounts, latency, rate_limit, now, faults)
+    command.simulate(listen, seed, mailboxes, accounts, latency, rate_limit, now, speed, faults)
 
 
 @app.command(short_help="Validate the configuration, log in, ask one report.")

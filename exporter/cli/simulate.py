@@ -1,6 +1,7 @@
 """`simulate`: the simulator alone, until it is told to end."""
 
 import contextlib
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,10 +21,15 @@ def simulate(
     latency: str,
     rate_limit: int,
     now: str | None,
+    speed: float | None,
     faults: Path | None,
 ) -> None:
     """Run the simulator until it is told to end."""
     host, port = _host_and_port(listen)
+    if now is not None and speed is not None:
+        raise WrongUsage("--speed: the clock stands still with --now; give one of the two")
+    if speed is not None and not 0 < speed < math.inf:
+        raise WrongUsage(f"--speed: {speed:g} is not a number above 0")
     options = SimulatorOptions(
         seed=seed,
         mailboxes=mailboxes,
@@ -31,6 +37,7 @@ def simulate(
         latency_seconds=checked("--latency", parse_duration, latency).total_seconds(),
         rate_limit=rate_limit,
         now=None if now is None else checked("--now", instant, now),
+        speed=1.0 if speed is None else speed,
         faults=Faults() if faults is None else _faults(faults),
     )
     with simulator(options, host, port) as service:

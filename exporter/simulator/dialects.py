@@ -1,15 +1,29 @@
-"""The two generations' ways of saying the same: mailboxes, reports and errors as JSON values."""
+"""The two generations' ways of saying the same: lists, reports and errors as JSON values.
 
+`ahead` is how many seconds the world's clock is ahead of the one that a client has.
+"""
+
+import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from starlette.datastructures import URL, QueryParams
+
+from exporter.simulator import people
+from exporter.simulator.happiness import RATINGS, Happiness
+from exporter.simulator.queue import COLLEAGUE, Folder, Standing
 from exporter.simulator.report import RANGES, Statistics
-from exporter.simulator.world import Mailbox
+from exporter.simulator.world import UNTAGGED, Mailbox
 
 Json = dict[str, Any]
-_PAGE_SIZE = 50
+_T = TypeVar("_T")
+_FOLDER_TYPES = {
+    1: {"mine": "mine", "needs_attention": "needsattention"},
+    2: {"mine": "mytickets", "needs_attention": "needs_attn"},
+}
+_OF_CUSTOMERS = ("ratingsCount", "ratingsPercent", "totalCustomers", "totalCustomersWithRatings")
 _DISTRIBUTIONS = ("responseTime", "firstResponseTime", "handleTime", "repliesToResolve")
 _MEANS = (*_DISTRIBUTIONS, "resolutionTime")
 
@@ -36,26 +50,159 @@ class Refused(Exception):
         return {"logRef": str(uuid.uuid4()), "message": message} | embedded
 
 
-def mailbox_page(generation: int, boxes: Sequence[Mailbox], number: str, url: str) -> Json:
-    """One page of the list that has this address. Raises Refused."""
+def page_of(
+    generation: int,
+    name: str,
+    items: Sequence[_T],
+    render: Callable[[_T], Json],
+    url: URL,
+    size: int = 50,
+) -> Json:
+    """One page of a list, the one that the address asks for. Raises Refused."""
+    number = QueryParams(url.query).get("page", "1")
     page = int(number) if number.isdecimal() else 0
     if page < 1:
         raise Refused(400, "must be at least 1", "page", number)
-    count, pages = len(boxes), -(-len(boxes) // _PAGE_SIZE)
-    modified = "modifiedAt" if generation == 1 else "updatedAt"
-    items = [
-        {"id": box.id, "name": box.name, "slug": f"{box.id:016x}", "email": f"{box.id}@a.example"}
-        | {"createdAt": _timestamp(box.created), modified: _timestamp(box.created)}
-        for box in boxes[(page - 1) * _PAGE_SIZE : page * _PAGE_SIZE]
-    ]
+    count, pages = len(items), -(-len(items) // size)
+    shown = [render(item) for item in items[(page - 1) * size : page * size]]
     if generation == 1:
-        return {"page": page, "pages": pages, "count": count, "items": items}
-    links = {"self": {"href": f"{url}/"}}
+        return {"page": page, "pages": pages, "count": count, "items": shown}
+    links = {"self": {"href": f"{url.replace(query='')}/"}}
     if page < pages:  # as seen, not every link is always there
-        links["next"] = {"href": f"{url}?page={page + 1}"}
-    size = {"size": _PAGE_SIZE, "totalElements": count, "totalPages": pages, "number": page}
-    embedded = {"_embedded": {"mailboxes": items}} if items else {}
-    return embedded | {"page": size, "_links": links}
+        links["next"] = {"href": str(url.include_query_params(page=page + 1))}
+    of = {"size": size, "totalElements": count, "totalPages": pages, "number": page}
+    embedded = {"_embedded": {name: shown}} if shown else {}
+    return embedded | {"page": of, "_links": links}
+
+
+def mailbox(generation: int, box: Mailbox) -> Json:
+    """An item of the mailbox list."""
+    modified = "modifiedAt" if generation == 1 else "updatedAt"
+    return {
+        "id": box.id,
+        "name": box.name,
+        "slug": f"{box.id:016x}",
+        "email": f"{box.id}@a.example",
+        "createdAt": timestamp(box.created),
+        modified: timestamp(box.created),
+    }
+
+
+def folder(generation: int, found: Folder, ahead: int) -> Json:
+    """An item of a mailbox's folder list."""
+    return {
+        "id": found.id,
+        "name": found.name,
+        "type": _FOLDER_TYPES[generation].get(found.type, found.type),
+        "userId": found.user,
+        "totalCount": found.total,
+        "activeCount": found.active,
+        "modifiedAt" if generation == 1 else "updatedAt": timestamp(found.updated - ahead),
+    }
+
+
+def tag(generation: int, id_: int, name: str) -> Json:
+    """An item of the tag list."""
+    if generation == 1:
+        return {"id": id_, "tag": name, "color": "none", "count": 5}
+    slug = re.sub(r"\W+", "-", name)
+    return {"id": id_, "slug": slug, "name": name, "color": "none", "ticketCount": 5}
+
+
+def conversation(
+    standing: Standing, mailbox_id: int, folder_id: int, tags: dict[int, str], ahead: int
+) -> Json:
+    """An item of the conversation list, which is of 2.0 alone."""
+    life = standing.life
+    number = life.id % 10**9
+    customer = people.customer(life.id)
+    user = people.user(standing.assignee or COLLEAGUE)
+    row: Json = {
+        "id": life.id,
+        "number": number,
+        "threads": standing.threads,
+        "type": life.type,
+        "folderId": folder_id,
+        "status": standing.status,
+        "state": "published",
+        "subject": people.subject(life.id),
+        "preview": people.preview(life.id),
+        "mailboxId": mailbox_id,
+        "createdBy": user if standing.began == "user" else customer,
+        "createdAt": timestamp(life.created - ahead),
+        "closedBy": user["id"] if standing.status == "closed" else 0,
+        "userUpdatedAt": timestamp(standing.since - ahead),
+        "source": {"type": life.type, "via": standing.began},
+        "tags": [
+            {"id": id_, "color": "none", "tag": tags[id_]} for id_ in life.tags if id_ != UNTAGGED
+        ],
+        "cc": [customer["email"]],
+        "bcc": [],
+        "primaryCustomer": customer,
+        "customFields": [{"id": 1, "name": "Address", "value": people.address(life.id)}],
+        "_links": {},
+    }
+    if standing.assignee is not None:
+        row["assignee"] = user
+    row |= _waiting(standing, ahead)
+    if standing.snoozed_until is not None:
+        until = timestamp(standing.snoozed_until - ahead)
+        row["snooze"] = {
+            "snoozedBy": user["id"],
+            "snoozedUntil": until,
+            "unsnoozeOnCustomerReply": True,
+        }
+    return row
+
+
+def _waiting(standing: Standing, ahead: int) -> Json:
+    """Since when the customer has waited and who wrote last, in one of the service's ways."""
+    time = timestamp(standing.since - ahead)
+    if standing.time_form == "fraction":
+        time = time.replace("Z", ".123Z")
+    since: Json = {"time": time, "friendly": "a while ago"}
+    beside: Json = {}
+    if standing.latest_form == "inside":
+        since["latestReplyFrom"] = standing.latest
+    if standing.latest_form == "beside":
+        beside["latestReplyFrom"] = standing.latest
+    if standing.time_form == "no time":
+        del since["time"]
+    if standing.time_form == "time null":
+        since["time"] = None
+    if standing.time_form == "gone":
+        return beside
+    return beside | {"customerWaitingSince": None if standing.time_form == "null" else since}
+
+
+def happiness_body(now: Happiness, before: Happiness | None) -> Json:
+    """The same in both generations; changes of shares are in points, of counts in percent."""
+    body = {"current": (new := _happiness(now))}
+    if before is None:
+        return body
+    body["previous"] = old = _happiness(before)
+    body["deltas"] = {
+        name: (100 * (value / old[name] - 1) if old[name] else 0.0)
+        if name.endswith("Count")
+        else value - old[name]
+        for name, value in new.items()
+        if name not in _OF_CUSTOMERS
+    }
+    return body
+
+
+def _happiness(found: Happiness) -> Json:
+    count = len(found.ratings)
+    shares = {name: 100 * found.count(name) / (count or 1) for name in RATINGS}
+    return {
+        **{f"{name}Count": found.count(name) for name in RATINGS},
+        **shares,
+        "happinessScore": shares["great"] - shares["notGood"],
+        "ratingsCount": count,
+        "ratingsPercent": 100 * found.customers_with_ratings / (found.customers or 1),
+        "totalCustomers": found.customers,
+        "totalCustomersWithRatings": found.customers_with_ratings,
+    }
 
 
 def report_body(generation: int, now: Statistics, before: Statistics | None) -> Json:
@@ -93,7 +240,7 @@ def _distribution(generation: int, field: str, now: Statistics, before: Statisti
 
 def _part(generation: int, s: Statistics) -> Json:
     """`current` or `previous`."""
-    part: Json = {"startDate": _timestamp(s.start), "endDate": _timestamp(s.end)} | _figures(s)
+    part: Json = {"startDate": timestamp(s.start), "endDate": timestamp(s.end)} | _figures(s)
     part["percentResolvedOnFirstReply"] = share = _mean([n == 1 for n in s.repliesToResolve])
     if generation == 2:  # in percent, and with a field that is documented nowhere, as seen
         part["percentResolvedOnFirstReply"] = share and round(100 * share, 2)
@@ -123,5 +270,5 @@ def _mean(values: Sequence[int]) -> float | None:
     return int(mean) if mean is not None and mean.is_integer() else mean
 
 
-def _timestamp(at: int) -> str:
+def timestamp(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

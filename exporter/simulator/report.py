@@ -19,7 +19,15 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from exporter.simulator.world import DAY, LIFE_DAYS, Conversation, Mailbox, World, office_seconds
+from exporter.simulator.world import (
+    DAY,
+    LIFE_DAYS,
+    Conversation,
+    Days,
+    Mailbox,
+    World,
+    office_seconds,
+)
 
 _WAITS = tuple(60 * minutes for minutes in (0, 15, 30, 60, 120, 180, 360, 720, 1440, 2880))
 _HANDLES = (0, 60, 120, 300, 600)
@@ -92,7 +100,7 @@ class Reports:
     """Computes statistics over a world; remembers days, never answers."""
 
     def __init__(self, world: World) -> None:
-        self._day = lru_cache(8192)(world.day)
+        self.day: Days = lru_cache(8192)(world.day)
         self._split = lru_cache(20_000)(self._split_day)
 
     def compute(
@@ -118,7 +126,7 @@ class Reports:
     def _split_day(self, mailbox: Mailbox, day: int, edge: int, which: Filter) -> _Split:
         """Of a day's conversations: those that ended before day `edge` as items; the others."""
         items, others = _Items(list), []
-        for life in filter(which.admits, self._day(mailbox, day)):
+        for life in filter(which.admits, self.day(mailbox, day)):
             replied = [reply.at for reply in life.replies]
             last = max((life.created, *replied, *life.outgoing, *life.closings))
             if last < edge * DAY:

@@ -4,13 +4,14 @@ import asyncio
 import base64
 import logging
 import math
+import re
 import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -21,18 +22,28 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from exporter.simulator.dialects import Json, Refused, mailbox_page, report_body
+from exporter.simulator.answers import Answers, Call, span
+from exporter.simulator.dialects import Json, Refused
 from exporter.simulator.faults import FaultRule, Faults, MailboxChange, parse_faults
-from exporter.simulator.report import Filter, Reports
-from exporter.simulator.world import KINDS, Mailbox, World
+from exporter.simulator.orders import Orders
+from exporter.simulator.world import Mailbox, World
 
 _ROUTES = {
-    "/v1/mailboxes.json": ("GET", "mailboxes"),
-    "/v1/reports/productivity.json": ("GET", "report"),
-    "/v2/mailboxes": ("GET", "mailboxes"),
-    "/v2/reports/productivity": ("GET", "report"),
-    "/v2/oauth2/token": ("POST", "token"),
+    "/v1/mailboxes.json": "mailboxes",
+    "/v1/mailboxes/*/folders.json": "folders",
+    "/v1/tags.json": "tags",
+    "/v1/reports/productivity.json": "report",
+    "/v1/reports/happiness.json": "happiness",
+    "/v2/mailboxes": "mailboxes",
+    "/v2/mailboxes/*/folders": "folders",
+    "/v2/tags": "tags",
+    "/v2/conversations": "conversations",
+    "/v2/reports/productivity": "report",
+    "/v2/reports/happiness": "happiness",
+    "/v2/oauth2/token": "token",
 }
+_FOLDERS = re.compile(r"(/v[12]/mailboxes/)([^/]+)(/folders(\.json)?)")
+_METHODS = {"token": "POST"}  # the others: GET
 _MESSAGES = {401: "Unauthorized", 402: "API key is suspended", 403: "Forbidden", 404: "Not found"}
 _KINDS = {"_links": "application/hal+json;charset=UTF-8", "logRef": "application/vnd.error+json"}
 
@@ -44,14 +55,16 @@ class SimulatorOptions(NamedTuple):
     latency_seconds: float = 0.0
     rate_limit: int = 400  # calls per minute of each account
     now: datetime | None = None  # with a time zone; freezes the world's clock
+    speed: float = 1.0  # how many times as fast as a client's clock the world's runs
     faults: Faults = Faults()
 
 
 class Simulator:
     """Serves both generations: base URLs are `url` + /v1 and `url` + /v2.
 
-    `clock` gives the world's now (seconds since the epoch), `monotonic` moves rate limit and
-    token expiry. Raises ValueError for options that make no sense.
+    `clock` gives a client's now (seconds since the epoch), `monotonic` moves rate limit and token
+    expiry. With a speed the world's clock runs ahead of the clients'; what is said to them is as
+    long ago on their clock as it is in the world. Raises ValueError for options that make no sense.
     """
 
     def __init__(
@@ -63,13 +76,16 @@ class Simulator:
         self.options = options = options or SimulatorOptions()
         if options.now is not None and options.now.tzinfo is None:
             raise ValueError("now: needs a time zone")
-        self.world = World(options.seed, options.accounts, options.mailboxes)
+        if not 0 < options.speed < math.inf:
+            raise ValueError("speed: must be more than 0")
         self.url = ""
         self._server: _Server | None = None
         self._thread: Thread | None = None
-        self._now = clock if options.now is None else options.now.timestamp
         self._monotonic, self._started = monotonic, monotonic()
-        self._reports = Reports(self.world)
+        self._clients_now = clock if options.now is None else options.now.timestamp
+        self._opened = 0.0 if options.speed == 1 else self._clients_now()
+        self._orders = Orders()
+        self._know(self._orders)
         self.set_faults(options.faults)
         self._clients = {names[0]: n for n, names in enumerate(self.credentials(), 1)}
         self._keys = {names[2]: n for n, names in enumerate(self.credentials(), 1)}
@@ -101,8 +117,22 @@ class Simulator:
         return [(f"demo-{n}", f"secret-{n}", f"key-{n}") for n in accounts]
 
     def set_faults(self, faults: Faults) -> None:
-        """Replaces the faults while running, and starts their counting anew."""
+        """Replaces the faults while running. Their counting, and orders without a start, begin."""
+        orders = faults.orders(self._worlds(self._clients_now())) if faults.team else Orders()
+        if orders.orders != self._orders.orders:
+            self._know(orders)
         self._faults = faults.model_copy(deep=True)
+
+    def _know(self, orders: Orders) -> None:
+        """Makes the world, and all that is remembered of it, as ordered."""
+        o = self.options
+        self._orders = orders
+        self.world = World(o.seed, o.accounts, o.mailboxes, orders if orders.orders else None)
+        self._answers = Answers(self.world, orders)
+
+    def _worlds(self, clients_now: float) -> int:
+        """The world's now, where a client's clock says this."""
+        return int(self._opened + (clients_now - self._opened) * self.options.speed)
 
     def stats(self) -> Json:
         """What GET /_stats answers: calls per account ("0": nobody's), endpoint and status."""
@@ -138,13 +168,13 @@ class Simulator:
         """The answer, and how many seconds later to send it."""
         path, query, faults = request.url.path, request.query_params, self._faults
         generation = 1 if path.startswith("/v1/") else 2
-        method, endpoint = _ROUTES.get(path, ("", "?"))
+        endpoint, path_id = _route(path)
         account, is_authentic = self._identify(generation, request.headers, form)
         headers, is_allowed = self._spend(account, generation) if account else ({}, True)
-        mailboxes = query.get("mailboxes", "").split(",")
+        mailboxes = [*query.get("mailboxes", "").split(","), query.get("mailbox", ""), path_id]
         status, seconds = 200, 0
         with suppress(Refused):
-            start, end = _span(query, "start", "end")
+            start, end = span(query, "start", "end")
             seconds = end - start + 1
         rule = faults.choose(endpoint, account, mailboxes, seconds) if is_allowed else FaultRule()
         try:
@@ -152,17 +182,19 @@ class Simulator:
                 raise Refused(429, "API rate limit exceeded")
             if rule.status and rule.status >= 400:
                 raise Refused(rule.status, _MESSAGES.get(rule.status, "Internal error"))
-            if request.method != method:
-                raise Refused(405 if method else 404, f"There is no {request.method} {path}")
+            if endpoint == "?" or request.method != _METHODS.get(endpoint, "GET"):
+                status = 404 if endpoint == "?" else 405
+                raise Refused(status, f"There is no {request.method} {path}")
             if endpoint == "token":
                 status, body = self._token(account * is_authentic, form)
             elif not (account and is_authentic):
                 raise Refused(401, "Unauthorized")
-            elif endpoint == "report":
-                body = self._report(account, generation, query)
             else:
-                number, url = query.get("page", "1"), str(request.url).partition("?")[0]
-                body = mailbox_page(generation, self._mailboxes(account), number, url)
+                boxes, tags = self._mailboxes(account), self.world.tags(account)
+                now = self._worlds(clients_now := self._clients_now())
+                ahead = now - int(clients_now)
+                call = Call(generation, boxes, tags, path_id, query, request.url, now, ahead)
+                body = self._answers.answer(endpoint, call)
         except Refused as refused:
             status, body = refused.status, refused.body(generation)
         status = rule.status or status
@@ -225,52 +257,13 @@ class Simulator:
         boxes = [(box, change(box.id, MailboxChange())) for box in self.world.mailboxes(account)]
         return [box._replace(name=new.name or box.name) for box, new in boxes if not new.deleted]
 
-    def _report(self, account: int, generation: int, query: QueryParams) -> Json:
-        boxes, tags = self._mailboxes(account), self.world.tags(account)
-        no, yes = ("0", "1") if generation == 1 else ("false", "true")
-        current = _span(query, "start", "end")
-        second = {"previousStart", "previousEnd"}
-        previous = _span(query, "previousStart", "previousEnd") if second & query.keys() else None
-        which = Filter(
-            _chosen(query, "types", KINDS),
-            _chosen(query, "tags", tags),
-            _chosen(query, "folders", [folder for box in boxes for folder in box.folders]),
-            _chosen(query, "officeHours", (no, yes)) == frozenset({yes}),
-        )
-        wanted = _chosen(query, "mailboxes", [box.id for box in boxes])
-        chosen = [box for box in boxes if wanted is None or box.id in wanted]
-        now, compute = int(self._now()), self._reports.compute
-        earlier = compute(chosen, *previous, now, which) if previous else None
-        body = report_body(generation, compute(chosen, *current, now, which), earlier)
-        return {"filterTags": [{"id": tag, "name": name} for tag, name in tags.items()]} | body
 
-
-def _span(query: QueryParams, *names: str) -> tuple[int, int]:
-    """What a pair of parameters gives, in seconds."""
-    instants = []
-    for name in names:
-        value = query.get(name, "")
-        try:
-            instant = datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        except ValueError:
-            raise Refused(400, "must be yyyy-MM-dd'T'HH:mm:ss'Z'", name, value) from None
-        instants.append(int(instant.timestamp()))
-    if instants[0] > instants[1]:
-        raise Refused(400, "must not be after the end", names[0], query[names[0]])
-    return instants[0], instants[1]
-
-
-def _chosen(query: QueryParams, name: str, known: Iterable[Any]) -> frozenset[Any] | None:
-    """What a comma list names of what is known; None where the parameter is not given."""
-    if name not in query:
-        return None
-    words, values = query[name].split(","), {str(value): value for value in known}
-    for word in words:
-        if word not in values and name == "mailboxes" and word.isdecimal():
-            raise Refused(404, f"Mailbox {word} not found")
-        if word not in values:
-            raise Refused(400, f"unknown: '{word}'", name, query[name])
-    return frozenset(values[word] for word in words)
+def _route(path: str) -> tuple[str, str]:
+    """The endpoint, "?" where there is none, and the mailbox's id in its path."""
+    found = _FOLDERS.fullmatch(path)
+    if found:
+        return _ROUTES.get(f"{found[1]}*{found[3]}", "?"), found[2]
+    return _ROUTES.get(path, "?"), ""
 
 
 class _Server(uvicorn.Server):

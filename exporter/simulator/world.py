@@ -1,11 +1,13 @@
-"""The simulated help desk: mailboxes and conversations as a pure function of a seed.
+"""The simulated help desk: mailboxes and conversations as a pure function of a seed and of orders.
 
 What happened on a mailbox's UTC day does not depend on who asked first, on clock or process.
 Nothing here knows what "now" is: events run on into the future, and whoever reports cuts them.
 Instants are whole seconds since the epoch, UTC; durations are whole seconds.
 """
 
+from collections.abc import Callable
 from datetime import date
+from hashlib import blake2b
 from math import exp
 from random import Random
 from typing import NamedTuple
@@ -61,6 +63,14 @@ class Conversation(NamedTuple):
     outgoing: tuple[int, ...]  # begun by a user without a waiting customer: no answer to anybody
     closings: tuple[int, ...]
     reopenings: tuple[int, ...]
+    gone: int  # if it is still open then, it is merged or deleted, which no report counts
+
+
+Orders = Callable[[Mailbox, int, list[Conversation]], list[Conversation]]
+"""Makes of a mailbox's UTC day, as the seed has it, the day as it was ordered."""
+
+Days = Callable[[Mailbox, int], list[Conversation]]
+"""Gives the conversations created on a mailbox's UTC day, counted from the epoch."""
 
 
 def office_clock(at: int) -> int:
@@ -71,6 +81,13 @@ def office_clock(at: int) -> int:
     return (weeks * 5 + min(weekday, 5)) * _WORKDAY + today
 
 
+def office_instant(start: int, seconds: int) -> int:
+    """The first instant at which so many office seconds have passed since start."""
+    weeks, rest = divmod(office_clock(start) + seconds, 5 * _WORKDAY)
+    weekday, second = divmod(rest, _WORKDAY)
+    return max(start, (weeks * 7 + weekday - 3) * DAY + _OPENS + second)
+
+
 def office_seconds(start: int, end: int) -> int:
     """Seconds from start to end that lie inside office hours."""
     return office_clock(end) - office_clock(start)
@@ -79,10 +96,13 @@ def office_seconds(start: int, end: int) -> int:
 class World:
     """All accounts of one seed. Accounts count from 1; mailbox ids are unique over all of them."""
 
-    def __init__(self, seed: int, accounts: int = 1, mailboxes: int = 6) -> None:
+    def __init__(
+        self, seed: int, accounts: int = 1, mailboxes: int = 6, orders: Orders | None = None
+    ) -> None:
         if accounts < 1 or not 0 <= mailboxes <= 90_000:
             raise ValueError("accounts: at least 1; mailboxes: from 0 to 90000")
         self.seed = seed
+        self._orders = orders
         self._mailboxes = [
             tuple(_mailbox(account, number) for number in range(mailboxes))
             for account in range(1, accounts + 1)
@@ -112,7 +132,12 @@ class World:
         starts = sorted(day * DAY + hour * 3600 + rng.randrange(3600) for hour in hours)
         first_id = (mailbox.id * 100_000 + day) * 1000
         tags = [tag for tag in self.tags(mailbox.account) if tag != UNTAGGED]
-        return [_live(rng, id_, mailbox, tags, at) for id_, at in enumerate(starts, first_id)]
+        lives = [_live(rng, id_, mailbox, tags, at) for id_, at in enumerate(starts, first_id)]
+        return self._orders(mailbox, day, lives) if self._orders else lives
+
+    def chances(self, conversation: int) -> bytes:
+        """Sixteen bytes that are drawn for a conversation: what its events do not decide."""
+        return blake2b(f"{self.seed}/{conversation}".encode(), digest_size=16).digest()
 
 
 def _mailbox(account: int, number: int) -> Mailbox:
@@ -136,7 +161,8 @@ def _live(rng: Random, id_: int, box: Mailbox, tags: list[int], created: int) ->
     wait, handle, pause, in_office, closing, lively = _TEMPI[kind]
     messages, outgoing, closings, reopenings = (list[int]() for _ in range(4))
     replies: list[Reply] = []
-    asked, end, goes_on = created, created + LIFE_DAYS * DAY, True
+    asked, goes_on = created, True
+    end = gone = created + LIFE_DAYS * DAY
     if kind == "email" and happens(0.04):  # a user writes first; half of the customers answer
         outgoing.append(created)
         asked += draw(pause)
@@ -148,6 +174,7 @@ def _live(rng: Random, id_: int, box: Mailbox, tags: list[int], created: int) ->
             while not office_seconds(sent, sent + 1):
                 sent += _WORKDAY
         if sent >= end or happens(0.05):  # nobody answers
+            gone = min(sent, end)
             break
         waits = sent - asked, office_seconds(asked, sent)
         replies.append(Reply(sent, *waits, draw(handle), not replies))
@@ -163,4 +190,4 @@ def _live(rng: Random, id_: int, box: Mailbox, tags: list[int], created: int) ->
     events = (tuple(messages), tuple(replies), tuple(outgoing), tuple(closings), tuple(reopenings))
     labels = tuple(rng.sample(tags, rng.choices((0, 1, 2), (9, 8, 3))[0])) or (UNTAGGED,)
     folder = rng.choice(box.folders)
-    return Conversation(id_, kind, created, labels, folder, *events)
+    return Conversation(id_, kind, created, labels, folder, *events, gone)

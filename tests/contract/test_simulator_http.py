@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import requests
 
 from exporter.simulator import Simulator, SimulatorOptions, parse_faults
+from exporter.simulator.happiness import ratings
+from exporter.simulator.people import PLANTED
+from tests.support import TESTDATA
 
 NOW = datetime(2026, 3, 11, 14, 30, tzinfo=UTC)
 WEEK = {"start": "2026-03-04T14:30:01Z", "end": "2026-03-11T14:30:00Z"}
@@ -21,8 +25,19 @@ EMPTY = {"start": "2012-01-01T00:00:00Z", "end": "2012-01-02T00:00:00Z"}
 PATHS = {
     (1, "mailboxes"): "/v1/mailboxes.json",
     (1, "report"): "/v1/reports/productivity.json",
+    (1, "happiness"): "/v1/reports/happiness.json",
+    (1, "tags"): "/v1/tags.json",
+    (1, "folders"): "/v1/mailboxes/1001/folders.json",
+    (1, "views"): "/v1/mailboxes/1006/folders.json",
+    (1, "foreign folders"): "/v1/mailboxes/99/folders.json",
     (2, "mailboxes"): "/v2/mailboxes",
     (2, "report"): "/v2/reports/productivity",
+    (2, "happiness"): "/v2/reports/happiness",
+    (2, "tags"): "/v2/tags",
+    (2, "folders"): "/v2/mailboxes/1001/folders",
+    (2, "views"): "/v2/mailboxes/1006/folders",
+    (2, "foreign folders"): "/v2/mailboxes/99/folders",
+    (2, "conversations"): "/v2/conversations",
 }
 FORM = {"grant_type": "client_credentials", "client_id": "demo-1", "client_secret": "secret-1"}
 GENERATIONS = pytest.mark.parametrize("generation", [1, 2])
@@ -31,10 +46,10 @@ GENERATIONS = pytest.mark.parametrize("generation", [1, 2])
 class Desk:
     """A running simulator with a monotonic clock that stands still, and a client for it."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, **options: Any) -> None:
         self.seconds = 1000.0
         settings = SimulatorOptions(**({"now": NOW} | options))
-        self.simulator = Simulator(settings, monotonic=lambda: self.seconds)
+        self.simulator = Simulator(settings, clock, monotonic=lambda: self.seconds)
         self.simulator.start()
         self.url = self.simulator.url
         self.session = requests.Session()
@@ -210,6 +225,238 @@ def test_office_hours_use_each_generations_own_boolean(desk: Desk) -> None:
         assert office["responseTime"] < always["responseTime"]
         assert office["totalConversations"] == always["totalConversations"]
         assert desk.report(generation, **WEEK)["current"] == always
+
+
+# --- tags, folders, conversations, happiness ------------------------------------------------
+
+WAITING = {"status": "active", "sortField": "waitingSince", "sortOrder": "asc"}
+
+
+def rows(desk: Desk, **query: str) -> list[dict[str, Any]]:
+    """Every row of every page of the conversation list, as its links lead."""
+    body = desk.get(2, "conversations", **(WAITING | {"mailbox": "1001"} | query)).json()
+    found = body.get("_embedded", {}).get("conversations", [])
+    headers = {"Authorization": "Bearer " + desk.bearers[1]}
+    while "next" in body["_links"]:
+        href = body["_links"]["next"]["href"]
+        body = desk.session.get(href, headers=headers, timeout=60).json()
+        found += body["_embedded"]["conversations"]
+    assert len(found) == body["page"]["totalElements"]
+    return list(found)
+
+
+def test_folders_have_the_same_counts_and_their_own_words_in_both_dialects(desk: Desk) -> None:
+    one = desk.get(1, "folders").json()
+    two = desk.get(2, "folders").json()
+    assert (one["page"], one["pages"], one["count"]) == (1, 1, 11)
+    assert two["page"] == {"size": 50, "totalElements": 11, "totalPages": 1, "number": 1}
+    words = {"mine": "mytickets", "needsattention": "needs_attn"}
+    as_two = [
+        item | {"type": words.get(item["type"], item["type"]), "updatedAt": item["modifiedAt"]}
+        for item in one["items"]
+    ]
+    for item in as_two:
+        del item["modifiedAt"]
+    assert as_two == two["_embedded"]["folders"]
+    assert {item["type"] for item in as_two} == {
+        *("open", "mytickets", "needs_attn", "drafts", "assigned", "closed", "spam"),
+        *("team", "custom"),
+    }
+    published = {"id", "name", "type", "userId", "totalCount", "activeCount", "updatedAt"}
+    assert set(as_two[0]) == published
+
+
+def test_active_of_open_and_assigned_are_all_active_conversations(desk: Desk) -> None:
+    folders = {f["type"]: f for f in desk.get(2, "folders").json()["_embedded"]["folders"]}
+    active = folders["open"]["activeCount"] + folders["assigned"]["activeCount"]
+    assert active == len(rows(desk)) > 20
+    assert folders["closed"]["activeCount"] == folders["spam"]["activeCount"] == 0
+    assert folders["closed"]["totalCount"] > 100
+    for name in ("open", "assigned", "mytickets", "team"):
+        assert folders[name]["activeCount"] <= folders[name]["totalCount"]
+    assert len(rows(desk, folder=str(folders["open"]["id"]))) == folders["open"]["activeCount"]
+    assert (
+        len(rows(desk, status="open", folder=str(folders["team"]["id"])))
+        == (folders["team"]["totalCount"])
+    )
+
+
+@GENERATIONS
+def test_more_folders_than_fit_on_a_page_are_two_pages(desk: Desk, generation: int) -> None:
+    pages = [desk.get(generation, "views", page=page).json() for page in ("1", "2")]
+    lists = [page["items"] if generation == 1 else page["_embedded"]["folders"] for page in pages]
+    assert [len(found) for found in lists] == [50, 6]
+    assert len({folder["id"] for found in lists for folder in found}) == 56
+
+
+@GENERATIONS
+def test_folders_of_another_mailbox_are_404(desk: Desk, generation: int) -> None:
+    assert desk.get(generation, "foreign folders").status_code == 404
+
+
+@GENERATIONS
+def test_tags_are_listed_without_the_one_for_no_tags(desk: Desk, generation: int) -> None:
+    body = desk.get(generation, "tags").json()
+    items = body["items"] if generation == 1 else body["_embedded"]["tags"]
+    named = {item["id"]: item["tag" if generation == 1 else "name"] for item in items}
+    assert {1: "No tags"} | named == desk.simulator.world.tags(1)
+
+
+def test_the_conversation_list_is_of_v2_alone_and_25_a_page(desk: Desk) -> None:
+    url = desk.url + "/v1/conversations.json"
+    assert desk.session.get(url, auth=("key-1", "X"), timeout=60).status_code == 404
+    body = desk.get(2, "conversations", **WAITING).json()
+    assert body["page"]["size"] == len(body["_embedded"]["conversations"]) == 25
+    since = [row["id"] for row in rows(desk)]
+    assert len(set(since)) == len(since)
+
+
+def waiting_since(row: dict[str, Any]) -> str | None:
+    return (row.get("customerWaitingSince") or {}).get("time")
+
+
+def test_the_list_is_sorted_and_can_be_searched_by_the_waiting_time(desk: Desk) -> None:
+    found = rows(desk)
+    times = [time for time in map(waiting_since, found) if time]
+    assert times == sorted(times)
+    assert [row["id"] for row in rows(desk, sortOrder="desc")] == [r["id"] for r in found[::-1]]
+    edge = "2026-03-11T08:00:00Z"
+    early = rows(desk, query=f"(waitingSince:[* TO {edge}])")
+    late = rows(desk, query="waitingSince:[2026-03-11T08:00:01Z TO *]")
+    assert early + late == found
+    assert early
+    assert late
+    assert rows(desk, query="(waitingSince:[* TO 2020-01-01T00:00:00Z])") == []
+    empty = desk.get(
+        2, "conversations", **WAITING, query="waitingSince:[* TO 2020-01-01T00:00:00Z]"
+    )
+    assert "_embedded" not in empty.json()
+
+
+def test_the_list_filters_by_tag_status_and_assignee(desk: Desk) -> None:
+    vip = rows(desk, tag="vip")
+    assert vip == [row for row in rows(desk) if "vip" in {tag["tag"] for tag in row["tags"]}]
+    assert vip
+    assert len(rows(desk, tag="vip,bug")) > len(vip)
+    assert rows(desk, tag="unheard-of") == []
+    mine = rows(desk, assigned_to="77", status="open")
+    assert {row["assignee"]["id"] for row in mine} == {77}
+    assert {row["status"] for row in rows(desk, status="closed")} == {"closed"}
+    every = {row["status"] for row in rows(desk, status="all")}
+    assert every == {"active", "pending", "closed"}
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ({"mailbox": "99"}, 404),
+        ({"mailbox": "x"}, 400),
+        ({"status": "asleep"}, 400),
+        ({"sortField": "mood"}, 400),
+        ({"sortOrder": "up"}, 400),
+        ({"folder": "x"}, 400),
+        ({"assigned_to": "me"}, 400),
+        ({"query": "subject:x"}, 400),
+        ({"query": "(waitingSince:[* TO 2026-03-11T08:00:00.000Z])"}, 400),
+        ({"page": "0"}, 400),
+    ],
+)
+def test_the_list_refuses_what_it_does_not_know(
+    desk: Desk, query: dict[str, str], status: int
+) -> None:
+    answer = desk.get(2, "conversations", **(WAITING | query))
+    assert answer.status_code == status
+    if status == 400:
+        (error,) = answer.json()["_embedded"]["errors"]
+        assert error["path"] in query
+
+
+def test_every_trap_of_the_waiting_time_is_among_the_rows(open_desk: Callable[..., Desk]) -> None:
+    found = [
+        row
+        for day in range(4, 12)
+        for row in rows(open_desk(now=NOW.replace(day=day)), mailbox="1001,1002,1003,1004,1005")
+    ]
+    for name, has in {
+        "begun by a user, one thread": lambda r: (
+            r["createdBy"]["type"] == "user"
+            and r["threads"] == 1
+            and waiting_since(r) == r["createdAt"]
+        ),
+        "begun by a user, answered": lambda r: (
+            r["createdBy"]["type"] == "user" and r["threads"] > 1
+        ),
+        "snoozed": lambda r: r.get("snooze", {}).get("snoozedUntil"),
+        "a fraction": lambda r: ".123Z" in str(waiting_since(r)),
+        "missing": lambda r: "customerWaitingSince" not in r,
+        "null": lambda r: r.get("customerWaitingSince", 1) is None,
+        "without a time": lambda r: r.get("customerWaitingSince") == {"friendly": "a while ago"},
+        "a time that is null": lambda r: (
+            (r.get("customerWaitingSince") or {}).get("time", 1) is None
+        ),
+        "who wrote last, beside": lambda r: r.get("latestReplyFrom") == "customer",
+        "a user wrote last": lambda r: r.get("latestReplyFrom") == "user",
+        "who wrote last, inside": lambda r: (
+            "latestReplyFrom" in (r.get("customerWaitingSince") or {})
+        ),
+        "unassigned": lambda r: "assignee" not in r,
+    }.items():
+        assert any(map(has, found)), name
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from texts(part)
+
+
+def test_whatever_is_personal_in_a_row_can_be_searched_for(desk: Desk) -> None:
+    for row in rows(desk):
+        parts = [row[name] for name in ("subject", "preview", "cc", "customFields")]
+        people = [row[name] for name in ("createdBy", "primaryCustomer", "assignee") if name in row]
+        parts += [person[key] for person in people for key in ("first", "last", "email")]
+        for text in texts(parts):
+            if text != "Address":
+                assert any(word in text.lower() for word in PLANTED), text
+
+
+@GENERATIONS
+def test_happiness_is_counted_over_the_worlds_ratings(desk: Desk, generation: int) -> None:
+    world, now = desk.simulator.world, int(NOW.timestamp())
+    lives = world.conversations(1, 1002, datetime(2026, 2, 1).date(), NOW.date())
+    start, end = (int(datetime.fromisoformat(WEEK[name]).timestamp()) for name in ("start", "end"))
+    given = [
+        rating.rating
+        for life in lives
+        if life.type == "email" and 501 in life.tags
+        for rating in ratings(world, life)
+        if start <= rating.at <= min(end, now)
+    ]
+    query = WEEK | BEFORE | {"mailboxes": "1002", "types": "email", "tags": "501"}
+    body = desk.get(generation, "happiness", **query).json()
+    current, previous, deltas = body["current"], body["previous"], body["deltas"]
+    assert set(given) == {"great", "okay", "notGood"}
+    for name in ("great", "okay", "notGood"):
+        assert current[f"{name}Count"] == given.count(name)
+        assert current[name] == pytest.approx(100 * given.count(name) / len(given))
+        assert deltas[name] == pytest.approx(current[name] - previous[name])
+    assert current["ratingsCount"] == len(given)
+    assert current["happinessScore"] == pytest.approx(current["great"] - current["notGood"])
+    assert current["totalCustomersWithRatings"] <= current["totalCustomers"]
+    sample = json.loads((TESTDATA / "answers" / "v2_happiness.json").read_text())
+    for part in ("current", "previous", "deltas"):
+        assert body[part].keys() == sample[part].keys()
+
+
+@GENERATIONS
+def test_happiness_without_ratings_is_zeros(desk: Desk, generation: int) -> None:
+    current = desk.get(generation, "happiness", **EMPTY).json()["current"]
+    assert set(current.values()) == {0}
+    assert desk.get(generation, "happiness", start="x", end="y").status_code == 400
+    assert desk.get(generation, "happiness", **WEEK, mailboxes="99").status_code == 404
 
 
 # --- authentication -------------------------------------------------------------------------
@@ -553,6 +800,89 @@ def test_faults_are_put_shown_and_cleared_over_http(desk: Desk) -> None:
         assert answer.status_code == (400 if "error" in expected else 200)
     assert desk.session.post(url, timeout=60).status_code == 404
     assert desk.get(1, "mailboxes").headers["X-RateLimit-Limit-Minute"] == "400"
+
+
+def test_a_fault_picks_calls_about_a_mailbox_in_path_and_parameter(desk: Desk) -> None:
+    desk.faults(
+        "faults: [{endpoint: folders, mailbox: 1001, status: 403},"
+        " {endpoint: conversations, mailbox: 1002, status: 404},"
+        " {endpoint: happiness, status: 402}, {endpoint: tags, status: 500}]"
+    )
+    found = [
+        desk.get(2, "folders"),
+        desk.get(2, "views"),
+        desk.get(2, "conversations", mailbox="1001"),
+        desk.get(2, "conversations", mailbox="1002"),
+        desk.get(2, "happiness", **WEEK),
+        desk.get(2, "tags"),
+        desk.get(2, "report", **WEEK),
+    ]
+    assert [answer.status_code for answer in found] == [403, 200, 200, 404, 402, 500, 200]
+    assert desk.simulator.stats()["accounts"]["1"]["calls"]["folders"] == {"200": 1, "403": 1}
+
+
+def test_an_order_begins_when_it_arrives_and_is_seen_by_every_endpoint() -> None:
+    clock = [NOW.timestamp()]
+    simulator = Simulator(clock=lambda: clock[0])
+    simulator.start()
+    try:
+
+        def get(path: str, **query: str) -> Any:
+            url = f"{simulator.url}/v1/{path}.json"
+            return requests.get(url, params=query, auth=("key-1", "X"), timeout=60).json()
+
+        simulator.set_faults(parse_faults("team: [{mailbox: 1001, silent: true}]"))
+        before = get("mailboxes/1001/folders")["items"][0]["activeCount"]
+        clock[0] += 24 * 3600
+        end = NOW.replace(day=12).strftime("%Y-%m-%dT%H:%M:%SZ")
+        day = {"start": WEEK["end"], "end": end}
+        assert get("reports/productivity", **day, mailboxes="1001")["current"]["repliesSent"] == 0
+        assert get("reports/productivity", **day, mailboxes="1002")["current"]["repliesSent"] > 0
+        assert get("mailboxes/1001/folders")["items"][0]["activeCount"] > before + 20
+        simulator.set_faults(parse_faults(""))
+        assert get("reports/productivity", **day, mailboxes="1001")["current"]["repliesSent"] > 0
+    finally:
+        simulator.stop()
+
+
+def test_with_a_speed_all_is_as_long_ago_for_a_client_as_it_is_in_the_world(
+    open_desk: Callable[..., Desk],
+) -> None:
+    ahead = timedelta(minutes=118)  # two hours of the world in two minutes of the client
+    clock = [NOW.timestamp() - 120]
+    fast = open_desk(now=None, speed=60, clock=lambda: clock[0])
+    there = open_desk(now=NOW + ahead)
+    clock[0] += 120
+
+    def moved(text: str) -> str:
+        return (datetime.fromisoformat(text) + ahead).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    week = {name: moved(text) for name, text in WEEK.items()}
+    for generation in (1, 2):
+        for endpoint in ("report", "happiness"):
+            ours = fast.get(generation, endpoint, **WEEK).json()
+            theirs = there.get(generation, endpoint, **week).json()
+            for body, query in ((ours, WEEK), (theirs, week)):
+                if endpoint == "report":
+                    assert body["current"].pop("startDate") == query["start"]
+                    assert body["current"].pop("endDate") == query["end"]
+            assert ours == theirs
+    ours, theirs = (rows(desk) for desk in (fast, there))
+    assert [row["id"] for row in ours] == [row["id"] for row in theirs]
+    assert [moved(row["createdAt"]) for row in ours] == [row["createdAt"] for row in theirs]
+    pairs = [
+        (waiting_since(one), waiting_since(two)) for one, two in zip(ours, theirs, strict=True)
+    ]
+    assert all(moved(one) == two for one, two in pairs if one and two and "." not in one)
+    assert rows(fast, query=f"(waitingSince:[* TO {WEEK['end']}])") == ours
+    ours, theirs = (desk.get(1, "folders").json()["items"] for desk in (fast, there))
+    assert [item["activeCount"] for item in ours] == [item["activeCount"] for item in theirs]
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_speed_that_makes_no_sense_is_refused(speed: float) -> None:
+    with pytest.raises(ValueError, match="speed"):
+        Simulator(SimulatorOptions(speed=speed))
 
 
 # --- the server -----------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from exporter.simulator.faults import FaultRule, Faults, MailboxChange, parse_faults
+from exporter.simulator.faults import FaultRule, Faults, MailboxChange, TeamOrder, parse_faults
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
@@ -96,6 +96,21 @@ def test_json_is_accepted() -> None:
         ('faults: [{content_type: "a\\nb"}]', "faults.0.content_type: String should match"),
         ('faults: [{headers: {"a\\nb": c}}]', "faults.0.headers.a b.[key]: String should match"),
         ("faults: [{headers: 1}]", "faults.0.headers: Input should be an object"),
+        ("team: [{}]", "team.0: orders nothing: give silent, late, within, snooze or flood"),
+        ("team: [{silent: false}]", "team.0: orders nothing"),
+        ("team: [{silent: true, from: 1}]", "team.0.from: unknown key"),
+        ("team: [{flood: 9}]", "team.0: flood needs the mailbox that is flooded"),
+        ("team: [{mailbox: 1, flood: 100001}]", "team.0.flood: Input should be less than or equal"),
+        ("team: [{snooze: 2}]", "team.0.snooze: Input should be less than or equal to 1"),
+        ("team: [{late: soon}]", 'team.0.late: "soon" is not a time'),
+        ("team: [{silent: true, start: soon}]", 'team.0.start: "soon" is not an instant like'),
+        ("team: [{silent: true, start: 5}]", 'team.0.start: "5" is not an instant like'),
+        ("team: [{silent: true, end: 2026-03-11}]", 'team.0.end: "2026-03-11" is not an instant'),
+        (
+            "team: [{late: 1, start: 2026-03-11T11:00:00Z, end: 2026-03-11T11:00:00Z}]",
+            "team.0: start must be before end",
+        ),
+        ("team: !!binary aGk=", "not a document: bytes is not known here"),
         ("faults: [", "not a document: while parsing"),
         ("a: &x [*x]", "not a document: Circular reference"),
     ],
@@ -175,7 +190,7 @@ def test_every_yaml_block_of_the_page_is_an_example() -> None:
     assert PAGE.count("```yaml") == len(EXAMPLES) > 0
 
 
-@pytest.mark.parametrize("model", [Faults, FaultRule, MailboxChange])
+@pytest.mark.parametrize("model", [Faults, FaultRule, MailboxChange, TeamOrder])
 def test_every_key_is_named_and_shown_on_the_page(model: type[BaseModel]) -> None:
     for key in model.model_fields:
         assert re.search(rf"`{key}(: true)?`", PAGE), key

@@ -1,0 +1,230 @@
+"""How things stand at an instant: each conversation's state, and how many are in each folder.
+
+By these definitions, of conversations that exist and are not gone:
+- closed: its last closing is later than what the customer wrote last. Else active: the customer
+  waits, or a user began it and nobody has answered. Else pending: the customer has the reply.
+- a reply now and then leaves a conversation active; it then says that a user wrote last.
+- a customer has waited since the earliest message after the last reply.
+- assigned: a user replied or began it, or somebody took it before. Mine: assigned to the API user.
+- a snoozed one stays what it is, and in its folders.
+Folders of the service: open (active or pending, unassigned), assigned, mine, drafts (active with a
+draft), needs attention (open, a reply bounced), closed, spam. A mailbox's own four hold the open
+conversations that are sorted into them: a team's, and custom ones; the sixth mailbox has 45 more
+of these, views on its open conversations.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+from exporter.simulator.orders import Orders
+from exporter.simulator.world import DAY, LIFE_DAYS, Conversation, Days, Mailbox, World
+
+STANDARD = {  # type and name
+    "open": "Unassigned",
+    "mine": "Mine",
+    "needs_attention": "Needs Attention",
+    "drafts": "Drafts",
+    "assigned": "Assigned",
+    "closed": "Closed",
+    "spam": "Spam",
+}
+_WITH_VIEWS = 1006  # of the first account; the others' ids differ by hundreds of thousands
+API_USER = 77
+COLLEAGUE = 78
+_STANDARD_IDS = 5_000_000_000  # above those of every mailbox's own folders
+_VIEWS = 45  # of the sixth mailbox: more folders than are on one page
+_TEAM = 9001
+_CUSTOM_NAMES = ("Refunds", 'Says "urgent"', "Returns\\2026")
+_OPENS = 9 * 3600
+_SNOOZED_AFTER = 600
+_ODD_TIMES = {34: "gone", 35: "null", 36: "no time", 37: "time null"}
+
+
+class Standing(NamedTuple):
+    """A conversation at an instant. Instants in seconds, None: there is none."""
+
+    life: Conversation
+    status: str  # active, pending or closed
+    since: int  # what the service says the customer has waited since, whether one waits or not
+    threads: int
+    latest: str  # customer or user: who wrote last
+    is_assigned: bool
+    is_mine: bool
+    has_draft: bool
+    has_bounced: bool
+    snoozed_until: int | None
+    time_form: str  # of the waiting time: plain, fraction, or how it is missing
+    latest_form: str  # where the service says who wrote last: beside, inside or absent
+
+    @property
+    def began(self) -> str:
+        return "user" if self.life.outgoing else "customer"
+
+    @property
+    def assignee(self) -> int | None:
+        """The id of the user it is assigned to."""
+        return (API_USER if self.is_mine else COLLEAGUE) if self.is_assigned else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a customer waits for a reply, and nobody has put that off."""
+        return self.status == "active" and self.latest == "customer" and self.snoozed_until is None
+
+
+class Folder(NamedTuple):
+    id: int
+    type: str  # of STANDARD, or team or custom
+    name: str
+    user: int
+    total: int
+    active: int
+    updated: int
+
+
+class Queues:
+    """What stands in a world; remembers, for each mailbox, what may stand on its present day."""
+
+    def __init__(self, world: World, days: Days, orders: Orders) -> None:
+        self._world, self._days, self._orders = world, days, orders
+        self._lives = lru_cache(2048)(self._lives_of)
+        self._standing = lru_cache(16)(self._standing_at)
+
+    def standing(self, mailbox: Mailbox, now: int) -> tuple[Standing, ...]:
+        """All that are active or pending, and what was closed today."""
+        return self._standing(mailbox, now)
+
+    def folders(self, mailbox: Mailbox, now: int) -> list[Folder]:
+        """Every folder of a mailbox with its counts."""
+        total, active, today = Counter[int](), Counter[int](), now // DAY
+        total[standard_folder(mailbox, "closed")] = self._lives(mailbox, today)[1]
+        total[standard_folder(mailbox, "spam")] = self._spam(mailbox, today)
+        for standing in self.standing(mailbox, now):
+            for folder in places(mailbox, standing):
+                total[folder] += 1
+                active[folder] += standing.status == "active"
+        return [
+            Folder(id_, type_, name, user, total[id_], active[id_], now - now % 3600)
+            for id_, type_, name, user in _described(mailbox)
+        ]
+
+    def _standing_at(self, mailbox: Mailbox, now: int) -> tuple[Standing, ...]:
+        lives, _ = self._lives(mailbox, now // DAY)
+        return tuple(
+            self._stand(mailbox, life, now) for life in lives if life.created <= now < life.gone
+        )
+
+    def _lives_of(self, mailbox: Mailbox, today: int) -> tuple[tuple[Conversation, ...], int]:
+        """The lives that do not end before a day, and how many have ended in a closing."""
+        lives, closed = [], 0
+        for day in range(today - LIFE_DAYS, today + 1):
+            for life in self._days(mailbox, day):
+                ends_closed = life.closings and life.closings[-1] > life.customer_messages[-1]
+                if ends_closed and life.closings[-1] < today * DAY:
+                    closed += 1
+                elif life.gone >= today * DAY:
+                    lives.append(life)
+        return tuple(lives), closed
+
+    def _spam(self, mailbox: Mailbox, today: int) -> int:
+        """Up to three a day, for a fortnight; nobody reads them."""
+        days = range(today - LIFE_DAYS, today)
+        return sum(self._world.chances(-(mailbox.id * 100_000 + day))[0] % 4 for day in days)
+
+    def _stand(self, mailbox: Mailbox, life: Conversation, now: int) -> Standing:
+        chances = self._world.chances(life.id)
+        messages, replies, closings = (
+            [at for at in instants if at <= now]
+            for instants in (
+                life.customer_messages,
+                (*life.outgoing, *(reply.at for reply in life.replies)),
+                life.closings,
+            )
+        )
+        replied, asked = max(replies, default=0), max(messages, default=0)
+        latest = "customer" if asked > replied else "user"
+        unanswered = [at for at in messages if at > replied]
+        is_begun_only = not messages
+        stays_active = chances[7] < 12 and not is_begun_only and latest == "user"
+        if closings and closings[-1] > asked:
+            status = "closed"
+        elif latest == "customer" or is_begun_only or stays_active:
+            status = "active"
+        else:
+            status = "pending"
+        is_assigned = bool(replies) or chances[0] < 64
+        return Standing(
+            life=life,
+            status=status,
+            since=min(unanswered, default=asked or life.created),
+            threads=len(messages) + len(replies),
+            latest=latest,
+            is_assigned=is_assigned,
+            is_mine=is_assigned and chances[1] < 51,
+            has_draft=status == "active" and chances[2] < 20,
+            has_bounced=status != "closed" and bool(replies) and chances[3] < 6,
+            snoozed_until=(
+                self._snoozed(mailbox, min(unanswered), chances, now)
+                if status == "active" and unanswered
+                else None
+            ),
+            time_form=_time_form(chances[5]),
+            latest_form="beside" if stays_active else _latest_form(chances[6]),
+        )
+
+    def _snoozed(self, mailbox: Mailbox, since: int, chances: bytes, now: int) -> int | None:
+        until = self._orders.snoozed(mailbox, since, chances[4] / 256) or 0
+        if chances[4] < 8 and now >= since + _SNOOZED_AFTER:
+            until = max(until, (since // DAY + 1) * DAY + _OPENS)  # the next morning
+        return until if now < until else None
+
+
+def _time_form(chance: int) -> str:
+    return "fraction" if chance < 32 else _ODD_TIMES.get(chance, "plain")
+
+
+def _latest_form(chance: int) -> str:
+    return "beside" if chance < 40 else "inside" if chance < 80 else "absent"
+
+
+def standard_folder(mailbox: Mailbox, type_: str) -> int:
+    """The id of one of the service's own folders of a mailbox."""
+    return _STANDARD_IDS + mailbox.id * 10 + [*STANDARD].index(type_)
+
+
+def views(mailbox: Mailbox) -> range:
+    """The ids of a mailbox's custom views."""
+    first = 2 * _STANDARD_IDS + mailbox.id * 100
+    return range(first, first + (_VIEWS if mailbox.id % 100_000 == _WITH_VIEWS else 0))
+
+
+def places(mailbox: Mailbox, standing: Standing) -> Iterator[int]:
+    """The folders that a conversation is counted in; the first is the one that it says."""
+    in_standard = partial(standard_folder, mailbox)
+    if standing.status == "closed":
+        yield in_standard("closed")
+        return
+    yield in_standard("assigned" if standing.is_assigned else "open")
+    yield standing.life.folder
+    if standing.is_mine:
+        yield in_standard("mine")
+    if standing.has_draft:
+        yield in_standard("drafts")
+    if standing.has_bounced:
+        yield in_standard("needs_attention")
+    if own := views(mailbox):
+        yield own[standing.life.id % len(own)]
+
+
+def _described(mailbox: Mailbox) -> Iterator[tuple[int, str, str, int]]:
+    """Id, type, name and user of each folder."""
+    for type_, name in STANDARD.items():
+        user = API_USER if type_ == "mine" else 0
+        yield standard_folder(mailbox, type_), type_, name, user
+    team, *custom = mailbox.folders
+    yield team, "team", "Tier 2", _TEAM
+    for number, id_ in enumerate(custom):
+        yield id_, "custom", _CUSTOM_NAMES[number], 0
+    for number, id_ in enumerate(views(mailbox), 1):
+        yield id_, "custom", f"View {number}", 0
