@@ -22,7 +22,7 @@ from exporter.web.server import Server
 
 
 class Daemon:
-    """The exporter with its listener and its signals. `load` reads the configuration anew."""
+    """The exporter with its listener and its signals. `load` reads the configuration again."""
 
     def __init__(self, configuration: Configuration, load: Callable[[], Configuration]) -> None:
         """Raises StateFileInUse, and ConfigurationError for an unusable `web.config_file`."""
@@ -93,7 +93,7 @@ class Daemon:
             self._log.warning(warning)
 
     def reload(self) -> tuple[str, ...]:
-        """Read the configuration anew; return what is wrong with it, nothing if it is in force.
+        """Read the configuration again; return what is wrong with it, nothing if it is in force.
 
         A bad one changes nothing. `web` and `state_file` cannot change while they are in use: that
         is said, not done, and `/config` shows what is in force.

@@ -2,10 +2,10 @@
 
 
 class Failure(Exception):
-    """A command cannot do its job. The message is what the user is told, one line a problem.
+    """A command cannot do its job. The message is for the user, one line a problem.
 
     `exit_code` is the program's: 1 the job failed, 2 wrong usage or configuration. `warnings` are
-    lines to be told before the message.
+    lines to be printed before the message.
     """
 
     exit_code = 1

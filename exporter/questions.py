@@ -150,7 +150,7 @@ Get = Callable[[str, Mapping[str, str]], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What an answer says of its account besides its value.
+    """What an answer says of its account, apart from its value.
 
     `tags` maps names to ids, `folders` the ids of folders to the id of their mailbox. `odd` has a
     line for each element that was left out of them.

@@ -205,7 +205,7 @@ class Schedule:
     def done(self, key: Key, asked_at: float) -> None:
         """Put the key back on its grid after an attempt that began at `asked_at`.
 
-        The next turn is at least half an interval away: who is late skips a turn instead of
+        The next turn is at least half an interval away: what is late skips a turn instead of
         asking twice in a row.
         """
         task = self._tasks.get(key)

@@ -1,7 +1,7 @@
 """Service-level arithmetic: which share of a distribution lies within a target. Pure.
 
 Exact where the target is an edge of the API's ranges, linear inside one, as Prometheus's own
-`histogram_quantile` has it. What the targets are comes from the settings; nothing is alerted here.
+`histogram_quantile` has it. The targets are in the settings; nothing is alerted here.
 """
 
 from dataclasses import dataclass

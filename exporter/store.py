@@ -208,7 +208,7 @@ class Store:
                 self._touch()
 
     def set_login(self, account: str, failure: Failure | None) -> None:
-        """Note how an account's login and mailbox list went: None, or what came instead."""
+        """Note how an account's login and mailbox list went: None, or the error."""
         with self._lock:
             if of_it := self._accounts.get(account):
                 before = of_it.login_trouble

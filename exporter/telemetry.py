@@ -80,7 +80,7 @@ class Telemetry:
         self.api_requests = self._make(
             Counter,
             "api_requests",
-            "Calls to Help Scout by operation and HTTP status, or the reason where no answer came",
+            "Calls to Help Scout by operation and HTTP status, or the reason without an answer",
             ("account", "operation", "code"),
         )
         self.api_request_duration = self._make(

@@ -80,7 +80,7 @@ for _tag, _form, _first in (
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether a text has no half of a surrogate pair, which cannot be written out again."""
+    """Return whether a text has no half of a surrogate pair, which cannot be written out again."""
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 

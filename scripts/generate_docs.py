@@ -115,7 +115,7 @@ FAMILIES: Final[Mapping[str, Note]] = {
     ),
     "helpscout_sla_conversations": Note(_SLA, 'helpscout_sla_conversations{horizon="short"} >= 10'),
     "helpscout_report_last_success_timestamp_seconds": Note(
-        "the report has never come since the start; the moment is kept when its data is too old "
+        "the report has never arrived since the start; the moment is kept when its data is too old "
         "to show",
         "time() - helpscout_report_last_success_timestamp_seconds",
     ),
@@ -135,7 +135,7 @@ FAMILIES: Final[Mapping[str, Note]] = {
         "  / on(job, instance, window) group_left helpscout_window_seconds",
     ),
     "helpscout_mailbox_info": Note(
-        "the mailbox is not selected, or the account's list has not come yet",
+        "the mailbox is not selected, or the account's list has not arrived yet",
         "helpscout_response_time_seconds\n"
         "  * on(job, instance, account, mailbox_id) group_left(email) helpscout_mailbox_info",
     ),

@@ -79,7 +79,7 @@ class Asker:
         self._in_a_row, self._good_at, self._again = 0, clock(), False
         self._put_off = self._handed_out = False
         self.passed = self.answered = 0
-        """Steps that were come to in this run, and those that were answered."""
+        """Steps that were reached in this run, and those that were answered."""
         self.failures: dict[Step, HelpScoutError] = {}
         self.given_up: HelpScoutError | None = None
         """Why the account was given up, if it was."""
@@ -281,7 +281,7 @@ class Asker:
             return None if self._over else next(steps, None)
 
     def _ask(self, step: Step) -> HelpScoutError | None:
-        """Ask for a step and keep the answer; return what came instead of one."""
+        """Ask for a step and keep the answer; return the error, if any."""
         key = step.question.key
         in_range = step.at >= self._grids[key.group].first
         try:

@@ -1,4 +1,4 @@
-"""A backfill from beginning to end: list, reckon, ask, write."""
+"""A backfill from beginning to end: list, estimate, ask, write."""
 
 import threading
 import time
@@ -58,7 +58,7 @@ def backfill(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     pause: Callable[[float], bool] | None = None,
 ) -> None:
-    """Fill the past as `task` wants it; `say` is told what it costs, before it begins.
+    """Fill the past as `task` wants it; `say` is called with what it costs, before it begins.
 
     `pause` waits before something is tried again. Raises BackfillError, also where the file was
     written but reports are missing.
@@ -149,7 +149,7 @@ class _Job:
         if known is None:
             self._answers.keep_mailboxes(account.identity, mailboxes, budget.usage().limit)
         self._names |= {(account.name, str(each.id)): each.name for each in mailboxes}
-        if self._task.dry_run:  # for the reckoning every name of a tag is taken for a known one
+        if self._task.dry_run:  # for the estimate every tag's name counts as known
             tags = {
                 name: 0 for s in configuration.segments for name in s.tags if isinstance(name, str)
             }

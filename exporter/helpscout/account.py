@@ -162,7 +162,7 @@ class Account:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine: plain HTTP and no proxy are right for it alone."""
+    """Return whether a host is this machine: plain HTTP and no proxy are right for it alone."""
     if host == "localhost":
         return True
     try:

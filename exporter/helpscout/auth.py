@@ -19,7 +19,7 @@ _NEW_SECONDS: Final = 5.0
 
 
 class Authentication(Protocol):
-    """Hands out an auth object for a call, and is told when the service refused it."""
+    """Makes an auth object for a call, and is notified when the service refused it."""
 
     def authorize(self) -> AuthBase:
         """Return what authenticates the next call. Raises HelpScoutError if there is no way in."""
@@ -129,5 +129,5 @@ class TokenAuthentication:
             self._fetches += 1
         self._current, self._fetched_at = BearerAuth(token), self._clock()
         self._unproven = self._current
-        # A life shorter than the margin is used for half of it, not fetched anew each call.
+        # A life shorter than the margin is used for half of it, not fetched again for each call.
         self._renew_at = self._clock() + max(seconds - _MARGIN_SECONDS, seconds / 2)

@@ -5,8 +5,8 @@ of `limit x share` a minute holds one second's worth (at least one call): a burs
 The limit is the configured one until the service's own header says otherwise.
 
 The account is shared with other tools. What they use is the service's count less our own; what
-they used at most in a minute, of late, is kept free for them. A 429 closes the gate for everybody
-until its time is over, and the rate then comes back slowly.
+most that they used in one of the last minutes is reserved for them. A 429 closes the gate for all
+calls until its time is over, and the rate then rises slowly.
 """
 
 import threading
@@ -115,7 +115,7 @@ class _Others:
             # The next minute has begun unseen: everything is there again, as far as we know.
             self.minute_begins(self._minute_began + (now - self._minute_began) // _MINUTE * _MINUTE)
         if self._minute_began is None and now - self._seen_at >= _PROBE_SECONDS:
-            # Only a call can tell whether there is more by now.
+            # Only a call can find out whether there is more by now.
             return None
         return self._remaining
 
@@ -128,7 +128,7 @@ class _Others:
 
 
 class Budget:
-    """Thread-safe. `clock` is monotonic seconds; `wait` sleeps and tells whether to stop."""
+    """Thread-safe. `clock` is monotonic seconds; `wait` sleeps and returns whether to stop."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class Budget:
                 raise Stopping
 
     def spend_within(self, seconds: float) -> bool:
-        """Pay for one call within so long; tell whether that was possible. Raises Stopping."""
+        """Pay for one call within so long; return whether that was possible. Raises Stopping."""
         ends = self._clock() + seconds
         while (delay := self.try_spend()) > 0:
             if self._clock() + delay >= ends:

@@ -78,7 +78,7 @@ _TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 def unreachable(error: BaseException, timeout_seconds: float) -> Unreachable:
-    """Return an error of our tree for one that came instead of an answer. It holds no secret."""
+    """Return the error of our tree for one of the libraries. It holds no secret."""
     links = list(_chain(error))
     names = {kind.__name__ for link in links for kind in type(link).__mro__}
     text = " ".join(map(str, links))

@@ -63,7 +63,7 @@ class Client:
         self._clock, self._now = clock, now
         self.api = account.api
         self.odd = Oddities(account.name)
-        """Is told what is odd in an answer, one line each."""
+        """Called with what is odd in an answer, one line each."""
         self.skew_seconds = 0.0
         """By how much our clock was ahead of the service's when the mailboxes were last listed."""
         self._useless_renewal_at = float("-inf")

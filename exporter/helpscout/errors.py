@@ -113,7 +113,7 @@ class Refused(HelpScoutError):
 
 
 class Throttled(HelpScoutError):
-    """429: the account's limit is used up, by whomever."""
+    """429: the account's limit is used up, by this or another tool."""
 
     reason = "throttled"
     transient = True

@@ -61,12 +61,12 @@ class Answer:
 class _Call:
     """The call that a thread is making: what it may take and how far it got.
 
-    `deadline` is monotonic seconds. `host` is who is being spoken to, the proxy where there is
-    one. With `anew` no idle connection is used.
+    `deadline` is monotonic seconds. `host` is the one connected to, the proxy where there is one.
+    With `reconnect` no idle connection is used.
     """
 
     deadline: float
-    anew: bool = False
+    reconnect: bool = False
     step: Step = "answer"
     host: str = ""
     opened: bool = False
@@ -123,7 +123,7 @@ class _Bounded(urllib3.connection.HTTPConnection):
     @property
     def is_connected(self) -> bool:
         rested = time.monotonic() - self.idle_since
-        return super().is_connected and rested < _IDLE_SECONDS and not _call().anew
+        return super().is_connected and rested < _IDLE_SECONDS and not _call().reconnect
 
     def connect(self) -> None:
         super().connect()
@@ -252,7 +252,7 @@ class Transport:
         """Return the whole answer, whatever its status, in `timeout_seconds` if that is less.
 
         A GET that dies on a used connection is sent once more if `again` says so, which is told
-        how many seconds are left. Raises Unreachable where no answer came in time, BadResponse
+        how many seconds are left. Raises Unreachable where no answer arrived in time, BadResponse
         where it is too large or does not decompress. Neither message holds the URL's query, a
         header or a proxy's password.
         """
@@ -265,7 +265,7 @@ class Transport:
             on_used = call.step == "answer" and not call.opened and not call.answering
             if method != "GET" or not on_used or left <= 0 or not again(left):
                 raise
-        _calls.current = _Call(call.deadline, anew=True)
+        _calls.current = _Call(call.deadline, reconnect=True)
         return self._send(method, url, auth, data, seconds)
 
     def _send(

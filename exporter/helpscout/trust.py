@@ -2,7 +2,7 @@
 
 The first of these decides (docs/network.md#certificate-authorities): the account's `ca_file`;
 REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE; SSL_CERT_FILE and SSL_CERT_DIR as Go programs read them; the
-authorities that come with the program.
+authorities that are part of the program.
 """
 
 import ssl

@@ -77,7 +77,7 @@ class AccountLog:
         return [key for key, matter in self._matters.items() if chosen(REASONS[matter.reason])]
 
     def report_succeeded(self, key: Key) -> None:
-        """A report came; the last one of a matter to do so ends it."""
+        """A report arrived; the last one of a matter to do so ends it."""
         self._asked += 1
         matter = self._matters.pop(key, None)
         if matter is None or matter in self._matters.values():
@@ -90,7 +90,7 @@ class AccountLog:
             self._log.info("reports work again", reason=reason)
 
     def report_failed(self, key: Key, mailbox: str, error: HelpScoutError, next_try: float) -> None:
-        """A report did not come, after its retries; the first one of a matter is told."""
+        """A report failed, after its retries; the first one of a matter is logged."""
         self._asked += 1
         self._failed += 1
         matter = Matter(error.reason)
@@ -123,7 +123,7 @@ class AccountLog:
         self._many = {reason for reason in self._many if self._matters_with(reason)}
 
     def mailboxes(self, before: Iterable[Mailbox] | None, now: Iterable[Mailbox]) -> None:
-        """The mailbox list came: tell what is new, renamed, gone."""
+        """The mailbox list arrived: log what is new, renamed, gone."""
         listed = {mailbox.id: mailbox for mailbox in now}
         if self._discovery_reason is not None:
             self._log.info("mailbox list works again", reason=self._discovery_reason)
@@ -160,7 +160,7 @@ class AccountLog:
         self._skewed = skewed
 
     def discovery_failed(self, error: HelpScoutError, next_try: float) -> None:
-        """Login or the mailbox list failed; told when the reason is a new one."""
+        """Login or the mailbox list failed; logged when the reason is a new one."""
         if error.reason != self._discovery_reason:
             self._discovery_reason = error.reason
             self._log.warning(
@@ -182,7 +182,7 @@ class AccountLog:
             self._log.info("account has no problem any more")
 
     def stretched(self, before: float, now: float, budget_per_minute: float) -> None:
-        """The factor that fits the plan into the budget changed: told as it comes and goes."""
+        """The factor that fits the plan into the budget changed: logged at beginning and end."""
         if now > _STRETCHED >= before:
             self._log.warning(
                 "the plan does not fit the budget: every interval is stretched",

@@ -1,7 +1,7 @@
 """All that is configured, each key declared once: the rest of the house reads these classes.
 
 The classes of accounts, mailboxes, windows and objectives are with those who use them. Here are the
-root and what must fit together. Where a value comes from is none of this module's business.
+root and what must fit together. Which source gave a value is not known here.
 """
 
 import re

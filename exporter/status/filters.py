@@ -30,7 +30,7 @@ def duration(seconds: float) -> str:
     if not isfinite(seconds) or seconds > _MOST_YEARS:
         return f"over{_SPACE}100{_SPACE}years"
     for (large, size, below), (small, unit, _) in pairwise(_UNITS):
-        # What rounds up to the larger unit is told in it: 59 min 59.6 s is 1 h and not 60 min.
+        # What rounds up to the larger unit is written in it: 59 min 59.6 s is 1 h and not 60 min.
         if seconds >= size - below / 2:
             whole, rest = divmod(round(seconds / unit) * unit, size)
             end = f"{_SPACE}{rest // unit}{_SPACE}{small}" if rest else ""

@@ -210,5 +210,5 @@ def _wrong_users(users: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shown(name: str) -> str:
-    """Return a key as it may be told: on one line, and without the hash that someone put there."""
+    """Return a key as messages show it: on one line, without a hash that was put there."""
     return re.sub(r"\$2.*", "…", "".join(c if c.isprintable() else "?" for c in name))

@@ -85,13 +85,13 @@ def _freshness(board: Board) -> None:
     board.row("Freshness")
     board.timeseries(
         "Oldest report by window",
-        "How long ago the most overdue report of a window last came.",
+        "How long ago the most overdue report of a window last arrived.",
         "s",
         Query(once("max", _AGE, *_OF_A_MAILBOX), "{{account}} {{collector}} {{window}}"),
     )
     board.timeseries(
         "Oldest report in intervals",
-        "The same as a multiple of how often it should come, stretch included. An alert is due "
+        "The same as a multiple of how often it should arrive, stretch included. An alert is due "
         "above 4; above `stale_after` (3) its figures are no longer shown.",
         "none",
         Query(once("max", _INTERVALS, *_OF_A_MAILBOX), "{{account}} {{collector}} {{window}}"),
@@ -99,7 +99,7 @@ def _freshness(board: Board) -> None:
     )
     board.table(
         "Every report",
-        "When each report last came, as age and in intervals, and whether the last attempt "
+        "When each report last arrived, as age and in intervals, and whether the last attempt "
         "succeeded. Filter by the headings.",
         "s",
         {
@@ -133,7 +133,7 @@ def _calls(board: Board) -> None:
     requests, seconds = f"{_E}api_requests_total{_ACCOUNT}", f"{_E}api_request_duration_seconds"
     board.timeseries(
         "Calls by code",
-        "Calls a minute by HTTP status, or by the reason where no answer came.",
+        "Calls a minute by HTTP status, or by the reason where no answer arrived.",
         "cpm",
         Query(
             once("sum", f"60 * rate({requests}[$__rate_interval])", "operation"),
