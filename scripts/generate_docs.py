@@ -341,6 +341,9 @@ KEYS: Final[Mapping[str, Key]] = {
         "`true` or `false`", "let `base_url` be `http://` elsewhere, too", True, "`false`"
     ),
     "accounts[0].client_id": Key("text", "v2: the App ID", "0123abcd", _NONE),
+    "accounts[0].client_id_file": Key(
+        "path", "v2: a file with the App ID, read when it is needed", "/run/secrets/app-id", _NONE
+    ),
     "accounts[0].client_secret": Key("text", "v2: the App Secret", "s3cret", _NONE),
     "accounts[0].client_secret_file": Key(
         "path",

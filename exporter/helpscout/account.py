@@ -34,7 +34,16 @@ Api = Literal["v1", "v2"]
 Confidential = Literal["client_secret", "api_key", "proxy_url"]
 """The keys whose values are secrets; each has a twin, `*_file`."""
 
-CREDENTIALS: Final = ("client_id", "client_secret", "client_secret_file", "api_key", "api_key_file")
+CREDENTIALS: Final = (
+    "client_id",
+    "client_id_file",
+    "client_secret",
+    "client_secret_file",
+    "api_key",
+    "api_key_file",
+)
+TWINS: Final = {key: f"{key}_file" for key in ("client_id", *get_args(Confidential))}
+"""What is given as text or as a file that holds it."""
 
 
 def flaw(secret: str) -> str | None:
@@ -129,6 +138,7 @@ class Account:
     ]
     allow_http: Boolean = False
     client_id: Id | None = None
+    client_id_file: File = None
     client_secret: _SecretText | None = None
     client_secret_file: File = None
     api_key: _SecretText | None = None
@@ -155,10 +165,15 @@ class Account:
         text: Secret | None = getattr(self, key)
         return Secret(file=file) if file else text
 
+    def app_id(self) -> str:
+        """Return the App ID, whichever way it is given. Raises as Secret.read does."""
+        return Secret(text=self.client_id, file=self.client_id_file).read()
+
     @property
     def identity(self) -> str:
         """What tells this login from another one under the same name; holds no secret."""
-        return f"{self.name} {self.api} {self.base_url} {self.client_id or ''}"
+        login = self.client_id or self.client_id_file or ""
+        return f"{self.name} {self.api} {self.base_url} {login}"
 
 
 def is_loopback(host: str) -> bool:
@@ -179,7 +194,7 @@ def with_defaults(tree: Any) -> Any:
     if not given and tree.get("api") is None:
         needed = "client_id and client_secret (v2), or api_key (v1)"
         raise ValueError(f"has no credentials: give it {needed}")
-    keyed = given & {"api_key", "api_key_file"} and "client_id" not in given
+    keyed = given & {"api_key", "api_key_file"} and not given & {"client_id", "client_id_file"}
     api = tree.get("api") or ("v1" if keyed else "v2")
     base_url = tree.get("base_url") or f"https://api.helpscout.net/{api}"
     return tree | {"api": api, "base_url": base_url}
@@ -188,8 +203,7 @@ def with_defaults(tree: Any) -> Any:
 def fits_together(account: Account) -> Account:
     """Return the account. Raises Problems where one of its keys does not go with another."""
     problems = [*_credential_problems(account)]
-    for key in get_args(Confidential):
-        twin = f"{key}_file"
+    for key, twin in TWINS.items():
         if getattr(account, key) is not None and getattr(account, twin) is not None:
             problems.append(((twin,), f"{key} is set too: keep one of them"))
     url = urlsplit(account.base_url)

@@ -190,7 +190,7 @@ class Client:
         secret = self._account.secret("client_secret") or Secret()
         form = {
             "grant_type": "client_credentials",
-            "client_id": self._account.client_id or "",
+            "client_id": self._account.app_id(),
             "client_secret": secret.read(),
         }
         try:

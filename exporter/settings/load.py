@@ -179,7 +179,8 @@ def _shared_limits(accounts: tuple[Account, ...]) -> Iterator[str]:
     seen: dict[object, str] = {}
     for account in accounts:
         key = account.secret("api_key")
-        first = seen.setdefault((account.base_url, account.client_id, key), account.name)
+        login = account.client_id or account.client_id_file
+        first = seen.setdefault((account.base_url, login, key), account.name)
         if first != account.name:
             yield (
                 f"accounts {shown(first)} and {shown(account.name)} have the same credentials: "

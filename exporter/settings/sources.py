@@ -15,7 +15,7 @@ from typing import Any, Final, get_args
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from exporter.helpscout.account import Confidential
+from exporter.helpscout.account import TWINS, Confidential
 from exporter.settings.configuration import Configuration
 from exporter.settings.keys import (
     KEYS,
@@ -34,8 +34,7 @@ from exporter.values import WHOLE, KeyPath, Text, shown
 from exporter.yaml_file import is_unicode, parse_yaml, read_file
 
 _KNOWN: Final = (*map(variable, leaves()), *(variable((key,)) for key in KEYS[()].keys), *SHORT)
-_TWINS: Final = {key: f"{key}_file" for key in get_args(Confidential)}
-_TWIN: Final = _TWINS | {file: key for key, file in _TWINS.items()}
+_TWIN: Final = TWINS | {file: key for key, file in TWINS.items()}
 _EXPANSION: Final = re.compile(r"\$\{\w+\}")
 
 
@@ -148,8 +147,10 @@ class Source(PydanticBaseSettingsSource):
         """Return a value. Refuse one of a file that expects a variable to be filled in."""
         if not self._is_file or not isinstance(value, str):
             return value
-        twin = _TWINS.get(str(path[-1]))
-        if _EXPANSION.fullmatch(value) if twin else _EXPANSION.search(value):
+        twin = TWINS.get(str(path[-1]))
+        # Inside a secret it may be meant as it is written.
+        whole = path[-1] in get_args(Confidential)
+        if _EXPANSION.fullmatch(value) if whole else _EXPANSION.search(value):
             instead = f"set {variable(path)} instead"
             also = f", or {twin}" if twin else ""
             self._refuse(path, f"${{…}} is not expanded in a file: {instead}{also}")

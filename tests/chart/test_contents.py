@@ -88,6 +88,28 @@ def test_selectors_match_the_exporters_pods_and_no_pod_of_helm_test(name: str) -
         assert not chosen <= test["metadata"]["labels"].items()
 
 
+def test_a_workload_is_updated_as_asked() -> None:
+    assert rendered("workload").workload["spec"]["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
+    shards = rendered("shards-on-delete").workload["spec"]
+    assert shards["updateStrategy"] == {"type": "OnDelete"}
+
+
+def test_arguments_hooks_and_the_nodes_network_are_as_asked() -> None:
+    found = rendered("workload")
+    assert found.exporter["args"] == ["serve", "--listen=127.0.0.1:9878", "--listen=:9877"]
+    assert "preStop" in found.exporter["lifecycle"]
+    assert found.pod["spec"]["hostNetwork"] is True
+    assert found.pod["spec"]["dnsPolicy"] == "ClusterFirstWithHostNet"
+    usual = rendered("existing-secret")
+    assert usual.exporter["args"] == ["serve"]
+    assert not {"hostNetwork", "dnsPolicy"} & set(usual.pod["spec"])
+    own = render({"existingSecret": "s", "hostNetwork": True, "dnsPolicy": "Default"})
+    assert own.pod["spec"]["dnsPolicy"] == "Default"
+
+
 def test_a_statefulset_of_a_long_name_leaves_room_for_its_pods_hash() -> None:
     found = render({"fullnameOverride": "a" * 63, "existingSecret": "s", "shards": 2})
     assert len(found.workload["metadata"]["name"]) == 52
@@ -166,7 +188,7 @@ def test_a_changed_configuration_is_a_new_pod_and_nothing_else_is() -> None:
     assert changed["checksum/config"] != usual["checksum/config"]
 
 
-def test_a_changed_app_id_or_web_config_is_a_new_pod_and_a_changed_secret_is_not() -> None:
+def test_a_changed_web_config_is_a_new_pod_and_changed_credentials_are_not() -> None:
     def checksums(client_id: str, secret: str, **web: Any) -> Manifest:
         values = {"credentials": {"client-id": client_id, "client-secret": secret}, **web}
         found = render(values).pod["metadata"]["annotations"]
@@ -174,7 +196,7 @@ def test_a_changed_app_id_or_web_config_is_a_new_pod_and_a_changed_secret_is_not
 
     usual = checksums("an-id", "a-secret")
     assert checksums("an-id", "another-secret") == usual
-    assert checksums("another-id", "a-secret") != usual
+    assert checksums("another-id", "a-secret") == usual
     once, again = (
         checksums("an-id", "a-secret", webConfig={"basic_auth_users": {user: HASH}})
         for user in ("one", "other")
@@ -185,29 +207,40 @@ def test_a_changed_app_id_or_web_config_is_a_new_pod_and_a_changed_secret_is_not
 def test_credentials_are_a_secret_whose_keys_are_files() -> None:
     found = rendered("credentials")
     assert found.one("Secret")["stringData"]["client-secret"] == "not-for-config-maps"
-    assert found.config["accounts"] == [{"client_secret_file": f"{SECRETS}/client-secret"}]
+    assert found.config["accounts"] == [
+        {
+            "client_id_file": f"{SECRETS}/client-id",
+            "client_secret_file": f"{SECRETS}/client-secret",
+        }
+    ]
     assert found.config["windows"] == ["24h", {"range": "7d", "every": "30m"}]
     volume = found.volume("secrets")
     assert volume is not None
     assert volume["secret"] == {"secretName": FULL_NAME, "defaultMode": 0o440}
-    reference = found.environ["HELPSCOUT_ACCOUNTS__0__CLIENT_ID"]["secretKeyRef"]
-    assert reference == {"name": FULL_NAME, "key": "client-id"}
+    assert all(isinstance(value, str) for value in found.environ.values())
 
 
 def test_an_existing_secret_is_used_with_its_own_keys_and_none_is_made() -> None:
     found = rendered("existing-secret")
     assert not found.every("Secret")
     assert found.config["accounts"] == [
-        {"name": "acme", "budget": 0.25, "client_secret_file": f"{SECRETS}/APP_SECRET"}
+        {
+            "name": "acme",
+            "budget": 0.25,
+            "client_id_file": f"{SECRETS}/APP_ID",
+            "client_secret_file": f"{SECRETS}/APP_SECRET",
+        }
     ]
-    reference = found.environ["HELPSCOUT_ACCOUNTS__0__CLIENT_ID"]["secretKeyRef"]
-    assert reference == {"name": "helpscout", "key": "APP_ID"}
 
 
 def test_with_several_accounts_keys_are_led_by_the_accounts_names() -> None:
     found = rendered("several-accounts")
     assert found.config["accounts"] == [
-        {"name": "acme", "client_secret_file": f"{SECRETS}/acme-client-secret"},
+        {
+            "name": "acme",
+            "client_id_file": f"{SECRETS}/acme-client-id",
+            "client_secret_file": f"{SECRETS}/acme-client-secret",
+        },
         {
             "name": "acme emea",
             "client_id": "emea-id",
@@ -217,9 +250,6 @@ def test_with_several_accounts_keys_are_led_by_the_accounts_names() -> None:
         {"name": "legacy", "api": "v1", "api_key_file": f"{SECRETS}/legacy-api-key"},
         {"name": "other", "client_id": "other-id", "client_secret_file": f"{SECRETS}/OTHER"},
     ]
-    ids = {k: v for k, v in found.environ.items() if k.endswith("CLIENT_ID")}
-    assert list(ids) == ["HELPSCOUT_ACCOUNTS__0__CLIENT_ID"]
-    assert ids["HELPSCOUT_ACCOUNTS__0__CLIENT_ID"]["secretKeyRef"]["key"] == "acme-client-id"
 
 
 def test_a_secret_from_elsewhere_needs_no_secret() -> None:
@@ -260,6 +290,34 @@ def test_where_a_kubelet_is_not_let_in_probes_run_the_healthcheck(name: str) -> 
     for probe in _probes(rendered(name)):
         assert probe["exec"] == EXEC
         assert "httpGet" not in probe
+
+
+def test_a_demo_can_be_probed_by_exec_too() -> None:
+    for probe in _probes(rendered("demo-exec")):
+        assert probe["exec"] == EXEC
+
+
+def test_a_startup_probe_is_there_when_it_is_timed() -> None:
+    assert "startupProbe" not in rendered("existing-secret").exporter
+    assert rendered("workload").exporter["startupProbe"] == {
+        "httpGet": {"path": "/-/healthy", "port": "metrics", "scheme": "HTTP"},
+        "periodSeconds": 2,
+        "failureThreshold": 30,
+    }
+
+
+def test_probes_have_the_names_of_other_charts_too() -> None:
+    exporter = rendered("names-of-other-charts").exporter
+    assert exporter["startupProbe"]["httpGet"]["path"] == "/-/healthy"
+    assert exporter["startupProbe"]["failureThreshold"] == 20
+    assert exporter["livenessProbe"] == {
+        "httpGet": {"path": "/-/healthy", "port": "metrics"},
+        "initialDelaySeconds": 5,
+        "periodSeconds": 20,
+        "timeoutSeconds": 10,
+        "failureThreshold": 3,
+    }
+    assert "readinessProbe" not in exporter
 
 
 def test_probes_can_be_left_out_and_timed() -> None:
@@ -343,6 +401,8 @@ def test_each_shard_has_a_volume_of_its_own() -> None:
     found = rendered("shards-with-volumes")
     (claim,) = found.workload["spec"]["volumeClaimTemplates"]
     assert claim["metadata"]["name"] == "state"
+    # As the cluster completes it, so that a comparison with what is there finds no difference.
+    assert (claim["apiVersion"], claim["kind"]) == ("v1", "PersistentVolumeClaim")
     assert claim["spec"]["storageClassName"] == ""
     assert found.workload["spec"]["persistentVolumeClaimRetentionPolicy"] == {
         "whenScaled": "Delete",
@@ -392,6 +452,58 @@ def test_a_service_leads_to_the_named_port_wherever_the_program_listens() -> Non
     assert service["metadata"]["labels"]["team"] == "support"
     assert found.exporter["ports"][0]["containerPort"] == 8080
     assert found.environ["HELPSCOUT_WEB__LISTEN"] == ":8080"
+
+
+def test_an_ingress_shows_the_page_on_every_host_and_path() -> None:
+    found = rendered("ingress")
+    ingress = found.one("Ingress")
+    assert ingress["metadata"]["labels"]["team"] == "support"
+    assert "nginx.ingress.kubernetes.io/auth-type" in ingress["metadata"]["annotations"]
+    spec = ingress["spec"]
+    assert spec["ingressClassName"] == "nginx"
+    assert spec["tls"] == [{"secretName": "helpscout-page", "hosts": ["helpscout.example.org"]}]
+    shown = [
+        (rule["host"], path["path"], path["pathType"], path["backend"]["service"])
+        for rule in spec["rules"]
+        for path in rule["http"]["paths"]
+    ]
+    backend = {"name": FULL_NAME, "port": {"name": "metrics"}}
+    assert shown == [
+        ("helpscout.example.org", "/", "Prefix", backend),
+        ("tools.example.org", "/helpscout", "ImplementationSpecific", backend),
+        ("tools.example.org", "/other", "Prefix", backend),
+    ]
+    for url in ("https://helpscout.example.org/ ", "https://tools.example.org/helpscout"):
+        assert url in found.notes
+
+
+def test_a_route_leads_to_the_service() -> None:
+    found = rendered("route")
+    route = found.one("HTTPRoute")
+    assert route["spec"]["parentRefs"][0]["name"] == "public"
+    assert route["spec"]["hostnames"] == ["helpscout.example.org"]
+    first, page = route["spec"]["rules"]
+    assert "backendRefs" not in first
+    assert page["backendRefs"] == [{"name": FULL_NAME, "port": 80}]
+    assert page["matches"] == [{"path": {"type": "PathPrefix", "value": "/helpscout"}}]
+    assert page["filters"][0]["type"] == "URLRewrite"
+
+
+def test_a_route_may_be_under_the_name_main_and_redirect_to_https() -> None:
+    (rule,) = rendered("route-in-main").one("HTTPRoute")["spec"]["rules"]
+    assert rule == {
+        "filters": [
+            {
+                "type": "RequestRedirect",
+                "requestRedirect": {"scheme": "https", "statusCode": 301},
+            }
+        ]
+    }
+
+
+def test_the_page_is_shown_to_nobody_unless_asked() -> None:
+    found = rendered("defaults")
+    assert not [*found.every("Ingress"), *found.every("HTTPRoute")]
 
 
 # --- Prometheus ---------------------------------------------------------------------------------
@@ -449,6 +561,46 @@ def test_a_service_monitor_in_another_namespace_names_no_secret_that_is_not_ther
     assert endpoint["scheme"] == "https"
     assert "tlsConfig" not in endpoint
     assert "WARNING. serviceMonitor.tlsConfig is empty" in found.notes
+
+
+def test_a_pod_monitor_needs_no_service() -> None:
+    found = rendered("pod-monitor")
+    monitor = found.one("PodMonitor")
+    assert not found.every("ServiceMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+    spec = monitor["spec"]
+    assert spec["selector"]["matchLabels"].items() <= found.pod["metadata"]["labels"].items()
+    assert (spec["targetLimit"], spec["attachMetadata"]) == (10, {"node": True})
+    (endpoint,) = spec["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"], endpoint["interval"]) == (
+        "metrics",
+        "/metrics",
+        "2m",
+    )
+    assert endpoint["proxyUrl"] == "http://proxy.example.org:3128"
+    assert "Nothing scrapes them" not in found.notes
+
+
+def test_the_rules_know_the_job_of_a_pod_monitor() -> None:
+    job = f'job="monitoring/{FULL_NAME}", namespace="monitoring"'
+    groups = json.dumps(rendered("pod-monitor").one("PrometheusRule"))
+    assert json.dumps(job)[1:-1] in groups
+    named = render(
+        {
+            "prometheusRule": {"enabled": True},
+            "podMonitor": {"enabled": True, "jobLabel": "app.kubernetes.io/name"},
+        }
+    )
+    assert 'job=\\"helpscout-exporter\\"' in json.dumps(named.one("PrometheusRule"))
+
+
+def test_labels_have_the_name_of_other_charts_too() -> None:
+    found = rendered("names-of-other-charts")
+    for kind in ("ServiceMonitor", "PrometheusRule"):
+        assert found.one(kind)["metadata"]["labels"]["release"] == "prometheus"
+    assert found.one("AlertmanagerConfig")["metadata"]["labels"]["alertmanager"] == "main"
+    dashboards = [m for m in found.every("ConfigMap") if m["metadata"]["name"].endswith("board")]
+    assert {m["metadata"]["labels"]["team"] for m in dashboards} == {"support"}
 
 
 # --- alerts -------------------------------------------------------------------------------------
@@ -923,6 +1075,43 @@ def test_the_notes_name_every_key_of_the_secret_that_is_to_be_made() -> None:
     for literal in ("acme-client-id=YOUR_APP_ID", "acme-client-secret=YOUR_APP_SECRET"):
         assert f"--from-literal={literal}" in notes
     assert "--from-literal=legacy-api-key=YOUR_API_KEY" in notes
+
+
+@pytest.mark.parametrize(
+    ("values", "is_missing"),
+    [
+        ({}, True),
+        ({"demo": True}, True),
+        ({"image": {"tag": "latest"}}, True),
+        ({"image": {"repository": "registry.example.org/helpscout-exporter"}}, False),
+        ({"image": {"registry": "registry.example.org"}}, False),
+        ({"global": {"imageRegistry": "registry.example.org"}}, False),
+        ({"image": {"digest": "sha256:" + "0" * 64}}, False),
+    ],
+)
+def test_the_notes_begin_with_the_image_that_nobody_has_published(
+    values: dict[str, Any], is_missing: bool
+) -> None:
+    notes = render(values).notes
+    assert notes.lstrip().startswith("FIRST STEP. The pod cannot start yet") is is_missing
+    assert ("docker push" in notes) is is_missing
+
+
+@pytest.mark.parametrize(
+    ("values", "warning"),
+    [
+        ({"hostNetwork": True, "networkPolicy": {"enabled": True}}, "NetworkPolicy has no effect"),
+        (
+            {"strategy": {"type": "RollingUpdate"}, "persistence": {"enabled": True}},
+            "that the old one holds",
+        ),
+    ],
+)
+def test_the_notes_warn_of_what_does_not_go_together(values: dict[str, Any], warning: str) -> None:
+    assert warning in " ".join(render(values).notes.split())
+    for name in values:
+        rest = {key: value for key, value in values.items() if key != name}
+        assert "WARNING" not in render(rest).notes
 
 
 def test_the_notes_warn_of_idle_shards_and_suggest_nothing_that_is_on() -> None:

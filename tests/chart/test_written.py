@@ -23,6 +23,7 @@ from tests.support import ROOT, code_block
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 PAGES = ("docs/kubernetes.md", "helm/helpscout-exporter/README.md")
+OTHER_NAME = {"$ref": "#/definitions/otherName"}
 SET_BY_THE_CHART = {
     "state_file",
     "web.listen",
@@ -41,7 +42,9 @@ def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_schema(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield every key that has no further ones below, elements of lists left out."""
+    """Yield every key without further ones below; no elements of lists, no refused names."""
+    if schema == OTHER_NAME:
+        return
     schema = _resolved(schema)
     schema = _resolved(schema["items"]) if "items" in schema else schema
     options = [_resolved(option) for option in schema.get("oneOf", ())]
@@ -109,6 +112,48 @@ def test_every_object_of_the_schema_is_closed_or_free_and_says_so() -> None:
                 closed(below)
 
     closed(SCHEMA)
+
+
+def _other_names() -> dict[str, str]:
+    """Return the names of other charts that are refused, with the right ones."""
+    helpers = (CHART / "templates/_helpers.tpl").read_text()
+    (text,) = re.findall(
+        r'define "helpscout-exporter\.otherNames" -\}\}\n(.*?)\{\{-', helpers, re.DOTALL
+    )
+    names: dict[str, str] = yaml.safe_load(text)
+    return names
+
+
+@pytest.mark.parametrize(("name", "right"), _other_names().items())
+def test_a_name_of_other_charts_is_refused_with_the_right_one(name: str, right: str) -> None:
+    values: Any = {}
+    for part in reversed(name.split(".")):
+        values = {part: values}
+    with pytest.raises(helm.HelmError) as refused:
+        render(values)
+    said = f"{name}: is {right or 'not'} in this chart"
+    assert said in str(refused.value)
+    known = {".".join(key.split(".")[:n]) for key in _in_values(VALUES) for n in (1, 2, 3, 4, 5)}
+    for word in right.replace(" and ", ", ").replace(" or ", ", ").split(", ") if right else ():
+        assert re.sub(r"^config\..*", "config", word.partition("[")[0]) in known, word
+
+
+def test_the_schema_lets_through_what_the_templates_refuse() -> None:
+    def refused(schema: dict[str, Any], prefix: str = "") -> Iterator[str]:
+        for key, below in schema.get("properties", {}).items():
+            if below == OTHER_NAME:
+                yield f"{prefix}{key}"
+            else:
+                yield from refused(below, f"{prefix}{key}.")
+
+    assert sorted(refused(SCHEMA)) == sorted(_other_names())
+
+
+def test_the_charts_own_value_files_for_its_installation_tests_render() -> None:
+    files = sorted((CHART / "ci").glob("*-values.yaml"))
+    assert len(files) >= 4
+    for path in files:
+        assert render(path.read_text()).workload
 
 
 @pytest.mark.parametrize(
@@ -233,7 +278,18 @@ def test_links_and_anchors_lead_somewhere(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "mark", ["values", "alerts", "alertmanager", "accounts", "shards", "tls", "password"]
+    "mark",
+    [
+        "values",
+        "ingress",
+        "route",
+        "alerts",
+        "alertmanager",
+        "accounts",
+        "shards",
+        "tls",
+        "password",
+    ],
 )
 def test_the_pages_values_render(mark: str) -> None:
     assert render(code_block(f"kubernetes: {mark}", "docs/kubernetes.md")).workload

@@ -108,7 +108,7 @@ class Desk:
             name="acme",
             api=api,
             base_url=base_url or f"{self.service.url}/{api}",
-            client_id=CLIENT_ID if api == "v2" else None,
+            client_id=more.pop("client_id", CLIENT_ID) if api == "v2" else None,
             client_secret=self.secrets.client_secret if api == "v2" else None,
             api_key=self.secrets.key if api == "v1" else None,
             requests_per_minute=200,

@@ -364,6 +364,23 @@ def test_a_rotated_key_file_is_tried_once_when_the_old_key_is_refused(
     assert len({asked.header("Authorization") for asked in desk.asked}) == 2
 
 
+def test_an_app_id_in_a_file_is_read_at_each_login(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "app-id"
+    client = desk.client(client_id=None, client_id_file=file)
+    error = failure(client)
+    assert isinstance(error, BadCredentials)
+    assert str(file) in str(error)
+    assert desk.service.asked == []
+    desk.answer = lambda asked: as_json({"current": {}})
+    for app_id in ("first", "second"):
+        file.write_text(f"{app_id}\n")
+        ask(client)
+        (login,) = (asked for asked in desk.service.asked if asked.method == "POST")
+        assert dict(parse_qsl(login.body.decode()))["client_id"] == app_id
+        desk.service.asked.clear()
+        desk.seconds += 8000
+
+
 def test_a_refused_key_is_not_tried_again(desk: Desk) -> None:
     desk.answer = lambda asked: as_json({"status": 401, "message": "unknown key"}, 401)
     error = failure(desk.client("v1"))

@@ -47,8 +47,7 @@ def _completed(name: str, tree: dict[str, object]) -> dict[str, object]:
     """Return an example with what its neighbours demand."""
     section, _, key = name.partition("[0].")
     if section == "accounts":
-        secret = {"client_secret_file": "client_secret"}.get(key, key)
-        account = {k: v for k, v in CREDENTIALS.items() if k != secret}
+        account = {k: v for k, v in CREDENTIALS.items() if k != key.removesuffix("_file")}
         if key.startswith("api_key"):
             account = {}
         return {"accounts": [account | tree["accounts"][0]]}  # type: ignore[index]

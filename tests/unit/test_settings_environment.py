@@ -22,6 +22,7 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("accounts", 0, "base_url"): ("https://h.example", "base_url: https://h.example"),
     ("accounts", 0, "allow_http"): ("true", "api: v2"),
     ("accounts", 0, "client_id"): ("xyz", "client_id: xyz"),
+    ("accounts", 0, "client_id_file"): ("/i", "client_id_file: /i"),
     ("accounts", 0, "client_secret"): ("[s", "client_secret: <secret>"),
     ("accounts", 0, "client_secret_file"): ("/s", "client_secret_file: /s"),
     ("accounts", 0, "api_key"): ("{k", "api_key: <secret>"),
@@ -133,7 +134,7 @@ def test_every_key_is_a_variable_whatever_white_space_is_around_its_value(
     environ = AROUND.get(str(key[0]), {}) | {variable(key): value}
     if key[-1] in ("client_secret", "client_secret_file"):
         environ["HELPSCOUT_CLIENT_ID"] = "abc"
-    elif key[-1] == "client_id":
+    elif key[-1] in ("client_id", "client_id_file"):
         environ["HELPSCOUT_CLIENT_SECRET"] = "s"
     elif key[-1] not in ("api_key", "api_key_file"):
         environ |= ACCOUNT
@@ -180,12 +181,16 @@ def test_without_any_the_way_to_start_is_told() -> None:
         ),
         (
             {"HELPSCOUT_CLIENT_SECRET": "s", "HELPSCOUT_CLIENT_ID": ""},
-            "HELPSCOUT_CLIENT_ID: is missing: v2 needs it",
+            "HELPSCOUT_CLIENT_ID: is missing: v2 needs it, or client_id_file",
         ),
         ({"HELPSCOUT_API": "v1"}, "HELPSCOUT_API_KEY: is missing: v1 needs it, or api_key_file"),
         (
             ACCOUNT | {"HELPSCOUT_API_KEY": "k"},
             "HELPSCOUT_API_KEY: is not for v2, which takes client_id and client_secret",
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_CLIENT_ID_FILE": "f"},
+            "HELPSCOUT_CLIENT_ID_FILE: client_id is set too: keep one of them",
         ),
         (
             ACCOUNT | {"HELPSCOUT_CLIENT_SECRET_FILE": "f"},
@@ -282,7 +287,7 @@ def test_without_any_the_way_to_start_is_told() -> None:
         ),
         (
             {"HELPSCOUT_API": "v2", "HELPSCOUT_CLIENT_SECRET_FILE": "f"},
-            "HELPSCOUT_CLIENT_ID: is missing: v2 needs it",
+            "HELPSCOUT_CLIENT_ID: is missing: v2 needs it, or client_id_file",
         ),
         (
             ACCOUNT | {"HELPSCOUT_STATE_FILE": "\udcff"},
@@ -497,6 +502,14 @@ def test_a_secret_replaces_the_twin_of_a_lower_source(
 ) -> None:
     path = write(f"accounts: [{{client_id: abc, {file}}}]")
     assert load(path, environ).accounts[0].secret("client_secret") == expected
+
+
+def test_an_app_id_replaces_the_twin_of_a_lower_source_and_makes_it_v2(write: Write) -> None:
+    path = write("accounts: [{client_id_file: id, client_secret_file: s}]")
+    (account,) = load(path, {}).accounts
+    assert (account.api, account.client_id_file) == ("v2", path.parent / "id")
+    (account,) = load(path, {"HELPSCOUT_CLIENT_ID": "abc"}).accounts
+    assert (account.client_id, account.client_id_file) == ("abc", None)
 
 
 def test_twins_in_variable_and_flag_are_no_conflict() -> None:

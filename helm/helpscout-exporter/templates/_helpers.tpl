@@ -31,12 +31,21 @@
 {{- define "helpscout-exporter.image" -}}
 {{- $registry := default (dig "imageRegistry" "" .Values.global) .Values.image.registry }}
 {{- $repository := .Values.image.repository }}
-{{- if $registry }}{{ $repository = printf "%s/%s" $registry $repository }}{{ end }}
+{{- if $registry }}{{ $repository = printf "%s/%s" $registry (trimPrefix "ghcr.io/" $repository) }}{{ end }}
 {{- if .Values.image.digest }}
 {{- printf "%s@%s" $repository .Values.image.digest }}
 {{- else }}
 {{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
 {{- end }}
+{{- end }}
+
+{{/*
+"true" if nobody has published the image: the chart is not a release's, and the values name no image
+of one's own.
+*/}}
+{{- define "helpscout-exporter.lacksImage" -}}
+{{- $own := or .Values.image.registry (dig "imageRegistry" "" .Values.global) .Values.image.digest (ne .Values.image.repository .Chart.Name) }}
+{{- if not $own }}true{{ end }}
 {{- end }}
 
 {{- define "helpscout-exporter.imagePullSecrets" -}}
@@ -75,10 +84,10 @@ app.kubernetes.io/part-of: {{ include "helpscout-exporter.name" . }}
 {{- end }}
 
 {{/* What every object's metadata begins with. Takes: root; name, namespace,
-labels, annotations, own (the template of the labels to be known by). */}}
+labels, additionalLabels, annotations, own (the template of the labels to be known by). */}}
 {{- define "helpscout-exporter.metadata" -}}
 {{- $labels := dict }}
-{{- $labels = merge $labels (.labels | default dict) }}
+{{- $labels = merge $labels (.labels | default dict) (.additionalLabels | default dict) }}
 {{- $labels = merge $labels (include (default "helpscout-exporter.selectorLabels" .own) .root | fromYaml) }}
 {{- $labels = merge $labels (include "helpscout-exporter.otherLabels" .root | fromYaml) }}
 {{- $annotations := merge dict (.annotations | default dict) .root.Values.commonAnnotations -}}
@@ -99,51 +108,58 @@ annotations:
 {{- end }}
 
 {{/*
-The accounts as the program gets them, and for each whose App ID is in the Secret the key that has
-it: {accounts: [...], clientIds: [{index, key}]}.
+The accounts as the program gets them: what is not given is a key of the Secret, and so a file.
 */}}
 {{- define "helpscout-exporter.accounts" -}}
 {{- $keys := .Values.secretKeys }}
 {{- $given := default (list dict) .Values.config.accounts }}
 {{- $accounts := list }}
-{{- $ids := list }}
-{{- range $index, $entry := $given }}
-{{- $account := deepCopy $entry }}
-{{- $prefix := "" }}
+{{- range $given }}
+{{- $account := deepCopy . }}
+{{- $folder := "/etc/helpscout-exporter/secrets/" }}
 {{- if gt (len $given) 1 }}
-{{- $prefix = printf "%s-" (regexReplaceAll "[^-._a-zA-Z0-9]+" $account.name "-") }}
+{{- $folder = printf "%s%s-" $folder (regexReplaceAll "[^-._a-zA-Z0-9]+" $account.name "-") }}
 {{- end }}
 {{- if or (eq (default "" $account.api) "v1") $account.api_key_file }}
 {{- if not $account.api_key_file }}
-{{- $_ := set $account "api_key_file" (printf "/etc/helpscout-exporter/secrets/%s%s" $prefix $keys.apiKey) }}
+{{- $_ := set $account "api_key_file" (print $folder $keys.apiKey) }}
 {{- end }}
 {{- else }}
 {{- if not $account.client_secret_file }}
-{{- $_ := set $account "client_secret_file" (printf "/etc/helpscout-exporter/secrets/%s%s" $prefix $keys.clientSecret) }}
+{{- $_ := set $account "client_secret_file" (print $folder $keys.clientSecret) }}
 {{- end }}
-{{- if not $account.client_id }}
-{{- $ids = append $ids (dict "index" $index "key" (printf "%s%s" $prefix $keys.clientId)) }}
+{{- if not (or $account.client_id $account.client_id_file) }}
+{{- $_ := set $account "client_id_file" (print $folder $keys.clientId) }}
 {{- end }}
 {{- end }}
 {{- $accounts = append $accounts $account }}
 {{- end }}
-{{- dict "accounts" $accounts "clientIds" $ids | toYaml }}
+{{- toYaml $accounts }}
 {{- end }}
 
-{{/* "true" if the pod needs the Secret: an account's file or App ID is in it, or it is asked for. */}}
-{{- define "helpscout-exporter.needsSecret" -}}
-{{- $found := include "helpscout-exporter.accounts" . | fromYaml }}
-{{- $needed := or .Values.existingSecret .Values.credentials $found.clientIds | empty | not }}
-{{- range $found.accounts }}
-{{- $file := default "" (default .client_secret_file .api_key_file) }}
-{{- $needed = or $needed (hasPrefix "/etc/helpscout-exporter/secrets/" $file) }}
+{{/* The keys of the Secret that the accounts' files are: {keys: [{key, index, what}]}. */}}
+{{- define "helpscout-exporter.keys" -}}
+{{- $keys := list }}
+{{- range $index, $account := include "helpscout-exporter.accounts" . | fromYamlArray }}
+{{- range $name, $what := dict "client_id_file" "APP_ID" "client_secret_file" "APP_SECRET" "api_key_file" "API_KEY" }}
+{{- $file := default "" (get $account $name) }}
+{{- if hasPrefix "/etc/helpscout-exporter/secrets/" $file }}
+{{- $keys = append $keys (dict "key" (base $file) "what" $what "index" $index) }}
 {{- end }}
-{{- if $needed }}true{{ end }}
+{{- end }}
+{{- end }}
+{{- dict "keys" $keys | toYaml }}
+{{- end }}
+
+{{/* "true" if the pod needs the Secret: a file of an account is in it, or it is asked for. */}}
+{{- define "helpscout-exporter.needsSecret" -}}
+{{- $keys := (include "helpscout-exporter.keys" . | fromYaml).keys }}
+{{- if or .Values.existingSecret .Values.credentials $keys }}true{{ end }}
 {{- end }}
 
 {{/* The program's file. */}}
 {{- define "helpscout-exporter.config" -}}
-{{- $accounts := (include "helpscout-exporter.accounts" . | fromYaml).accounts }}
+{{- $accounts := include "helpscout-exporter.accounts" . | fromYamlArray }}
 {{- merge (dict "accounts" $accounts) (omit .Values.config "accounts") | toYaml }}
 {{- end }}
 
@@ -188,17 +204,24 @@ it: {accounts: [...], clientIds: [{index, key}]}.
 {{- end }}
 {{- end }}
 
+{{/* A probe; nothing where there is none. Takes: root; name, as in `probes`; path. */}}
 {{- define "helpscout-exporter.probe" -}}
-{{- if eq (include "helpscout-exporter.probeMode" .root) "exec" -}}
-exec:
-  command: [helpscout-exporter, healthcheck]
-{{- else -}}
-httpGet:
-  path: {{ .path }}
-  port: metrics
-  scheme: {{ include "helpscout-exporter.scheme" .root | upper }}
+{{- $community := printf "%sProbe" .name }}
+{{- $own := default dict (get .root.Values.probes .name) }}
+{{- $given := default dict (get .root.Values $community) }}
+{{- if and (or $own $given) (hasKey .root.Values $community) }}
+{{- $probe := mergeOverwrite (deepCopy $own) $given }}
+{{- if not (or $probe.httpGet $probe.exec $probe.tcpSocket $probe.grpc) }}
+{{- if eq (include "helpscout-exporter.probeMode" .root) "exec" }}
+{{- $_ := set $probe "exec" (dict "command" (list "helpscout-exporter" "healthcheck")) }}
+{{- else }}
+{{- $scheme := include "helpscout-exporter.scheme" .root | upper }}
+{{- $_ := set $probe "httpGet" (dict "path" .path "port" "metrics" "scheme" $scheme) }}
 {{- end }}
-{{ toYaml .timing }}
+{{- end }}
+{{ .name }}Probe:
+  {{- toYaml $probe | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{- define "helpscout-exporter.telemetryPath" -}}
@@ -212,13 +235,6 @@ httpGet:
 {{- define "helpscout-exporter.accountEnv" -}}
 - name: HELPSCOUT_CONFIG
   value: /etc/helpscout-exporter/config/config.yml
-{{- range (include "helpscout-exporter.accounts" . | fromYaml).clientIds }}
-- name: HELPSCOUT_ACCOUNTS__{{ .index }}__CLIENT_ID
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "helpscout-exporter.secretName" $ }}
-      key: {{ .key }}
-{{- end }}
 {{- end }}
 
 {{- define "helpscout-exporter.accountMounts" -}}
@@ -254,14 +270,6 @@ metadata:
     kubectl.kubernetes.io/default-container: exporter
     {{- if not .Values.demo }}
     checksum/config: {{ include "helpscout-exporter.config" . | sha256sum }}
-    {{- /* A secret's file is read when it is needed. An App ID is a variable, read at the start. */}}
-    {{- if .Values.credentials }}
-    {{- $ids := dict }}
-    {{- range (include "helpscout-exporter.accounts" . | fromYaml).clientIds }}
-    {{- $_ := set $ids .key (get $.Values.credentials .key) }}
-    {{- end }}
-    checksum/client-ids: {{ toYaml $ids | sha256sum }}
-    {{- end }}
     {{- end }}
     {{- with include "helpscout-exporter.webConfig" . | fromYaml }}
     checksum/web-config: {{ toYaml . | sha256sum }}
@@ -287,7 +295,10 @@ spec:
   {{- with .Values.runtimeClassName }}
   runtimeClassName: {{ . }}
   {{- end }}
-  {{- with .Values.dnsPolicy }}
+  {{- if .Values.hostNetwork }}
+  hostNetwork: true
+  {{- end }}
+  {{- with .Values.dnsPolicy | default (.Values.hostNetwork | ternary "ClusterFirstWithHostNet" "") }}
   dnsPolicy: {{ . }}
   {{- end }}
   {{- with .Values.dnsConfig }}
@@ -329,7 +340,8 @@ spec:
     - name: exporter
       image: {{ include "helpscout-exporter.image" . }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
-      args: [{{ .Values.demo | ternary "demo" "serve" }}]
+      args:
+        {{- prepend .Values.extraArgs (.Values.demo | ternary "demo" "serve") | toYaml | nindent 8 }}
       {{- with .Values.securityContext }}
       securityContext:
         {{- toYaml . | nindent 8 }}
@@ -365,13 +377,12 @@ spec:
         - name: metrics
           containerPort: {{ .Values.containerPort }}
           protocol: TCP
-      {{- with .Values.probes.liveness }}
-      livenessProbe:
-        {{- include "helpscout-exporter.probe" (dict "root" $ "path" "/-/healthy" "timing" .) | nindent 8 }}
+      {{- range $name, $path := dict "startup" "/-/healthy" "liveness" "/-/healthy" "readiness" "/-/ready" }}
+      {{- include "helpscout-exporter.probe" (dict "root" $ "name" $name "path" $path) | nindent 6 }}
       {{- end }}
-      {{- with .Values.probes.readiness }}
-      readinessProbe:
-        {{- include "helpscout-exporter.probe" (dict "root" $ "path" "/-/ready" "timing" .) | nindent 8 }}
+      {{- with .Values.lifecycle }}
+      lifecycle:
+        {{- toYaml . | nindent 8 }}
       {{- end }}
       {{- with .Values.resources }}
       resources:
@@ -432,16 +443,77 @@ spec:
     {{- end }}
 {{- end }}
 
+{{/* The HTTPRoute's values: `route.main` is the community's place for them. */}}
+{{- define "helpscout-exporter.route" -}}
+{{- mergeOverwrite (omit (deepCopy .Values.route) "main") .Values.route.main | toYaml }}
+{{- end }}
+
 {{/* --- alerts ------------------------------------------------------------------------------ */}}
 
-{{/* The label `job` of the release's targets. */}}
+{{/* The label `job` of the release's targets: of a PodMonitor, by default its namespace and name. */}}
 {{- define "helpscout-exporter.job" -}}
-{{- if eq .Values.serviceMonitor.jobLabel "app.kubernetes.io/name" }}
+{{- $monitor := .Values.podMonitor.enabled | ternary .Values.podMonitor .Values.serviceMonitor }}
+{{- if eq $monitor.jobLabel "app.kubernetes.io/name" }}
 {{- include "helpscout-exporter.name" . }}
-{{- else if eq .Values.serviceMonitor.jobLabel "app.kubernetes.io/instance" }}
+{{- else if eq $monitor.jobLabel "app.kubernetes.io/instance" }}
 {{- .Release.Name }}
+{{- else if .Values.podMonitor.enabled }}
+{{- printf "%s/%s" (default (include "helpscout-exporter.namespace" .) $monitor.namespace) (include "helpscout-exporter.fullname" .) }}
 {{- else }}
 {{- include "helpscout-exporter.fullname" . }}
+{{- end }}
+{{- end }}
+
+{{/* The spec of a monitor, its selector apart. Takes: root; monitor, its values; endpoints, their key. */}}
+{{- define "helpscout-exporter.monitorSpec" -}}
+{{- $root := .root }}
+{{- $key := .endpoints }}
+{{- $here := include "helpscout-exporter.namespace" $root }}
+{{- with .monitor }}
+{{- $scheme := default (include "helpscout-exporter.scheme" $root) .scheme }}
+{{- $tlsConfig := .tlsConfig }}
+{{- /* A monitor can name Secrets of its own namespace only. */}}
+{{- if and (eq $scheme "https") (not $tlsConfig) $root.Values.tls.existingSecret (eq (default $here .namespace) $here) }}
+{{- $tlsConfig = dict
+      "ca" (dict "secret" (dict "name" $root.Values.tls.existingSecret "key" "ca.crt"))
+      "serverName" (printf "%s.%s.svc" (include "helpscout-exporter.fullname" $root) $here) }}
+{{- end }}
+{{- with .jobLabel }}
+jobLabel: {{ . }}
+{{- end }}
+namespaceSelector:
+  matchNames:
+    - {{ $here }}
+{{- with .targetLabels }}
+targetLabels:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .podTargetLabels }}
+podTargetLabels:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .sampleLimit }}
+sampleLimit: {{ int . }}
+{{- end }}
+{{- with .extraSpec }}
+{{ toYaml . }}
+{{- end }}
+{{ $key }}:
+  - port: metrics
+    path: {{ include "helpscout-exporter.telemetryPath" $root }}
+    scheme: {{ $scheme }}
+    interval: {{ .interval }}
+    scrapeTimeout: {{ .scrapeTimeout }}
+    honorLabels: {{ .honorLabels }}
+    {{- range $name, $value := dict "tlsConfig" $tlsConfig "basicAuth" .basicAuth "authorization" .authorization "relabelings" .relabelings "metricRelabelings" .metricRelabelings }}
+    {{- with $value }}
+    {{ $name }}:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- end }}
+    {{- with .extraEndpoint }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end }}
 {{- end }}
 
@@ -530,7 +602,111 @@ selector:
 
 {{/* --- what the schema cannot say ---------------------------------------------------------- */}}
 
+{{/*
+Names that other charts have for what this one calls otherwise: each is refused with the right one.
+values.schema.json lists them, so that it is this message that is seen.
+*/}}
+{{- define "helpscout-exporter.otherNames" -}}
+additionalAnnotations: commonAnnotations
+additionalLabels: commonLabels
+autoscaling: shards
+automountServiceAccountToken: ""
+command: extraArgs
+configmaps: extraVolumes and extraVolumeMounts
+containerSecurityContext: securityContext
+customAnnotations: commonAnnotations
+customLabels: commonLabels
+deployment: annotations or commonLabels
+deploymentAnnotations: annotations
+deploymentLabels: commonLabels
+env: extraEnv
+envFrom: extraEnvFrom
+existingSecretName: existingSecret
+extraConfigmapMounts: extraVolumes and extraVolumeMounts
+extraEnvs: extraEnv
+extraInitContainers: initContainers
+extraObjects: extraManifests
+extraSecretMounts: extraVolumes and extraVolumeMounts
+extraVolumesMounts: extraVolumeMounts
+grafana: dashboards
+grafanaDashboard: dashboards
+grafanaDashboards: dashboards
+hpa: shards
+httpRoute: route
+httproute: route
+image.imagePullSecrets: imagePullSecrets
+image.name: image.repository
+image.pullSecrets: imagePullSecrets
+image.sha: image.digest
+imagePullSecret: imagePullSecrets
+ingress.ingressClassName: ingress.className
+ingress.path: ingress.hosts[].paths[].path
+ingress.pathType: ingress.hosts[].paths[].pathType
+kind: shards
+labels: commonLabels
+metrics: serviceMonitor
+networkPolicy.egress: networkPolicy.extraEgress
+networkPolicy.ingress: networkPolicy.ingressFrom or networkPolicy.extraIngress
+options: extraArgs
+pdb: podDisruptionBudget
+persistentVolume: persistence
+pod: podAnnotations or podLabels
+podMonitor.additionalMetricsRelabels: podMonitor.metricRelabelings
+podMonitor.additionalRelabeling: podMonitor.relabelings
+podMonitor.extraLabels: podMonitor.labels
+podMonitor.path: config.web.telemetry_path
+podMonitor.telemetryPath: config.web.telemetry_path
+podSecurityPolicy: ""
+prometheus: serviceMonitor, podMonitor or prometheusRule
+prometheusRule.additionalRules: prometheusRule.additionalGroups
+prometheusRule.extraLabels: prometheusRule.labels
+prometheusRule.groups: prometheusRule.additionalGroups
+prometheusRule.rules: prometheusRule.additionalGroups
+prometheusRules: prometheusRule
+rbac: ""
+replicaCount: shards
+replicas: shards
+secret: credentials or existingSecret
+secretName: existingSecret
+service.externalPort: service.port
+service.internalPort: containerPort
+service.servicePort: service.port
+service.targetPort: containerPort
+serviceAccount.automountServiceAccountToken: ""
+serviceMonitor.additionalMetricsRelabels: serviceMonitor.metricRelabelings
+serviceMonitor.additionalRelabeling: serviceMonitor.relabelings
+serviceMonitor.additionalRelabelings: serviceMonitor.relabelings
+serviceMonitor.bearerTokenFile: serviceMonitor.authorization
+serviceMonitor.bearerTokenSecret: serviceMonitor.authorization
+serviceMonitor.extraLabels: serviceMonitor.labels
+serviceMonitor.path: config.web.telemetry_path
+serviceMonitor.selector: serviceMonitor.labels
+serviceMonitor.telemetryPath: config.web.telemetry_path
+sidecars: extraContainers
+volumeMounts: extraVolumeMounts
+volumes: extraVolumes
+web: config.web or webConfig
+webConfiguration: webConfig
+{{- end }}
+
+{{- define "helpscout-exporter.refuseOtherNames" -}}
+{{- range $name, $right := include "helpscout-exporter.otherNames" . | fromYaml }}
+{{- $parts := splitList "." $name }}
+{{- $values := $.Values }}
+{{- range initial $parts }}
+{{- $values = default dict (get $values .) }}
+{{- end }}
+{{- if hasKey $values (last $parts) }}
+{{- if $right }}
+{{- fail (printf "%s: is %s in this chart" $name $right) }}
+{{- end }}
+{{- fail (printf "%s: is not in this chart: the exporter needs no rights in the cluster" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "helpscout-exporter.validate" -}}
+{{- include "helpscout-exporter.refuseOtherNames" . }}
 {{- $accounts := default list .Values.config.accounts }}
 {{- $names := list }}
 {{- $prefixes := list }}
@@ -552,15 +728,9 @@ selector:
 {{- fail "existingSecret: credentials is set, too: keep one of them" }}
 {{- end }}
 {{- if .Values.credentials }}
-{{- range (include "helpscout-exporter.accounts" . | fromYaml).clientIds }}
+{{- range (include "helpscout-exporter.keys" . | fromYaml).keys }}
 {{- if not (hasKey $.Values.credentials .key) }}
-{{- fail (printf "credentials: %q is missing: give it, or config.accounts[%v].client_id" .key .index) }}
-{{- end }}
-{{- end }}
-{{- range (include "helpscout-exporter.accounts" . | fromYaml).accounts }}
-{{- $file := default "" (default .client_secret_file .api_key_file) }}
-{{- if and (hasPrefix "/etc/helpscout-exporter/secrets/" $file) (not (hasKey $.Values.credentials (base $file))) }}
-{{- fail (printf "credentials: %q is missing" (base $file)) }}
+{{- fail (printf "credentials: %q is missing%s" .key (eq .what "APP_ID" | ternary (printf ": give it, or config.accounts[%v].client_id" .index) "")) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -570,18 +740,31 @@ selector:
 {{- if and .Values.demo (gt (int .Values.shards) 1) }}
 {{- fail "demo: has one pod: set shards to 1" }}
 {{- end }}
-{{- if and .Values.demo (eq (include "helpscout-exporter.probeMode" .) "exec") }}
-{{- fail "demo: cannot be probed by exec: set probes.mode to http, or require no client certificates" }}
-{{- end }}
 {{- if and .Values.persistence.existingClaim (gt (int .Values.shards) 1) }}
 {{- fail "persistence.existingClaim: is for one pod: shards make their own claims" }}
 {{- end }}
-{{- $certificate := or .Values.serviceMonitor.tlsConfig.cert .Values.serviceMonitor.tlsConfig.certFile }}
-{{- if and .Values.serviceMonitor.enabled (include "helpscout-exporter.wantsClientCertificates" .) (not $certificate) }}
-{{- fail "serviceMonitor.tlsConfig: cert and keySecret are missing: webConfig requires client certificates" }}
+{{- range $name := list "serviceMonitor" "podMonitor" }}
+{{- $monitor := get $.Values $name }}
+{{- $certificate := or $monitor.tlsConfig.cert $monitor.tlsConfig.certFile }}
+{{- if and $monitor.enabled (include "helpscout-exporter.wantsClientCertificates" $) (not $certificate) }}
+{{- fail (printf "%s.tlsConfig: cert and keySecret are missing: webConfig requires client certificates" $name) }}
 {{- end }}
-{{- if and .Values.serviceMonitor.enabled .Values.webConfig.basic_auth_users (not .Values.serviceMonitor.basicAuth) (not .Values.serviceMonitor.authorization) }}
-{{- fail "serviceMonitor.basicAuth: is missing: webConfig.basic_auth_users asks for a password" }}
+{{- if and $monitor.enabled $.Values.webConfig.basic_auth_users (not $monitor.basicAuth) (not $monitor.authorization) }}
+{{- fail (printf "%s.basicAuth: is missing: webConfig.basic_auth_users asks for a password" $name) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
+{{- fail "podMonitor.enabled: serviceMonitor.enabled is set, too, and every pod would be scraped twice: keep one of them" }}
+{{- end }}
+{{- if and .Values.strategy.rollingUpdate (ne .Values.strategy.type "RollingUpdate") }}
+{{- fail (printf "strategy.rollingUpdate: does not go with type %s: set strategy.type to RollingUpdate, too" .Values.strategy.type) }}
+{{- end }}
+{{- $route := include "helpscout-exporter.route" . | fromYaml }}
+{{- if and $route.enabled (not $route.parentRefs) }}
+{{- fail "route.parentRefs: is missing: name the Gateway" }}
+{{- end }}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
+{{- fail "ingress.hosts: is missing: name a host" }}
 {{- end }}
 {{- if .Values.alertmanagerConfig.enabled }}
 {{- range $component := list "support" "exporter" }}
