@@ -25,10 +25,12 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.cli import main
+from tests import warm
 
 ROOT: Final = Path(__file__).parent.parent
 TESTDATA: Final = ROOT / "tests" / "testdata"
 EXPORTER: Final = (sys.executable, "-m", "exporter")
+PROGRAM: Final = (str(Path(sys.executable).parent / "helpscout-exporter"),)
 
 MISSION: Final = (
     "helpscout_response_time_seconds",
@@ -154,16 +156,29 @@ def round_is_complete(url: str, reports: int) -> Metrics | None:
 
 
 class Process:
-    """A running program, its output in two files of a folder of its own."""
+    """A running program, its output in two files of a folder of its own.
+
+    EXPORTER starts warm (tests/warm.py), PROGRAM and everything else as a user starts it.
+    """
 
     def __init__(self, folder: Path, command: Iterable[str], environ: Mapping[str, str]) -> None:
         self.command = list(command)
         self._stdout, self._stderr = folder / "stdout", folder / "stderr"
         with self._stdout.open("wb") as stdout, self._stderr.open("wb") as stderr:
             self.started_at = time.monotonic()
-            self._popen = subprocess.Popen(
-                self.command, cwd=folder, env=dict(environ), stdout=stdout, stderr=stderr
-            )
+            self._popen: warm.Child | subprocess.Popen[bytes]
+            if tuple(self.command[:3]) == EXPORTER:
+                self._popen = warm.Child(
+                    self.command[3:],
+                    cwd=folder,
+                    env=environ,
+                    stdout=stdout.name,
+                    stderr=stderr.name,
+                )
+            else:
+                self._popen = subprocess.Popen(
+                    self.command, cwd=folder, env=dict(environ), stdout=stdout, stderr=stderr
+                )
 
     @property
     def stdout(self) -> str:
@@ -207,12 +222,12 @@ class Process:
     def end(self) -> int:
         """Ask it to end with SIGTERM; return its exit code."""
         if self.running:
-            self._popen.terminate()
+            self._popen.send_signal(signal.SIGTERM)
         return self.wait()
 
     def kill(self) -> None:
         """End it at once; nothing happens if it has ended."""
-        self._popen.kill()
+        self._popen.send_signal(signal.SIGKILL)
         self._popen.wait()
 
 

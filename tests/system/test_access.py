@@ -18,7 +18,7 @@ import bcrypt
 import pytest
 import trustme
 
-from tests.support import Process, eventually
+from tests.support import Ended, Process, Run, eventually
 from tests.system.conftest import Desk, Start
 
 PASSWORD = "correct horse"
@@ -238,13 +238,11 @@ def test_nobody_who_was_refused_left_a_word_outside_the_log(doors: dict[str, Doo
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_healthcheck_succeeds_whatever_clients_must_show(
-    start: Start, doors: dict[str, Door], kind: str
+    run: Run, doors: dict[str, Door], kind: str
 ) -> None:
     host, port = doors[kind].address
-    process = start(
-        "healthcheck", environ=doors[kind].environ | {"HELPSCOUT_WEB__LISTEN": f"{host}:{port}"}
-    )
-    assert (process.wait(), process.stdout, process.stderr) == (0, "healthy\n", "")
+    environ = doors[kind].environ | {"HELPSCOUT_WEB__LISTEN": f"{host}:{port}"}
+    assert run("healthcheck", environ=environ) == Ended(0, "healthy\n", "")
 
 
 class Local(http.client.HTTPConnection):
@@ -344,7 +342,7 @@ def test_certificates_and_passwords_are_renewed_while_it_runs(
 
 
 def test_serve_and_check_refuse_a_bad_file_with_one_line(
-    start: Start, running_desk: Desk, tmp_path: Path
+    run: Run, running_desk: Desk, tmp_path: Path
 ) -> None:
     place = Place(tmp_path)
     (tmp_path / "other.pem").write_text("no certificate")
@@ -358,7 +356,7 @@ def test_serve_and_check_refuse_a_bad_file_with_one_line(
     write(tmp_path / "pair.yml", "tls_server_config: {cert_file: other.pem, key_file: web.pem}\n")
     write(tmp_path / "user.yml", f"basic_auth_users: {{scraper: {PASSWORD}}}\n")
     outcomes = {
-        (command, name): start(
+        (command, name): run(
             command,
             environ=running_desk.environ(
                 "v2", HELPSCOUT_WEB__CONFIG_FILE=str(tmp_path / f"{name}.yml")
@@ -366,9 +364,9 @@ def test_serve_and_check_refuse_a_bad_file_with_one_line(
         )
         for command, name in (*(("serve", name) for name in bad), ("check", "pair"))
     }
-    for (_, name), process in outcomes.items():
-        assert (process.wait(), process.stdout) == (2, "")
-        (line,) = process.stderr.splitlines()
+    for (_, name), ended in outcomes.items():
+        assert (ended.code, ended.stdout) == (2, "")
+        (line,) = ended.stderr.splitlines()
         assert line.startswith(f"{tmp_path}/{name}.yml: ")
         assert bad[name] in line
         assert PASSWORD not in line

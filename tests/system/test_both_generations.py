@@ -5,19 +5,18 @@ from functools import partial
 
 import pytest
 
-from tests.support import MISSION, Metrics, eventually, round_is_complete
+from tests.support import MISSION, Metrics, Run, eventually, round_is_complete
 from tests.system.conftest import NOW, Desk, Start, address, desk
 
 REPORTS = 7 * 4 * 3
 MOMENTS = "helpscout_report_last_success_timestamp_seconds"
 
 
-def once(start: Start, *environs: dict[str, str], at: str = NOW) -> list[Metrics]:
-    """Return what `once` prints under each of the environments, all at the same time."""
-    processes = [start("once", "--at", at, environ=environ) for environ in environs]
-    for process in processes:
-        assert process.wait() == 0, process.stderr
-    return [Metrics.of_text(process.stdout) for process in processes]
+def once(run: Run, environ: dict[str, str], at: str = NOW) -> Metrics:
+    """Return what `once` prints."""
+    ended = run("once", "--at", at, environ=environ)
+    assert ended.code == 0, ended.stderr
+    return Metrics.of_text(ended.stdout)
 
 
 def comparable(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -47,10 +46,11 @@ def comparable(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]],
     ],
 )
 def test_both_generations_give_the_same_series_and_values(
-    start: Start, frozen_desk: Desk, at: str, more: dict[str, str]
+    run: Run, frozen_desk: Desk, at: str, more: dict[str, str]
 ) -> None:
-    environs = (frozen_desk.environ(api, **more) for api in ("v1", "v2"))
-    one, two = map(comparable, once(start, *environs, at=at))
+    one, two = (
+        comparable(once(run, frozen_desk.environ(api, **more), at=at)) for api in ("v1", "v2")
+    )
     assert one == two
     assert {series[0] for series in one} >= {*MISSION, "helpscout_mailbox_info"}
     assert all(value == 1 for series, value in one.items() if series[0].endswith("report_success"))
@@ -58,17 +58,16 @@ def test_both_generations_give_the_same_series_and_values(
     assert segments == ({"", "vip"} if "HELPSCOUT_SEGMENTS" in more else {""})
 
 
-def test_half_an_hour_later_the_figures_are_others(start: Start, frozen_desk: Desk) -> None:
+def test_half_an_hour_later_the_figures_are_others(run: Run, frozen_desk: Desk) -> None:
     environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[24h]")
-    (before,) = once(start, environ, at="2026-03-11T14:00:00Z")
-    (after,) = once(start, environ, at=NOW)
+    before, after = (once(run, environ, at=at) for at in ("2026-03-11T14:00:00Z", NOW))
     assert comparable(before).keys() == comparable(after).keys()
     assert comparable(before) != comparable(after)
 
 
-def test_the_same_moment_asked_twice_gives_the_same_values(start: Start, frozen_desk: Desk) -> None:
+def test_the_same_moment_asked_twice_gives_the_same_values(run: Run, frozen_desk: Desk) -> None:
     environ = frozen_desk.environ("v2", HELPSCOUT_WINDOWS="[24h]")
-    first, second = (once(start, environ)[0] for _ in range(2))
+    first, second = (once(run, environ) for _ in range(2))
     assert comparable(first) == comparable(second)
     moments = [{s.value for s in metrics.named(MOMENTS)} for metrics in (first, second)]
     assert max(moments[0]) < min(moments[1])

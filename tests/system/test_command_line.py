@@ -1,7 +1,6 @@
 """Every command's exit code and what it says: one line on stderr, results alone on stdout."""
 
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support import Ended, Metrics, Process, Run, eventually, get
+from tests.support import PROGRAM, Ended, Metrics, Process, Run, eventually, get
 from tests.system.conftest import NOW, Desk, Start, address, desk
 
 OPTIONS = {
@@ -537,7 +536,8 @@ def in_container(file, *args, real=open, **kwargs):
 builtins.open = in_container
 """
     )
-    process = start("healthcheck", environ=environ | {"PYTHONPATH": str(tmp_path)})
+    environ["PYTHONPATH"] = str(tmp_path)
+    process = start("healthcheck", command=PROGRAM, environ=environ)
     assert process.wait() == 0, process.stderr
     assert process.stdout == "healthy\n"
 
@@ -552,7 +552,6 @@ def test_the_shell_completes_commands_and_options(start: Start) -> None:
             "COMP_WORDS": words,
             "COMP_CWORD": "1",
         }
-        program = str(Path(sys.executable).parent / "helpscout-exporter")
-        process = start(command=(program,), environ=environ)
+        process = start(command=PROGRAM, environ=environ)
         process.wait()
         assert process.stdout.split() == [wanted]

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from tests.support import MISSION, Metrics, Process, eventually, round_is_complete
+from tests.support import MISSION, PROGRAM, Metrics, Process, eventually, round_is_complete
 from tests.system.conftest import Start, address
 
 TYPES = ("all", "email", "chat", "phone")
@@ -23,7 +23,7 @@ FULL_ROUND_SECONDS = 15 * max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
 def running(start_once: Start) -> tuple[Process, Metrics, float]:
     """The demo, its metrics after a whole round, and how many seconds that took."""
     mine = {"HELPSCOUT_ACCOUNTS__0__NAME": "mine", "HELPSCOUT_API_KEY": "my-own"}
-    process = start_once("demo", "--listen", "127.0.0.1:0", environ=mine)
+    process = start_once("demo", "--listen", "127.0.0.1:0", command=PROGRAM, environ=mine)
     url = address(process)
     metrics = eventually(lambda: round_is_complete(url, len(CELLS)), "a whole round of the demo")
     return process, metrics, time.monotonic() - process.started_at

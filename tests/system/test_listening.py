@@ -4,7 +4,7 @@ import socket
 import sys
 
 from exporter.probe import ask_url
-from tests.support import EXPORTER
+from tests.support import EXPORTER, Ended, Run
 from tests.system.conftest import Desk, Start
 
 AS_SYSTEMD = """
@@ -27,7 +27,7 @@ def free() -> str:
 
 
 def test_all_listeners_answer_and_healthcheck_asks_the_first(
-    start: Start, running_desk: Desk
+    start: Start, run: Run, running_desk: Desk
 ) -> None:
     one, other = free(), free()
     environ = running_desk.environ("v2", HELPSCOUT_WEB__LISTEN=f"{one}, {other}")
@@ -36,8 +36,7 @@ def test_all_listeners_answer_and_healthcheck_asks_the_first(
     for address in (one, other):
         process.says(f'"url": "(http://{address})"')
         assert ask_url(f"http://{address}/-/healthy") == (200, "healthy")
-    asked = start("healthcheck", environ=environ)
-    assert (asked.wait(), asked.stdout) == (0, "healthy\n")
+    assert run("healthcheck", environ=environ) == Ended(0, "healthy\n", "")
 
 
 def test_flags_replace_the_configured_listeners(start: Start, running_desk: Desk) -> None:
@@ -52,7 +51,7 @@ def test_flags_replace_the_configured_listeners(start: Start, running_desk: Desk
 
 
 def test_the_socket_of_systemd_is_served_and_healthcheck_says_what_it_needs(
-    start: Start, running_desk: Desk
+    start: Start, run: Run, running_desk: Desk
 ) -> None:
     address = free()
     environ = running_desk.environ("v2", HELPSCOUT_WEB__LISTEN="systemd")
@@ -62,16 +61,14 @@ def test_the_socket_of_systemd_is_served_and_healthcheck_says_what_it_needs(
     assert process.says(r'"url": "http://([^"]+)"') == address
     url = f"http://{address}/-/healthy"
     assert ask_url(url) == (200, "healthy")
-    lost, asked = start("healthcheck", environ=environ), start("healthcheck", "--url", url)
-    assert (lost.wait(), lost.stdout) == (1, "")
+    lost, asked = run("healthcheck", environ=environ), run("healthcheck", "--url", url)
+    assert (lost.code, lost.stdout) == (1, "")
     assert "web.listen is systemd" in lost.stderr
     assert "--url" in lost.stderr
-    assert (asked.wait(), asked.stdout) == (0, "healthy\n")
+    assert asked == Ended(0, "healthy\n", "")
 
 
-def test_without_systemd_its_sockets_are_missed_in_one_line(
-    start: Start, running_desk: Desk
-) -> None:
-    process = start("serve", environ=running_desk.environ("v2", HELPSCOUT_WEB__LISTEN="systemd"))
-    assert process.wait() == 1
+def test_without_systemd_its_sockets_are_missed_in_one_line(run: Run, running_desk: Desk) -> None:
+    process = run("serve", environ=running_desk.environ("v2", HELPSCOUT_WEB__LISTEN="systemd"))
+    assert process.code == 1
     assert "web.listen: systemd has passed no socket to this process" in process.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support import Metrics, Process, eventually, scrape
+from tests.support import Ended, Metrics, Run, eventually, scrape
 from tests.system.conftest import NOW, Start, address, desk
 
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -48,18 +48,17 @@ def shard(index: int, total: int, by: str) -> dict[str, str]:
     }
 
 
-def rounds(start: Start, config: str, total: int, by: str) -> list[dict[Series, float]]:
+def rounds(run: Run, config: str, total: int, by: str) -> list[dict[Series, float]]:
     """Return what a whole round of each shard exports, at one moment of a frozen world."""
     arguments = ("once", "--at", NOW, "--config", config)
-    processes = [start(*arguments, environ=shard(n, total, by)) for n in range(total)]
-    return [exported(process) for process in processes]
+    return [exported(run(*arguments, environ=shard(n, total, by))) for n in range(total)]
 
 
-def exported(process: Process) -> dict[Series, float]:
-    assert process.wait(120) == 0, process.stderr
+def exported(ended: Ended) -> dict[Series, float]:
+    assert ended.code == 0, ended.stderr
     return {
         series: 0 if series[0] == MOMENTS else value
-        for series, value in Metrics.of_text(process.stdout).by_series().items()
+        for series, value in Metrics.of_text(ended.stdout).by_series().items()
         if not series[0].startswith("helpscout_exporter_")
     }
 
@@ -84,12 +83,12 @@ def owners(shards: list[dict[Series, float]]) -> dict[Series, int]:
     ids=["forty accounts", "one account of forty mailboxes"],
 )
 def test_four_shards_export_together_what_one_process_does(
-    start: Start, tmp_path: Path, by: str, accounts: int, mailboxes: int, reports: int
+    start: Start, run: Run, tmp_path: Path, by: str, accounts: int, mailboxes: int, reports: int
 ) -> None:
     world = ("--now", NOW, "--accounts", str(accounts), "--mailboxes", str(mailboxes))
     config = configuration(tmp_path, desk(start, *world).url, accounts)
-    (whole,) = rounds(start, config, 1, by)
-    four = rounds(start, config, 4, by)
+    (whole,) = rounds(run, config, 1, by)
+    four = rounds(run, config, 4, by)
 
     every = Counter(series for found in four for series in of_reports(found))
     assert set(every.values()) == {1}, "a report is on two shards"
@@ -98,7 +97,7 @@ def test_four_shards_export_together_what_one_process_does(
     assert sum(series[0] == SUCCESS for series in whole) == reports
     assert all(of_reports(found) for found in four), "a shard has nothing to do"
 
-    five = owners(rounds(start, config, 5, by))
+    five = owners(rounds(run, config, 5, by))
     before = owners(four)
     assert five.keys() == before.keys()
     moved = sum(five[series] != before[series] for series in before)

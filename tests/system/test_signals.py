@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support import Metrics, Process, eventually, get, round_is_complete, scrape
+from tests.support import PROGRAM, Metrics, Process, eventually, get, round_is_complete, scrape
 from tests.system.conftest import Desk, Start, address, desk
 
 RELOADED = "helpscout_exporter_config_last_reload_successful"
@@ -32,7 +32,8 @@ def seconds_to_end(process: Process) -> float:
 def test_a_signal_ends_every_running_command_with_exit_code_0(
     start: Start, running_desk: Desk, command: str, number: signal.Signals
 ) -> None:
-    process = start(command, "--listen", "127.0.0.1:0", environ=running_desk.environ("v2"))
+    environ = running_desk.environ("v2")
+    process = start(command, "--listen", "127.0.0.1:0", command=PROGRAM, environ=environ)
     process.says(
         "api v1: (http)" if command == "simulate" else '"(listening)"', stdout=command == "simulate"
     )
@@ -94,7 +95,7 @@ socket.getaddrinfo = hang
         "HELPSCOUT_BASE_URL": "https://helpscout.test/v1",
         "HELPSCOUT_WEB__LISTEN": "127.0.0.1:0",
     }
-    process = start("serve", environ=environ)
+    process = start("serve", command=PROGRAM, environ=environ)
     eventually(looking.exists, "a look-up of the name")
     assert seconds_to_end(process) < GRACE_SECONDS + SLACK_SECONDS
 
