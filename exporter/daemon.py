@@ -16,7 +16,7 @@ from exporter import __version__, logs
 from exporter.core import Exporter
 from exporter.settings import Configuration, ConfigurationError
 from exporter.status import Facts, ReloadFailure, Rendered, render, view
-from exporter.web.access import Access, BasicAuth
+from exporter.web.access import Access, BasicAuth, WithHeaders
 from exporter.web.application import Backend, application
 from exporter.web.server import Server
 
@@ -40,7 +40,7 @@ class Daemon:
             reload=self.reload,
             page=self._page,
         )
-        app = BasicAuth(application(configuration.web, backend), access)
+        app = WithHeaders(BasicAuth(application(configuration.web, backend), access), access)
         self.server = Server(configuration.web, app, access)
         self._stop = threading.Event()
         self._hang_up = threading.Event()

@@ -572,7 +572,8 @@ KEYS: Final[Mapping[str, Key]] = {
     ),
     "web.config_file": Key(
         "path",
-        "TLS and basic auth, in the exporter-toolkit's format: see [security.md](security.md)",
+        "TLS, basic auth and headers, in the exporter-toolkit's format: see "
+        "[security.md](security.md)",
         "web.yml",
     ),
     "web.enable_lifecycle": Key("`true` or `false`", "allow `POST /-/reload`", True),

@@ -16,7 +16,10 @@ def check(config: Path | None) -> None:
     """Validate the configuration, log in, list mailboxes, ask a report, look up what is named."""
     configuration = configured(config)
     if path := configuration.web.config_file:
-        webconfig.context(path, webconfig.read(path))
+        found = webconfig.read(path)
+        webconfig.context(path, found)
+        for warning in found.warnings:
+            note(f"{path}: {warning}")
     failed = 0
     lacks: list[frozenset[Missing]] = []
     for account in configuration.accounts:

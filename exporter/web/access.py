@@ -1,16 +1,16 @@
-"""TLS and basic auth, as configured in `web.config_file`.
+"""TLS, basic auth and headers, as configured in `web.config_file`.
 
 The file and the certificates that it names are checked for changes at every connection and request,
 so a renewed one takes effect without a restart. One that cannot be used changes nothing: the last
-good one stays in force, and the log says so once. Whether there is TLS and whether there are users
-is decided at the start: a half written file, which says neither, must not let everybody in.
+good one stays in force, and the log says so once. Whether there is TLS, whether clients need a
+certificate, and whether there are users is decided at the start: a half written file, which says
+none of it, must not let everybody in.
 """
 
 import base64
 import binascii
 import hashlib
 import secrets
-import ssl
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -20,10 +20,12 @@ from typing import Any, Final
 import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from exporter.probe import REQUIRED
 from exporter.settings import ConfigurationError
-from exporter.web.webconfig import Tls, WebConfig, context, read
+from exporter.web.tls import Encryption, Tls
+from exporter.web.webconfig import WebConfig, context, read
 
 OPEN_PATHS: Final = frozenset({"/-/healthy", "/-/ready"})
 """Paths for probes, which have no password. The answers say nothing but a word."""
@@ -49,6 +51,7 @@ class Access:
         self._logged: str | None = None
         self._seen: Seen = {}
         self._config, self._context = _read(path, self._seen) if path else (WebConfig(), None)
+        self._warn()
 
     @property
     def tls(self) -> Tls | None:
@@ -56,7 +59,7 @@ class Access:
         return self._current()[0].tls
 
     @property
-    def context(self) -> ssl.SSLContext | None:
+    def context(self) -> Encryption | None:
         """What the next connection is encrypted with, None without TLS."""
         return self._current()[1]
 
@@ -64,6 +67,11 @@ class Access:
     def users(self) -> Mapping[str, str]:
         """Each user's hash; without any, no password is needed."""
         return self._current()[0].users
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What every answer has, by the header's name."""
+        return self._current()[0].headers
 
     async def allows(self, authorization: str) -> bool | None:
         """Return whether an Authorization header is a user's, None if too many checks wait."""
@@ -73,7 +81,7 @@ class Access:
         found = _basic(authorization)
         return found is not None and await self._passwords.match(*found, users)
 
-    def _current(self) -> tuple[WebConfig, ssl.SSLContext | None]:
+    def _current(self) -> tuple[WebConfig, Encryption | None]:
         if self._path is not None and _changed(self._seen):
             with self._lock:
                 if _changed(self._seen):
@@ -97,9 +105,14 @@ class Access:
             return
         self._config, self._context, self._logged = config, context, None
         self._log.info("web.config_file or a certificate is new")
+        self._warn()
+
+    def _warn(self) -> None:
+        for warning in self._config.warnings:
+            self._log.warning(warning)
 
 
-def _read(path: Path, seen: Seen) -> tuple[WebConfig, ssl.SSLContext | None]:
+def _read(path: Path, seen: Seen) -> tuple[WebConfig, Encryption | None]:
     """Return what the file says; note each file in `seen` before it is read."""
     seen[path] = _stamp(path)
     config = read(path)
@@ -111,8 +124,16 @@ def _read(path: Path, seen: Seen) -> tuple[WebConfig, ssl.SSLContext | None]:
 def _switched(old: WebConfig, new: WebConfig) -> Iterator[str]:
     if bool(old.tls) != bool(new.tls):
         yield "switching TLS on or off takes a restart"
+    elif _required(old) != _required(new):
+        yield "switching between clients that need a certificate and others takes a restart"
     if bool(old.users) != bool(new.users):
         yield "switching basic auth on or off takes a restart"
+
+
+def _required(config: WebConfig) -> tuple[bool, bool]:
+    """Return whether clients need a certificate, and whether it needs a certain name."""
+    tls = config.tls
+    return bool(tls and tls.client_auth_type == REQUIRED), bool(tls and tls.client_allowed_sans)
 
 
 def _changed(seen: Seen) -> bool:
@@ -223,6 +244,33 @@ class BasicAuth:
                 )
                 return await response(scope, receive, send)
         return await self._app(scope, receive, send)
+
+
+class WithHeaders:
+    """An application whose answers have the headers of the file.
+
+    Where an answer has one of its own, the file's replaces it. A Content-Security-Policy is sent
+    beside it: browsers obey both, so neither can weaken the other.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = self._access.headers
+        if not given:
+            return await self._app(scope, receive, send)
+        added = [(name.lower().encode(), value.encode()) for name, value in given.items()]
+        replaced = {name for name, _ in added} - {b"content-security-policy"}
+
+        async def send_more(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                kept = [each for each in message["headers"] if each[0].lower() not in replaced]
+                message = {**message, "headers": [*kept, *added]}
+            await send(message)
+
+        return await self._app(scope, receive, send_more)
 
 
 class ProbesOnly:

@@ -9,13 +9,14 @@ bounded here: the time for handshake, request and answer, and the size of a requ
 import asyncio
 import contextlib
 import heapq
-import ssl
 from asyncio.events import TimerHandle
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from exporter.web.tls import Encryption
 
 MAX_HEADER_BYTES: Final = 32_768
 MAX_BODY_BYTES: Final = 65_536
@@ -85,7 +86,7 @@ class Connection(HttpToolsProtocol):
         self,
         *,
         connections: Connections,
-        context: Callable[[], ssl.SSLContext | None],
+        context: Callable[[], Encryption | None],
         **uvicorns: Any,
     ) -> None:
         super().__init__(**uvicorns)
@@ -129,7 +130,7 @@ class Connection(HttpToolsProtocol):
         else:
             self._handshake = self.loop.create_task(self._encrypt(transport, context))
 
-    async def _encrypt(self, raw: asyncio.Transport, context: ssl.SSLContext) -> None:
+    async def _encrypt(self, raw: asyncio.Transport, context: Encryption) -> None:
         encrypted = None
         # A client that speaks no TLS, or shows no good certificate, is hung up on.
         with contextlib.suppress(OSError):
@@ -143,7 +144,11 @@ class Connection(HttpToolsProtocol):
                     # It counts while the last answer is on its way, too.
                     ssl_shutdown_timeout=ANSWER_SECONDS,
                 )
-        if encrypted is None or encrypted.is_closing():
+        if (
+            encrypted is None
+            or encrypted.is_closing()
+            or not context.is_for(encrypted.get_extra_info("peercert"))
+        ):
             self.drop()
         else:
             encrypted.set_write_buffer_limits(_WRITE_BUFFER)

@@ -8,7 +8,6 @@ import errno
 import logging
 import resource
 import socket
-import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from exporter.settings import WebSettings
 from exporter.web.access import Access, ProbesOnly
 from exporter.web.connection import KEEP_ALIVE_SECONDS, Connection, Connections
 from exporter.web.sockets import listen, listen_for_probes
+from exporter.web.tls import Encryption
 
 MAX_CONNECTIONS: Final = 512
 STOP_SECONDS: Final = 3
@@ -103,7 +103,7 @@ class Server:
         self,
         app: ASGIApp,
         sockets: list[socket.socket],
-        context: Callable[[], ssl.SSLContext | None],
+        context: Callable[[], Encryption | None],
     ) -> None:
         http: Any = partial(Connection, connections=self.connections, context=context)
         config = uvicorn.Config(

@@ -178,6 +178,42 @@ def test_a_clients_certificate_opens_the_door_as_the_file_says(
         refused(lambda: doors[kind].ask("/-/healthy", context))
 
 
+def test_only_the_clients_whose_names_are_listed_are_let_in(
+    start: Start, running_desk: Desk, place: Place
+) -> None:
+    other = place.client("other", place.authority)
+    lines = (
+        "client_ca_file: ca.crt",
+        f"client_auth_type: {REQUIRED}",
+        "client_allowed_sans: [nobody, good@example.com]",
+    )
+    door = serve(start, running_desk, place.config("listed", *lines))
+    assert door.ask("/metrics", place.context(place.good))[0] == 200
+    for client in (None, other, place.foreign):
+        refused(partial(door.ask, "/metrics", place.context(client)))
+        refused(partial(door.ask, "/-/healthy", place.context(client)))
+
+
+def test_the_files_headers_are_on_every_answer(
+    start: Start, running_desk: Desk, place: Place
+) -> None:
+    config = write(
+        place.path / "headers.yml",
+        "http_server_config:\n  http2: false\n  headers: {X-Frame-Options: deny}\n" + users(),
+    )
+    door = serve(start, running_desk, config)
+    for path, headers, status in (
+        ("/", authorization(), 200),
+        ("/metrics", authorization(), 200),
+        ("/metrics", {}, 401),
+        ("/nowhere", authorization(), 404),
+    ):
+        with contextlib.closing(door.connect()) as connection:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["X-Frame-Options"]) == (status, "deny")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_certificate_is_no_password(doors: dict[str, Door], place: Place, kind: str) -> None:
     ask = partial(doors[kind].ask, context=place.context(place.good))

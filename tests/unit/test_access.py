@@ -13,9 +13,9 @@ import pytest
 import structlog
 import trustme
 from starlette.responses import PlainTextResponse
-from starlette.types import Message
+from starlette.types import ASGIApp, Message
 
-from exporter.web.access import Access, BasicAuth, Passwords
+from exporter.web.access import Access, BasicAuth, Passwords, WithHeaders
 
 _T = TypeVar("_T")
 Log = list[Any]
@@ -337,7 +337,7 @@ async def _receive() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def asked(app: BasicAuth, path: str, *headers: str) -> Answered:
+async def asked(app: ASGIApp, path: str, *headers: str) -> Answered:
     answered = Answered()
     scope = {
         "type": "http",
@@ -381,6 +381,32 @@ def test_of_several_headers_the_first_counts(guarded: BasicAuth) -> None:
 @pytest.mark.parametrize("header", [(), (basic("alice", "wrong"),)])
 def test_probes_need_no_password(guarded: BasicAuth, path: str, header: tuple[str, ...]) -> None:
     assert run(lambda: asked(guarded, path, *header)).status == 200
+
+
+def test_every_answer_has_the_headers_of_the_file_as_it_is_now(web: Web) -> None:
+    own = {"X-Frame-Options": "sameorigin", "Content-Security-Policy": "default-src 'none'"}
+    app = PlainTextResponse("in", headers=own)
+    web.write(
+        "http_server_config:\n  headers:\n    X-Frame-Options: deny\n"
+        "    Content-Security-Policy: frame-ancestors 'none'\n"
+        f"basic_auth_users: {{alice: '{HASH}'}}\n"
+    )
+    access = Access(web.path)
+    guarded = WithHeaders(BasicAuth(app, access), access)
+
+    def headers(*given: str) -> list[tuple[bytes, bytes]]:
+        found = run(lambda: asked(guarded, "/", *given)).messages[0]["headers"]
+        return [each for each in found if each[0] not in (b"content-length", b"content-type")]
+
+    policy = b"content-security-policy"
+    assert headers(ALICE) == [
+        (policy, b"default-src 'none'"),
+        (b"x-frame-options", b"deny"),
+        (policy, b"frame-ancestors 'none'"),
+    ]
+    assert (b"x-frame-options", b"deny") in headers()
+    web.users(USERS)
+    assert headers(ALICE) == [(b"x-frame-options", b"sameorigin"), (policy, b"default-src 'none'")]
 
 
 @pytest.mark.parametrize("path", ["/-/healthy/", "/-/Ready", "//-/ready", "/-/ready/../metrics"])
@@ -555,7 +581,7 @@ def test_certificates_that_come_after_the_file_that_names_them_count(web: Web, l
     second = context_of(access)
     assert second is not first
     assert access.tls is not None
-    assert access.tls.cert_file.name == "other.crt"
+    assert Path(access.tls.cert).name == "other.crt"
     assert context_of(access) is second
     assert events(log)[-1:] == ["web.config_file or a certificate is new"]
     web.certify("other")
@@ -573,6 +599,48 @@ def test_tls_is_not_switched_off_by_a_file_that_is_half_written(
     web.write(text)
     assert context_of(access) is first
     assert [line["problem"] for line in log] == ["switching TLS on or off takes a restart"]
+
+
+AUTHORITY = "  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (AUTHORITY, ""),
+        ("", AUTHORITY),
+        (
+            AUTHORITY,
+            AUTHORITY.replace("RequireAndVerify", "Verify").replace("Cert\n", "CertIfGiven\n"),
+        ),
+        (f"{AUTHORITY}  client_allowed_sans: [a]\n", AUTHORITY),
+    ],
+)
+def test_what_clients_must_show_is_not_switched_by_a_file_that_is_half_written(
+    before: str, after: str, web: Web, log: Log
+) -> None:
+    web.certify()
+    trustme.CA().cert_pem.write_to_path(web.path.parent / "ca.crt")
+    text = "tls_server_config:\n  cert_file: web.crt\n  key_file: web.key\n"
+    web.write(text + before)
+    access = Access(web.path)
+    first = context_of(access)
+    web.write(text + after)
+    assert context_of(access) is first
+    assert [line["problem"] for line in log] == [
+        "switching between clients that need a certificate and others takes a restart"
+    ]
+
+
+def test_an_authority_that_is_not_named_is_warned_of(web: Web, log: Log) -> None:
+    web.certify()
+    web.write(
+        "tls_server_config: {cert_file: web.crt, key_file: web.key,"
+        " client_auth_type: RequireAndVerifyClientCert}\n"
+    )
+    Access(web.path)
+    assert [line["log_level"] for line in log] == ["warning"]
+    assert events(log)[0].startswith("tls_server_config.client_ca_file is not set, ")
 
 
 def test_a_certificate_that_vanishes_keeps_the_last(web: Web, log: Log) -> None:
