@@ -32,6 +32,8 @@ class AccountStatus:
     collectors: tuple[tuple[str, bool], ...] = ()
     segments: tuple[tuple[str, bool], ...] = ()
     """Whether each segment's tags and folders are known."""
+    office_open: bool | None = None
+    """Whether the office is open now, None without a schedule."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,13 @@ SEGMENT_RESOLVED: Final = Family(
     ("account", "segment"),
 )
 
+OFFICE_OPEN: Final = Family(
+    "helpscout_office_hours_open",
+    "gauge",
+    "Whether the team works now, by the account's office_schedule; absent without one",
+    ("account",),
+)
+
 FAMILIES: Final = (
     LAST_SUCCESS,
     SUCCESS,
@@ -103,5 +110,6 @@ FAMILIES: Final = (
     COLLECTOR_UP,
     PROBLEM,
     SEGMENT_RESOLVED,
+    OFFICE_OPEN,
 )
 """In the order of the exposition."""

@@ -41,6 +41,8 @@ Elements of a list have their indices as keys there, so that lists merge as mapp
 """
 COMMAS: Final = "commas"
 """Marks a list that a variable may separate by commas: no element has one by nature."""
+MAP: Final = "map"
+"""Marks a mapping with keys of the user's own: given as a whole, it replaces that below it."""
 ONE: Final = "one"
 """Marks a list that may be written as its only element."""
 

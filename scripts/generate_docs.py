@@ -149,6 +149,9 @@ FAMILIES: Final[Mapping[str, Note]] = {
         "before the account's mailboxes are known, and without segments",
         "helpscout_segment_resolved == 0",
     ),
+    "helpscout_office_hours_open": Note(
+        "the account has no `office_schedule`", "helpscout_office_hours_open == 0"
+    ),
     f"{_EXPORTER}build_info": Note(_NEVER, f"{_EXPORTER}build_info"),
     f"{_EXPORTER}config_last_reload_successful": Note(
         _NEVER, f"{_EXPORTER}config_last_reload_successful == 0"
@@ -393,6 +396,26 @@ KEYS: Final[Mapping[str, Key]] = {
         "has no reports",
         ["folders"],
         "all that are on",
+    ),
+    "accounts[0].office_schedule.timezone": Key(
+        "text",
+        "the time zone whose local clock the hours are read on: see "
+        "[behaviour.md](behaviour.md#office-schedule)",
+        "Europe/Berlin",
+        "no schedule",
+    ),
+    "accounts[0].office_schedule.hours": Key(
+        "mapping of days to a text or a list of texts",
+        "when the team works: a day (`mon` to `sun`) or a range of days, which may wrap "
+        "(`fri-mon`), and one or more spans `HH:MM-HH:MM`. A day that is not named is closed, and "
+        "no day is named twice. `24:00` ends a day; a span that ends before it starts runs into "
+        "the next day and belongs to the day it starts on. Spans must not overlap. In a variable "
+        "the whole mapping is YAML, and replaces that of the file",
+        {"mon-thu": "09:00-17:30", "fri": ["08:00-12:00", "13:00-16:00"]},
+        "needed with a schedule",
+    ),
+    "accounts[0].office_schedule.closed[0]": Key(
+        "list of dates", "days on which no span starts", ["2026-12-25", "2026-12-26"], _NONE
     ),
     "mailboxes.include[0]": Key(
         "list of text and numbers",

@@ -1,22 +1,33 @@
 """Answers and settings for tests that need some, whatever they are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from exporter.exposition import Renderer
 from exporter.helpscout.account import Account
+from exporter.office import OfficeSchedule
 from exporter.questions import Learned, Reading, Window
 from exporter.settings import Configuration, load
 from exporter.sla import Objective
 
 AT: Final = datetime(2026, 3, 11, 14, 30, tzinfo=UTC)
+_SCHEDULE: Final = TypeAdapter(OfficeSchedule)
 
 
 def reading(value: Any, tags: Mapping[str, int] | None = None, calls: int = 1) -> Reading:
     """An answer with this value, about AT."""
     return Reading(value, AT, Learned(tags or {}), calls)
+
+
+def office_schedule(
+    hours: Mapping[str, Any], closed: Sequence[str] = (), timezone: str = "UTC"
+) -> OfficeSchedule:
+    """The schedule that a configuration file would make of this."""
+    return _SCHEDULE.validate_python({"timezone": timezone, "hours": hours, "closed": closed})
 
 
 def settings(

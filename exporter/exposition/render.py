@@ -128,6 +128,14 @@ def accounts(
                 for segment, resolved in status.segments
             ),
         ),
+        _family(
+            metrics.OFFICE_OPEN,
+            (
+                ({"account": name}, status.office_open)
+                for name, status in statuses.items()
+                if status.office_open is not None
+            ),
+        ),
     ]
 
 

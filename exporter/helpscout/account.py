@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, PlainSerializer, PlainValidator
 
 from exporter.helpscout.errors import BadCredentials
+from exporter.office import OfficeSchedule
 from exporter.values import (
     COMMAS,
     Boolean,
@@ -158,6 +159,7 @@ class Account:
     proxy_url: _ProxyUrl | None = None
     proxy_url_file: File = None
     collectors: Annotated[tuple[Name, ...], Some, Once, Listed, COMMAS] = ()
+    office_schedule: OfficeSchedule | None = None
 
     def secret(self, key: Confidential) -> Secret | None:
         """Return a secret, whichever way it is given, or None."""

@@ -6,8 +6,9 @@ through a back-off.
 """
 
 import random
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from exporter.collectors import COLLECTORS, questions_of, scope
@@ -49,7 +50,10 @@ class Job:
 
 
 class AccountPoller:
-    """Polls one account. Times are monotonic seconds; `jitter` gives numbers from 0 to 1."""
+    """Polls one account. Times are monotonic seconds; `jitter` gives numbers from 0 to 1.
+
+    `wall` is Unix time in seconds: the office schedule goes by it.
+    """
 
     def __init__(
         self,
@@ -63,12 +67,13 @@ class AccountPoller:
         clock: Callable[[], float],
         *,
         jitter: Callable[[], float] = random.random,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.account, self.client = account, client
         self._settings = settings
         self._budget, self._store, self._telemetry = budget, store, telemetry
         self._state = state
-        self._clock, self._jitter = clock, jitter
+        self._clock, self._jitter, self._wall = clock, jitter, wall
         self._log = AccountLog(account.name, clock)
         self._schedule = Schedule()
         self._health = AccountHealth(clock())
@@ -109,7 +114,10 @@ class AccountPoller:
 
     def stays(self, account: Account, settings: Configuration) -> bool:
         """Return whether this poller can go on under another configuration of its account."""
-        return self.account == account and self._settings.shard == settings.shard
+        mine, other = (
+            replace(each, office_schedule=None, collectors=()) for each in (self.account, account)
+        )
+        return mine == other and self._settings.shard == settings.shard
 
     def configure(self, settings: Configuration) -> None:
         """Poll by other settings from now on, keeping what is known and when it is due.
@@ -118,6 +126,7 @@ class AccountPoller:
         who reloads wants to see what is there.
         """
         self._settings = settings
+        self.account = next(a for a in settings.accounts if a.name == self.account.name)
         self._discovery_due = self._clock()
         self._list_again = self._listing
         for refusals in self._refusals.values():
@@ -125,9 +134,11 @@ class AccountPoller:
         if self._mailboxes is not None:
             self._reschedule(self._clock())
             self._schedule.hurry(self._log.failing, self._clock())
+        self._judge(self._clock())
 
     def recall(self) -> None:
         """Take over what an earlier process left in the state file, before anything is asked."""
+        self._judge(self._clock())
         remembered = self._state.recall(self.account.identity, self.account.name)
         if remembered is None:
             return
@@ -491,6 +502,8 @@ class AccountPoller:
         status = self._health.status(
             self._refusals, self._segments, gate_closed=self._budget.closed
         )
+        if (schedule := self.account.office_schedule) is not None:
+            status = replace(status, office_open=schedule.is_open(self._wall()))
         if status == self._status:
             return
         before, self._status = self._status, status

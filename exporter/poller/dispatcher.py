@@ -196,6 +196,7 @@ class Poller:
             self._telemetry,
             self._state,
             self._clock,
+            wall=lambda: self._now().timestamp(),
         )
         poller.recall()
         return poller

@@ -14,18 +14,20 @@ from pydantic.fields import FieldInfo
 from exporter.helpscout.account import CREDENTIALS
 from exporter.questions import Window
 from exporter.settings.configuration import Configuration
-from exporter.values import COMMAS, ONE, KeyPath
+from exporter.values import COMMAS, MAP, ONE, KeyPath
 
 PREFIX: Final = "HELPSCOUT_"
 
 
 class Shape(NamedTuple):
-    """A key: a mapping with `keys`, a list, or a single value."""
+    """A key: a mapping with `keys` or with any keys, a list, or a single value."""
 
     keys: tuple[str, ...] = ()
     short: str = ""
     """The key below that a mapping may be written as, alone."""
     is_list: bool = False
+    is_map: bool = False
+    """Whether its keys are the user's own."""
     has_commas: bool = False
     """Whether a variable may separate the list's elements by commas."""
     takes_one: bool = False
@@ -37,7 +39,7 @@ class Shape(NamedTuple):
     @property
     def is_value(self) -> bool:
         """Whether it is a single value."""
-        return not self.keys and not self.is_list
+        return not (self.keys or self.is_list or self.is_map)
 
     @property
     def wanted(self) -> str:
@@ -55,14 +57,17 @@ def _walk(model: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Shape]]:
             continue
         own.append(info.alias or field.name)
         here, kind = (*path, own[-1]), info.annotation
-        if get_origin(kind) is tuple:
-            below.append((here, Shape((), "", True, COMMAS in info.metadata, ONE in info.metadata)))
+        if get_origin(kind) is tuple and MAP not in info.metadata:
+            has_commas, takes_one = COMMAS in info.metadata, ONE in info.metadata
+            below.append((here, Shape(is_list=True, has_commas=has_commas, takes_one=takes_one)))
             here, kind = (*here, 0), get_args(kind)[0]
             kind = FieldInfo.from_annotation(kind).annotation
-        if is_dataclass(kind):
-            below += _walk(kind, here)
+        mapping = next((part for part in (kind, *get_args(kind)) if is_dataclass(part)), None)
+        if mapping is not None:
+            below += _walk(mapping, here)
         else:
-            below.append((here, Shape(description=info.description, default=field.default)))
+            shape = Shape(description=info.description, default=field.default)
+            below.append((here, shape._replace(is_map=MAP in info.metadata)))
     yield path, Shape(tuple(own), "range" if model is Window else "")
     yield from below
 
@@ -78,7 +83,7 @@ SHORT: Final = {
 def leaves() -> Iterator[KeyPath]:
     """Yield every key that takes a value, index 0 standing for any element."""
     for path, key in KEYS.items():
-        if key.takes_one or (key.is_value and not KEYS[path[:-1]].takes_one):
+        if key.takes_one or key.is_map or (key.is_value and not KEYS[path[:-1]].takes_one):
             yield path
 
 

@@ -90,6 +90,9 @@ class Source(PydanticBaseSettingsSource):
             shape = KEYS[general(path[:depth])]
             if shape.is_list and not isinstance(part, int):
                 raise ValueError(f"{dotted(path[:depth])} is a list: an index is missing")
+            if shape.is_map:
+                example = "{mon-fri: 09:00-17:00}"
+                raise ValueError(f"set {variable(path[:depth])} as a whole, like {example}")
             if general(path[: depth + 1]) not in KEYS:
                 words = hint(str(part), shape.keys)
                 raise ValueError(f"unknown key{words}")
@@ -120,6 +123,8 @@ class Source(PydanticBaseSettingsSource):
         if key.is_list and isinstance(value, list):
             elements = enumerate(value)
             return {WHOLE: True} | {i: self._taken((*path, i), each) for i, each in elements}
+        if key.is_map and isinstance(value, dict):
+            return {WHOLE: True} | value
         if not key.is_list and isinstance(value, dict):
             return {
                 name: self._taken((*path, name), below)

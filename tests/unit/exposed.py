@@ -139,7 +139,7 @@ def full_store() -> Store:
     store.set_status(
         "acme",
         AccountStatus(
-            True, frozenset({"throttled"}), (("productivity", False),), (("vip", False),)
+            True, frozenset({"throttled"}), (("productivity", False),), (("vip", False),), True
         ),
     )
     store.set_mailboxes("acme", [Mailbox(2, 'Sales "EU"', "5a1e5", "sales@example.com")])

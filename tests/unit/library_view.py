@@ -131,6 +131,8 @@ class LibraryView:
             for segment, known in status.segments:
                 resolved = {"account": account, "segment": segment}
                 add("segment_resolved", [(resolved, int(known))])
+            if status.office_open is not None:
+                add("office_hours_open", [({"account": account}, int(status.office_open))])
             for collector, works in status.collectors:
                 add("collector_up", [({"account": account, "collector": collector}, int(works))])
             for reason in (

@@ -51,9 +51,10 @@ class World:
         stale_after: float = 3,
         account: Account = ACCOUNT,
         jitter: bool = False,
+        wall: float = 4e9,  # later than any real time: the file forgets what is a month old
     ) -> None:
         self.now = 1_000.0
-        self.wall = 4e9  # later than any real time: the file forgets what is a month old
+        self.wall = wall
         self.telemetry = Telemetry(process_metrics=False)
         self.store = Store(clock=lambda: self.now, wall=lambda: self.wall)
         self.store.set_accounts(["acme"])
@@ -72,6 +73,7 @@ class World:
             self.telemetry,
             self.state,
             lambda: self.now,
+            wall=lambda: self.wall,
             **({} if jitter else {"jitter": lambda: 1.0}),
         )
         self.taken: list[Job] = []

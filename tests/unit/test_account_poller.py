@@ -1,6 +1,7 @@
 """One account's poller: what it asks next, and what follows from how it went. No time passes."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from exporter.questions import Key, Mailbox, Window
 from exporter.selection import MailboxChoice, Segment, Shard
 from exporter.settings import Configuration
 from exporter.state_file import StateFile
-from tests.readings import reading, settings
+from tests.readings import office_schedule, reading, settings
 from tests.unit.poller_world import ACCOUNT, BOXES, DAY, REPORT, SETTINGS, World
 
 
@@ -768,3 +769,25 @@ def test_no_more_runs_at_once_than_configured_and_no_less(concurrency: int) -> N
     while (job := world.job()) is not None:
         jobs.append(job)
     assert len(jobs) == concurrency
+
+
+def test_whether_the_office_is_open_shows_from_the_start_and_follows_clock_and_reload() -> None:
+    morning = datetime(2026, 3, 2, 8, 59, 59, tzinfo=UTC).timestamp()  # a Monday
+    nine_to_five = office_schedule({"mon": "09:00-17:00"})
+    world = World(account=replace(ACCOUNT, office_schedule=nine_to_five), wall=morning)
+
+    def office_open() -> bool | None:
+        return world.store.snapshot().accounts["acme"].office_open
+
+    world.poller.recall()
+    assert office_open() is False
+    world.wall += 1
+    world.poller.tick(world.now)
+    assert office_open() is True
+    longer = replace(ACCOUNT, office_schedule=office_schedule({"mon": "10:00-17:00"}))
+    other = settings(SETTINGS, longer)
+    assert world.poller.stays(longer, other)
+    world.poller.configure(other)
+    assert office_open() is False
+    world.poller.configure(settings(SETTINGS, ACCOUNT))
+    assert office_open() is None

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ PAGES_BY_HAND = (
     *(f"docs/{page.name}" for page in sorted(DOCS.glob("*.md")) if page.name not in PAGES),
 )
 CREDENTIALS = {"client_id": "an-id", "client_secret": "a-secret"}
+WHOLE_SCHEDULE = {"timezone": "UTC", "hours": {"mon": "09:00-17:00"}}
 WHOLE_SLA = {
     "name": "first",
     "statistic": "first_response_time",
@@ -50,7 +52,10 @@ def _completed(name: str, tree: dict[str, object]) -> dict[str, object]:
         account = {k: v for k, v in CREDENTIALS.items() if k != key.removesuffix("_file")}
         if key.startswith("api_key"):
             account = {}
-        return {"accounts": [account | tree["accounts"][0]]}  # type: ignore[index]
+        given: dict[str, Any] = tree["accounts"][0]  # type: ignore[index]
+        if "office_schedule" in given:
+            given["office_schedule"] = WHOLE_SCHEDULE | given["office_schedule"]
+        return {"accounts": [account | given]}
     others: dict[str, dict[str, object]] = {
         "windows": {"range": "7d"},
         "segments": {"name": "vip", "tags": ["vip"]},

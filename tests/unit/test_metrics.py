@@ -57,6 +57,7 @@ CONTRACT = {
     "helpscout_up": {"account"},
     "helpscout_collector_up": {"account", "collector"},
     "helpscout_segment_resolved": {"account", "segment"},
+    "helpscout_office_hours_open": {"account"},
     "helpscout_account_problem": {"account", "reason"},
     "helpscout_report_last_success_timestamp_seconds": {"collector", *REPORT_LABELS},
     "helpscout_report_success": {"collector", *REPORT_LABELS},

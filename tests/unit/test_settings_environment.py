@@ -35,6 +35,9 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("accounts", 0, "proxy_url"): ("http://u:p@h:1", "proxy_url: http://<secret>@h:1"),
     ("accounts", 0, "proxy_url_file"): ("/p", "proxy_url_file: /p"),
     ("accounts", 0, "collectors", 0): ("folders", "collectors:\n  - folders\n"),
+    ("accounts", 0, "office_schedule", "timezone"): ("Asia/Tokyo", "timezone: Asia/Tokyo"),
+    ("accounts", 0, "office_schedule", "hours"): ("{sun: 9:00-24:00}", "sun:\n      - 09:00-24:00"),
+    ("accounts", 0, "office_schedule", "closed", 0): ("2026-12-25", "closed:\n    - '2026-12-25'"),
     ("mailboxes", "include", 0): ("[ab]*", "- '[ab]*'"),
     ("mailboxes", "exclude", 0): ("1001", "- 1001"),
     ("mailboxes", "all"): ("false", "all: false"),
@@ -79,8 +82,10 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("log", "level"): ("error", "level: error"),
     ("log", "format"): ("json", "format: json"),
 }
+_SCHEDULE = "HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE__"
 AROUND = {
     "happiness": {"HELPSCOUT_HAPPINESS__WINDOWS__0__RANGE": "5d"},
+    "office_schedule": {f"{_SCHEDULE}TIMEZONE": "UTC", f"{_SCHEDULE}HOURS": "{mon: 9:00-17:00}"},
     "windows": {"HELPSCOUT_WINDOWS__0__RANGE": "24h"},
     "segments": {
         "HELPSCOUT_SEGMENTS__0__NAME": "vip",
@@ -96,6 +101,11 @@ AROUND = {
     },
     "shard": {"HELPSCOUT_SHARD__TOTAL": "4"},
 }
+
+
+def around(key: tuple[str | int, ...]) -> dict[str, str]:
+    """The variables without which a key makes no sense."""
+    return AROUND.get(str(key[2] if key[0] == "accounts" else key[0]), {})
 
 
 @pytest.fixture
@@ -131,7 +141,7 @@ def test_every_key_is_a_variable_whatever_white_space_is_around_its_value(
 ) -> None:
     value, shown = SAMPLES[key]
     value = f"{padding}{value}{padding}"
-    environ = AROUND.get(str(key[0]), {}) | {variable(key): value}
+    environ = around(key) | {variable(key): value}
     if key[-1] in ("client_secret", "client_secret_file"):
         environ["HELPSCOUT_CLIENT_ID"] = "abc"
     elif key[-1] in ("client_id", "client_id_file"):
@@ -145,7 +155,7 @@ def test_every_key_is_a_variable_whatever_white_space_is_around_its_value(
 
 @pytest.mark.parametrize("key", SAMPLES, ids=variable)
 def test_a_variable_with_a_wrong_value_is_named(key: tuple[str | int, ...]) -> None:
-    environ = AROUND.get(str(key[0]), {}) | ACCOUNT | {variable(key): "€\x07"}
+    environ = around(key) | ACCOUNT | {variable(key): "€\x07"}
     if len(key) == 3 and key[0] == "accounts":
         environ.pop(f"HELPSCOUT_{str(key[-1]).upper()}", None)
     messages = refusals(environ)
@@ -629,3 +639,31 @@ def test_a_wrong_default_of_listen_is_named() -> None:
     assert refusals(ACCOUNT | {"EXPORTER_LISTEN": "9877"}) == [
         'EXPORTER_LISTEN: "9877" is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877'
     ]
+
+
+def test_a_variable_replaces_the_hours_of_the_file_as_a_whole(write: Write) -> None:
+    path = write(
+        "accounts: [{client_id: a, client_secret: b, office_schedule: {timezone: UTC, "
+        "hours: {mon-fri: 09:00-17:00}, closed: [2026-12-25]}}]\n"
+    )
+    hours = variable(("accounts", 0, "office_schedule", "hours"))
+    schedule = load(path, {hours: "{sat: 10:00-12:00}"}).accounts[0].office_schedule
+    assert schedule is not None
+    assert [bool(spans) for spans in schedule.hours] == [False] * 5 + [True, False]
+    assert len(schedule.closed) == 1
+
+
+@pytest.mark.parametrize(
+    ("suffix", "value", "message"),
+    [
+        ("__MON", "09:00-17:00", "set {hours} as a whole, like {{mon-fri: 09:00-17:00}}"),
+        ("", "09:00-17:00", "takes a mapping, not text"),
+        ("", "[mon]", "takes a mapping, not a list"),
+    ],
+)
+def test_hours_in_a_variable_are_one_mapping(suffix: str, value: str, message: str) -> None:
+    hours = variable(("accounts", 0, "office_schedule", "hours"))
+    environ = ACCOUNT | AROUND["office_schedule"]
+    del environ[hours]
+    (line,) = refusals(environ | {hours + suffix: value})
+    assert line == f"{hours}{suffix}: {message.format(hours=hours)}"
