@@ -201,6 +201,11 @@ def cut_chunk(connection: socket.socket) -> None:
     connection.sendall(head(200, {"Transfer-Encoding": "chunked"}) + b"5\r\n{")
 
 
+def reset_in_head(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-")
+    reset(connection)
+
+
 def reset_in_body(connection: socket.socket) -> None:
     cut(connection)
     reset(connection)
@@ -215,6 +220,7 @@ def hang_up(connection: socket.socket) -> None:
     [
         (hang_up, "the connection was closed without an answer"),
         (reset, "connection reset"),
+        (reset_in_head, "connection reset"),
         (reset_in_body, "connection reset"),
         (cut, "the connection broke in the middle of the answer"),
         (cut_chunk, "the connection broke in the middle of the answer"),

@@ -8,9 +8,11 @@ what it saw, so that "never" can be asserted and not only "not at the moment I l
 import contextlib
 import http.client
 import json
+import os
 import signal
 import sqlite3
 import statistics
+import sys
 import threading
 import time
 from collections import Counter
@@ -217,16 +219,10 @@ class Bench:
     """Another host, to which nothing must ever come."""
     stack: contextlib.ExitStack
     """Whatever the row opens and wants closed with it."""
-    undisturbed: "Daemon | None" = None
-    """A daemon that has nothing to do with the row."""
+    yardstick: Watch
+    """What scrapes a server that answers with a file, as often as a row's daemon is scraped."""
     daemons: list[Daemon] = field(default_factory=list)
     processes: list[Process] = field(default_factory=list)
-
-    @property
-    def yardstick(self) -> Watch:
-        """What scrapes a daemon to which nothing is done."""
-        assert self.undisturbed is not None
-        return self.undisturbed.watch
 
     def settings(self, api: str = "v2", **changes: Any) -> dict[str, Any]:
         """Return a configuration with both accounts; `changes` are top-level keys."""
@@ -321,14 +317,28 @@ class Row:
 
 
 @contextlib.contextmanager
-def bench(folder: Path, wire: Wire, undisturbed: Daemon | None = None) -> Iterator[Bench]:
+def yardstick(folder: Path) -> Iterator[Watch]:
+    """Scrape a server of the standard library that answers with a file."""
+    (folder / "metrics").write_text("# TYPE helpscout_up gauge\n" + "helpscout_nothing 1\n" * 200)
+    options = ("--bind", "127.0.0.1", "--protocol", "HTTP/1.1", "0")
+    server = Process(folder, (sys.executable, "-u", "-m", "http.server", *options), os.environ)
+    watch = Watch(server.says(r"\((http://\S+?)/?\)", stdout=True))
+    try:
+        yield watch
+    finally:
+        watch.stop()
+        server.kill()
+
+
+@contextlib.contextmanager
+def bench(folder: Path, wire: Wire, yardstick: Watch) -> Iterator[Bench]:
     """Return a bench; whatever was started on it ends with it."""
     simulator = Simulator(SimulatorOptions(accounts=2, mailboxes=2, rate_limit=60_000))
     simulator.start()
     with contextlib.ExitStack() as stack:
         stack.callback(simulator.stop)
         proxy, elsewhere = (stack.enter_context(wire.proxy(to)) for to in (simulator.url, None))
-        place = Bench(folder, simulator, wire, proxy, elsewhere, stack, undisturbed)
+        place = Bench(folder, simulator, wire, proxy, elsewhere, stack, yardstick)
         stack.callback(place.close)
         yield place
 
@@ -367,8 +377,8 @@ def assert_kept_fresh(daemon: Daemon, spared: Callable[[Key], bool], since: floa
 def assert_scrapes_were_quick(bench: Bench, daemon: Daemon, since: float) -> None:
     """Whatever went on: every scrape was answered with 200, and since then (monotonic) at once.
 
-    A daemon to which nothing is done is scraped all the time, too: what that one takes on a busy
-    machine is the machine's.
+    A server that is not ours is scraped all the time, too: what that one takes on a busy machine is
+    the machine's.
     """
 
     def durations(watch: Watch) -> list[float]:
@@ -377,7 +387,7 @@ def assert_scrapes_were_quick(bench: Bench, daemon: Daemon, since: float) -> Non
     # A quick row is over before it was looked at often enough to say anything.
     eventually(
         lambda: min(len(durations(daemon.watch)), len(durations(bench.yardstick))) >= 12,
-        "a dozen scrapes of each daemon",
+        "a dozen scrapes of each",
     )
     assert daemon.watch.failures == []
     ours, others = durations(daemon.watch), durations(bench.yardstick)

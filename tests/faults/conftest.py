@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
-from tests.faults.bench import Bench, Row, bench
+from tests.faults.bench import Bench, Row, bench, yardstick
 from tests.faults.proxy import Wire
 
-_AT_ONCE: Final = 20
+_AT_ONCE: Final = 10
 
 
 class Matrix:
@@ -24,9 +24,9 @@ class Matrix:
         self._folder = folder
         self._wire = Wire()
         self._stack = contextlib.ExitStack()
-        undisturbed = folder / "undisturbed"
-        undisturbed.mkdir()
-        self._undisturbed = self._stack.enter_context(bench(undisturbed, self._wire)).serve()
+        beside = folder / "yardstick"
+        beside.mkdir()
+        self._yardstick = self._stack.enter_context(yardstick(beside))
         self._benches: list[Bench] = []
         self._ending = False
         self._pool = ThreadPoolExecutor(_AT_ONCE, "row")
@@ -52,7 +52,7 @@ class Matrix:
     def _play(self, number: int, row: Row) -> None:
         own = self._folder / f"row-{number}"
         own.mkdir()
-        with bench(own, self._wire, self._undisturbed) as place:
+        with bench(own, self._wire, self._yardstick) as place:
             self._benches.append(place)
             assert not self._ending
             row.play(place)

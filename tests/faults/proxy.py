@@ -122,13 +122,6 @@ async def reset_in_body(exchange: Exchange) -> None:
     await exchange.reset()
 
 
-async def reset_in_head(exchange: Exchange) -> None:
-    """Reset the connection when half of the head is sent."""
-    whole = await exchange.answer()
-    await exchange.send(whole.head[: len(whole.head) // 2])
-    await exchange.reset()
-
-
 async def hang_up(exchange: Exchange) -> None:
     """Take the call and close the connection in good order, without a word."""
 
@@ -163,11 +156,6 @@ async def drip_body(exchange: Exchange) -> None:
     whole = await exchange.answer()
     await exchange.send(whole.head)
     await _drip(exchange, whole.body)
-
-
-async def drip_head(exchange: Exchange) -> None:
-    """Send all of it a byte a second, beginning with the head."""
-    await _drip(exchange, (await exchange.answer()).raw)
 
 
 async def flood(exchange: Exchange) -> None:

@@ -103,12 +103,9 @@ def present_other_name(bench: Bench) -> None:
 
 tls = partial(whole_account, serve=over_tls)
 
+# One of each kind: tests/contract/test_transport.py has the others.
 ROWS: Final[list[Fault]] = [
     whole_account("a connection refused", refuse, "connection refused"),
-    whole_account(
-        "a reset before the answer", everywhere(proxy.reset_before_answer), "connection reset"
-    ),
-    whole_account("a reset in the head", everywhere(proxy.reset_in_head), "connection reset"),
     whole_account(
         "a reset in the middle of the body", everywhere(proxy.reset_in_body), "connection reset"
     ),
@@ -123,9 +120,7 @@ ROWS: Final[list[Fault]] = [
         "the connection broke in the middle of the answer",
     ),
     slow("a stall before the headers", everywhere(proxy.stall)),
-    slow("a stall in the body", everywhere(proxy.stall_in_body)),
     slow("a body dripped at a byte a second", everywhere(proxy.drip_body)),
-    slow("a head dripped at a byte a second", everywhere(proxy.drip_head)),
     whole_account(
         "something that is no web server", everywhere(proxy.garble), "does not speak HTTP"
     ),
