@@ -81,6 +81,11 @@ def office_clock(at: int) -> int:
     return (weeks * 5 + min(weekday, 5)) * _WORKDAY + today
 
 
+def is_office_open(at: int) -> bool:
+    days, second = divmod(at, DAY)
+    return (days + 3) % 7 < 5 and _OPENS <= second < _OPENS + _WORKDAY  # the epoch was a Thursday
+
+
 def office_instant(start: int, seconds: int) -> int:
     """The first instant at which so many office seconds have passed since start."""
     weeks, rest = divmod(office_clock(start) + seconds, 5 * _WORKDAY)
@@ -156,8 +161,7 @@ def _live(rng: Random, id_: int, box: Mailbox, tags: list[int], created: int) ->
     def happens(probability: float) -> bool:
         return rng.random() < probability
 
-    by_day = office_seconds(created, created + 1) > 0
-    kind = rng.choices(KINDS, (68, 20, 12) if by_day else (95, 4, 1))[0]
+    kind = rng.choices(KINDS, (68, 20, 12) if is_office_open(created) else (95, 4, 1))[0]
     wait, handle, pause, in_office, closing, lively = _TEMPI[kind]
     messages, outgoing, closings, reopenings = (list[int]() for _ in range(4))
     replies: list[Reply] = []
@@ -171,7 +175,7 @@ def _live(rng: Random, id_: int, box: Mailbox, tags: list[int], created: int) ->
         messages.append(asked)
         sent = asked + draw(wait)
         if happens(in_office):
-            while not office_seconds(sent, sent + 1):
+            while not is_office_open(sent):
                 sent += _WORKDAY
         if sent >= end or happens(0.05):  # nobody answers
             gone = min(sent, end)
