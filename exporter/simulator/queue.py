@@ -38,8 +38,7 @@ _VIEWS = 45  # of the sixth mailbox: more folders than are on one page
 _TEAM = 9001
 _CUSTOM_NAMES = ("Refunds", 'Says "urgent"', "Returns\\2026")
 _OPENS = 9 * 3600
-_SNOOZED_AFTER = 600
-_ODD_TIMES = {34: "gone", 35: "null", 36: "no time", 37: "time null"}
+_SNOOZED, _SNOOZED_AFTER = 1 / 32, 600  # so many without an order, after so many seconds
 
 
 class Standing(NamedTuple):
@@ -55,8 +54,8 @@ class Standing(NamedTuple):
     has_draft: bool
     has_bounced: bool
     snoozed_until: int | None
-    time_form: str  # of the waiting time: plain, fraction, or how it is missing
-    latest_form: str  # where the service says who wrote last: beside, inside or absent
+    time_form: str  # as in Traits
+    latest_form: str  # as in Traits
 
     @property
     def began(self) -> str:
@@ -99,7 +98,7 @@ class Queues:
         """Every folder of a mailbox with its counts."""
         total, active, today = Counter[int](), Counter[int](), now // DAY
         total[standard_folder(mailbox, "closed")] = self._lives(mailbox, today)[1]
-        total[standard_folder(mailbox, "spam")] = self._spam(mailbox, today)
+        total[standard_folder(mailbox, "spam")] = self._world.spam(mailbox, today)
         for standing in self.standing(mailbox, now):
             for folder in places(mailbox, standing):
                 total[folder] += 1
@@ -127,13 +126,8 @@ class Queues:
                     lives.append(life)
         return tuple(lives), closed
 
-    def _spam(self, mailbox: Mailbox, today: int) -> int:
-        """Up to three a day, for a fortnight; nobody reads them."""
-        days = range(today - LIFE_DAYS, today)
-        return sum(self._world.chances(-(mailbox.id * 100_000 + day))[0] % 4 for day in days)
-
     def _stand(self, mailbox: Mailbox, life: Conversation, now: int) -> Standing:
-        chances = self._world.chances(life.id)
+        traits = self._world.traits(life.id)
         messages, replies, closings = (
             [at for at in instants if at <= now]
             for instants in (
@@ -145,15 +139,15 @@ class Queues:
         replied, asked = max(replies, default=0), max(messages, default=0)
         latest = "customer" if asked > replied else "user"
         unanswered = [at for at in messages if at > replied]
-        is_begun_only = not messages
-        stays_active = chances[7] < 12 and not is_begun_only and latest == "user"
+        stays_active = traits.stays_active and latest == "user" and bool(messages)
         if closings and closings[-1] > asked:
             status = "closed"
-        elif latest == "customer" or is_begun_only or stays_active:
+        elif unanswered or stays_active or not messages:
             status = "active"
         else:
             status = "pending"
-        is_assigned = bool(replies) or chances[0] < 64
+        is_assigned = bool(replies) or traits.is_taken
+        is_waiting = status == "active" and unanswered
         return Standing(
             life=life,
             status=status,
@@ -161,31 +155,21 @@ class Queues:
             threads=len(messages) + len(replies),
             latest=latest,
             is_assigned=is_assigned,
-            is_mine=is_assigned and chances[1] < 51,
-            has_draft=status == "active" and chances[2] < 20,
-            has_bounced=status != "closed" and bool(replies) and chances[3] < 6,
+            is_mine=is_assigned and traits.is_for_me,
+            has_draft=status == "active" and traits.has_draft,
+            has_bounced=status != "closed" and bool(replies) and traits.bounces,
             snoozed_until=(
-                self._snoozed(mailbox, min(unanswered), chances, now)
-                if status == "active" and unanswered
-                else None
+                self._snoozed(mailbox, min(unanswered), traits.snooze, now) if is_waiting else None
             ),
-            time_form=_time_form(chances[5]),
-            latest_form="beside" if stays_active else _latest_form(chances[6]),
+            time_form=traits.time_form,
+            latest_form="beside" if stays_active else traits.latest_form,
         )
 
-    def _snoozed(self, mailbox: Mailbox, since: int, chances: bytes, now: int) -> int | None:
-        until = self._orders.snoozed(mailbox, since, chances[4] / 256) or 0
-        if chances[4] < 8 and now >= since + _SNOOZED_AFTER:
+    def _snoozed(self, mailbox: Mailbox, since: int, chance: float, now: int) -> int | None:
+        until = self._orders.snoozed(mailbox, since, chance) or 0
+        if chance < _SNOOZED and now >= since + _SNOOZED_AFTER:
             until = max(until, (since // DAY + 1) * DAY + _OPENS)  # the next morning
         return until if now < until else None
-
-
-def _time_form(chance: int) -> str:
-    return "fraction" if chance < 32 else _ODD_TIMES.get(chance, "plain")
-
-
-def _latest_form(chance: int) -> str:
-    return "beside" if chance < 40 else "inside" if chance < 80 else "absent"
 
 
 def standard_folder(mailbox: Mailbox, type_: str) -> int:

@@ -23,6 +23,7 @@ _HOSTILE_NAMES = ("Support", "Support", 'The "Desk"', "Back\\slash", "Line\nbrea
 _TAG_NAMES = ("vip", "billing", "bug", 'needs "quotes"', "réclamation", "shipping")
 _WEEKDAY_VOLUME = (50, 48, 46, 46, 42, 24, 20)  # Monday first; 39 a day on average
 _HOUR_WEIGHTS = (2, 1, 1, 1, 1, 2, 4, 7, 12, 17, 18, 17, 14, 15, 17, 17, 15, 11, 8, 7, 6, 5, 4, 3)
+_ODD_TIMES = {34: "gone", 35: "null", 36: "no time", 37: "time null"}
 # Median seconds of a wait, of handling, and of the customer's answer; shares of the waits that end
 # in office hours, of the replies that close, and of the others that the customer answers.
 _TEMPI = {
@@ -64,6 +65,19 @@ class Conversation(NamedTuple):
     closings: tuple[int, ...]
     reopenings: tuple[int, ...]
     gone: int  # if it is still open then, it is merged or deleted, which no report counts
+
+
+class Traits(NamedTuple):
+    """What is drawn for a conversation beside its events."""
+
+    is_taken: bool  # assigned before anybody has replied
+    is_for_me: bool  # assigned to the API user, once it is assigned
+    has_draft: bool  # while it is active
+    bounces: bool  # the first reply did not arrive
+    snooze: float  # snoozed where this is below the share that is: from 0 to 1
+    time_form: str  # of the waiting time: plain, fraction, gone, null, no time, time null
+    latest_form: str  # where it is said who wrote last: beside the time, inside, or absent
+    stays_active: bool  # although a user has replied
 
 
 Orders = Callable[[Mailbox, int, list[Conversation]], list[Conversation]]
@@ -140,9 +154,28 @@ class World:
         lives = [_live(rng, id_, mailbox, tags, at) for id_, at in enumerate(starts, first_id)]
         return self._orders(mailbox, day, lives) if self._orders else lives
 
-    def chances(self, conversation: int) -> bytes:
-        """Sixteen bytes that are drawn for a conversation: what its events do not decide."""
-        return blake2b(f"{self.seed}/{conversation}".encode(), digest_size=16).digest()
+    def chances(self, number: int) -> bytes:
+        """Sixteen bytes that are drawn for a number, as the id of a conversation."""
+        return blake2b(f"{self.seed}/{number}".encode(), digest_size=16).digest()
+
+    def traits(self, conversation: int) -> Traits:
+        """What is drawn for a conversation, whatever happens in it."""
+        drawn = self.chances(conversation)
+        return Traits(
+            is_taken=drawn[0] < 64,
+            is_for_me=drawn[1] < 51,
+            has_draft=drawn[2] < 20,
+            bounces=drawn[3] < 6,
+            snooze=drawn[4] / 256,
+            time_form="fraction" if drawn[5] < 32 else _ODD_TIMES.get(drawn[5], "plain"),
+            latest_form="beside" if drawn[6] < 40 else "inside" if drawn[6] < 80 else "absent",
+            stays_active=drawn[7] < 12,
+        )
+
+    def spam(self, mailbox: Mailbox, day: int) -> int:
+        """How much spam there is on a UTC day: up to three a day arrive, and stay a fortnight."""
+        days = range(day - LIFE_DAYS, day)
+        return sum(self.chances(-(mailbox.id * 100_000 + one))[0] % 4 for one in days)
 
 
 def _mailbox(account: int, number: int) -> Mailbox:
