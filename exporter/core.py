@@ -29,9 +29,9 @@ _PROGRESS_SECONDS: Final = 10.0
 class Exporter:
     """Store, poller and exposition under one configuration, without a listener.
 
-    `now` is the instant that windows end at, `process_metrics` whether the client library's
-    process and Python metrics are part of the exposition, `patient` as the poller has it. Raises
-    StateFileInUse.
+    `now` is what is taken for the present, `process_metrics` whether the client library's process
+    and Python metrics are part of the exposition where they are configured, `patient` as the poller
+    has it. Raises StateFileInUse.
     """
 
     def __init__(
@@ -43,7 +43,9 @@ class Exporter:
         patient: bool = False,
     ) -> None:
         self.configuration = configuration
-        self.telemetry = Telemetry(process_metrics=process_metrics)
+        self.telemetry = Telemetry(
+            process_metrics=process_metrics and configuration.web.process_metrics
+        )
         self.store = Store()
         self._state = StateFile(configuration.state_file, codec)
         if configuration.state_file is not None:

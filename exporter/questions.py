@@ -123,7 +123,8 @@ class Question:
     `every` is how often it is asked. `range` is how long a time it is about, up to the instant
     that is asked for; None asks about now, and has no past. `spec` is the collector's own: what the
     answer depends on besides key and range; others compare it, and never read it. `calls` is how
-    many calls to Help Scout one ask takes, as far as is known.
+    many calls to Help Scout one ask takes, as far as is known. `end_delay` is how long before the
+    instant that is asked for the range ends.
     """
 
     key: Key
@@ -131,6 +132,7 @@ class Question:
     range: timedelta | None
     spec: tuple[Any, ...] = ()
     calls: int = 1
+    end_delay: timedelta = timedelta()
 
     @property
     def calls_per_minute(self) -> float:

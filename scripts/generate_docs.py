@@ -467,6 +467,13 @@ KEYS: Final[Mapping[str, Key]] = {
         "list of numbers", "conversations in any of these folders, by id", [991], _NONE
     ),
     "compare": Key("`true` or `false`", "ask for the preceding period, too", True),
+    "end_delay": Key(
+        "duration",
+        "windows end this long before now, where Help Scout's reports come late; at most 1d. "
+        "What is asked about now is not delayed, nor is any series' timestamp. `backfill` does "
+        "the same at each of its steps, so that a series means the same throughout",
+        "5m",
+    ),
     "stale_after": Key(
         "number",
         "a report that was not refreshed for so many of its intervals, and at least 10 minutes, "
@@ -600,6 +607,12 @@ KEYS: Final[Mapping[str, Key]] = {
         "web.yml",
     ),
     "web.enable_lifecycle": Key("`true` or `false`", "allow `POST /-/reload`", True),
+    "web.process_metrics": Key(
+        "`true` or `false`",
+        "export `process_*` and `python_*` too; without them the dashboard *Exporter* has no CPU, "
+        "memory, files and age of the process",
+        False,
+    ),
     "log.level": Key("`debug`, `info`, `warning` or `error`", "the least that is logged", "debug"),
     "log.format": Key(
         "`auto`, `console`, `json` or `logfmt`",

@@ -71,6 +71,7 @@ class Task:
             "productivity": repr(configuration.productivity),
             "happiness": repr(configuration.happiness),
             "types": repr(configuration.types),
+            "end_delay": repr(configuration.end_delay),
             "office_hours": repr(configuration.office_hours),
             "segments": repr(configuration.segments),
             "compare": repr(configuration.compare),

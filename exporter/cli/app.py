@@ -135,7 +135,7 @@ def once(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(metavar="T", help="Let the windows end then instead of now, in UTC."),
+        typer.Option(metavar="T", help="Take this for now, in UTC: windows end then."),
     ] = None,
 ) -> None:
     """Ask every report once and print the metrics; exit 1 if a report failed."""

@@ -1,5 +1,6 @@
 """The kinds of question that are asked of Help Scout, one module each."""
 
+from dataclasses import replace
 from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
@@ -29,9 +30,13 @@ COLLECTORS: Final[dict[str, Collector]] = {
 
 
 def questions_of(scope_: Scope) -> list[Question]:
-    """Return every question, of every kind that is on, within a scope."""
+    """Return every question, of every kind that is on, within a scope.
+
+    Those about a time end as long before the instant that is asked for as the settings say.
+    """
+    delay = scope_.settings.end_delay
     return [
-        question
+        replace(question, end_delay=delay) if delay and question.range else question
         for name, collector in COLLECTORS.items()
         if scope_.settings.is_on(name, scope_.collectors)
         for question in collector.questions(scope_)
@@ -39,12 +44,14 @@ def questions_of(scope_: Scope) -> list[Question]:
 
 
 def ask(client: "Client", question: Question, at: datetime, *, paid: bool = False) -> Reading:
-    """Ask a question for the instant `at` (aware UTC). `paid`: the first call is paid for.
+    """Ask a question for the instant `at` (aware UTC), from which its `end_delay` is taken off.
+
+    `paid`: the first call is paid for.
 
     Raises HelpScoutError, Stopping.
     """
     collector = COLLECTORS[question.key.collector]
-    answer = partial(collector.ask, question, client.api, at)
+    answer = partial(collector.ask, question, client.api, at - question.end_delay)
     return client.ask(collector.operation, answer, paid=paid)
 
 

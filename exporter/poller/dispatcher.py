@@ -48,7 +48,7 @@ def utc_now() -> datetime:
 class Poller:
     """Polls every account until stopped. `clock` is monotonic seconds.
 
-    `now` is the instant that windows end at, which need not be the present. `patient` repeats a
+    `now` is what is taken for the present when something is asked. `patient` repeats a
     mailbox list that a passing fault failed at once: a command has no next turn to wait for.
     """
 

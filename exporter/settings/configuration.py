@@ -40,6 +40,7 @@ from exporter.values import (
     COMMAS,
     ONE,
     Boolean,
+    Duration,
     File,
     Listed,
     Number,
@@ -134,6 +135,7 @@ class WebSettings:
     external_url: Annotated[str | None, PlainValidator(_external_url)] = None
     config_file: File = None
     enable_lifecycle: Boolean = False
+    process_metrics: Boolean = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +205,8 @@ def _on_what_is_reported(
 class Configuration:
     """All that is configured. `stale_after` counts effective intervals, not seconds.
 
+    `end_delay` is how long before the present the range of a question ends.
+
     `warnings` are lines about what was ignored or looks wrong, for the log.
     """
 
@@ -229,6 +233,10 @@ class Configuration:
     office_hours: OfficeHours = (False,)
     segments: Annotated[tuple[Annotated[Segment, AfterValidator(cuts)], ...], Listed] = ()
     compare: Boolean = False
+    end_delay: Annotated[
+        Duration,
+        Field(ge=timedelta(), le=timedelta(days=1), description="a duration from 0s to 1d"),
+    ] = timedelta()
     stale_after: Annotated[Number, Field(ge=1, description="a number from 1")] = 3
     productivity: ProductivitySettings = field(default_factory=ProductivitySettings)
     folders: FoldersSettings = field(default_factory=FoldersSettings)

@@ -124,6 +124,7 @@ class View:
     pager: Pager
     empty: Empty | None
     telemetry_path: str
+    end_delay: float
     external_url: str | None
     versions: tuple[str, str, str]
     started_at: float
@@ -204,6 +205,7 @@ def view(facts: Facts, query: Mapping[str, str]) -> View:
         pager=pager,
         empty=None if mailboxes else _why_empty(facts, choice),
         telemetry_path=facts.configuration.web.telemetry_path,
+        end_delay=facts.configuration.end_delay.total_seconds(),
         external_url=facts.configuration.web.external_url,
         versions=(__version__, revision(), platform.python_version()),
         started_at=facts.started_at,

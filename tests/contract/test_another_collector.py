@@ -7,6 +7,7 @@ backfilled and expired like the kinds that are built in.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -119,6 +120,15 @@ def moods_asked(service: Service) -> int:
     return sum("/moods/" in asked.target for asked in service.asked)
 
 
+def days_asked(service: Service) -> set[str]:
+    """Return the days that moods were asked for."""
+    return {
+        parse_qs(urlsplit(asked.target).query)["at"][0]
+        for asked in service.asked
+        if "/moods/" in asked.target
+    }
+
+
 def scraped(exporter: Exporter) -> str:
     exporter.exposition.assemble()
     return b"".join(exporter.exposition.body(TEXT, gzipped=False).made()).decode()
@@ -202,6 +212,35 @@ def test_it_has_a_past_if_it_is_about_a_range(
     ]
     assert moods_asked(service) == 3 * 2 * PAGES
     assert said[0].startswith("account acme: 12 reports;")
+
+
+@pytest.mark.parametrize(
+    ("range_", "asked"), [(timedelta(days=7), "2026-03-04"), (None, "2026-03-05")]
+)
+def test_what_is_about_a_range_is_asked_as_it_was_a_delay_ago_and_what_is_about_now_is_not(
+    range_: timedelta | None, asked: str, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(COLLECTORS, "mood", Moods(range_))
+    now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    exporter = Exporter(configured(service, HELPSCOUT_END_DELAY="1d"), now=lambda: now)
+    before = time.time()
+    a_round(exporter)
+    assert days_asked(service) == {asked}
+    entries = [e for k, e in exporter.store.snapshot().entries.items() if k.collector == "mood"]
+    assert {f"{entry.reading.as_of:%F}" for entry in entries if entry.reading} == {asked}
+    assert all((entry.succeeded_at or 0) >= before for entry in entries)
+
+
+def test_its_past_is_asked_with_the_same_delay_and_has_the_same_timestamps(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(COLLECTORS, "mood", Moods(timedelta(days=7)))
+    at = datetime(2026, 3, 5, tzinfo=UTC)
+    output = tmp_path / "past.om"
+    wanted = task(at, at, timedelta(days=1), [], 1.0, output, dry_run=False)
+    backfill(configured(service, HELPSCOUT_END_DELAY="1d"), wanted, lambda _: None)
+    assert days_asked(service) == {"2026-03-04"}
+    assert f"{LINE.format(1, 'box 2', 2, '7d')} 2.5 {int(at.timestamp())}\n" in output.read_text()
 
 
 def test_it_has_no_past_if_it_is_about_now(

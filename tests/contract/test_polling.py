@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import structlog
@@ -164,6 +165,33 @@ def test_a_defect_costs_one_report_and_no_worker(
     with running(held.settings(concurrency="1")) as exporter:
         a_round(exporter)
         assert successes(exporter) == {"a1": False, "a2": True}
+
+
+def test_windows_end_as_long_before_now_as_configured(held: Held) -> None:
+    now = datetime(2026, 3, 5, 12, 0, 30, 500_000, tzinfo=UTC)
+    one_round(held.settings(END_DELAY="10m", COMPARE="true"), lambda: now)
+    asked = [a.target for a in held.service.asked if "/reports" in a.target]
+    assert len(asked) == 2
+    for target in asked:
+        query = parse_qs(urlsplit(target).query)
+        instants = ("start", "end", "previousStart", "previousEnd")
+        assert [query[name][0] for name in instants] == [
+            "2026-02-26T11:50:31Z",
+            "2026-03-05T11:50:30Z",
+            "2026-02-19T11:50:31Z",
+            "2026-02-26T11:50:30Z",
+        ]
+
+
+@pytest.mark.parametrize(("configured", "there"), [("true", True), ("false", False)])
+def test_process_metrics_are_there_where_they_are_wanted(
+    held: Held, configured: str, there: bool
+) -> None:
+    settings = held.settings(WEB__PROCESS_METRICS=configured)
+    families = {family.name for family in Exporter(settings).telemetry.registry.collect()}
+    own = {name for name in families if name.startswith(("process_", "python_"))}
+    assert bool(own) is there
+    assert "helpscout_exporter_build_info" in families
 
 
 def test_every_call_is_paid_once(held: Held) -> None:

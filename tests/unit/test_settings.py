@@ -112,6 +112,7 @@ def test_two_keys_are_enough_and_the_rest_has_the_documented_defaults() -> None:
         office_hours=(False,),
         segments=(),
         compare=False,
+        end_delay=timedelta(),
         shard=Shard(index=0, total=1, by="account"),
         stale_after=3,
         objectives=(),
@@ -146,6 +147,7 @@ def test_everything_that_is_said_is_heard() -> None:
     assert loaded.office_hours == (False, True)
     assert loaded.segments == (Segment("vip", ("vip", 4711), (991,)),)
     assert loaded.compare
+    assert loaded.end_delay == timedelta(minutes=5)
     assert loaded.shard == Shard(1, 2, "mailbox")
     assert list(loaded.named_mailboxes) == [
         ("mailboxes.include[0]", "Support*"),
@@ -175,6 +177,7 @@ def test_everything_that_is_said_is_heard() -> None:
         "https://tools.example.com/helpscout/",
         CONFIG / "web.yml",
         enable_lifecycle=True,
+        process_metrics=False,
     )
     assert loaded.log == LogSettings("debug", "logfmt")
 

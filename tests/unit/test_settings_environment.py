@@ -49,6 +49,7 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("segments", 0, "tags", 0): ("gold", "- gold"),
     ("segments", 0, "folders", 0): ("7", "- 7"),
     ("compare",): ("true", "compare: true"),
+    ("end_delay",): ("90s", "end_delay: 1m30s"),
     ("stale_after",): ("4.5", "stale_after: 4.5"),
     ("productivity", "enabled"): ("false", "productivity:\n  enabled: false\n"),
     ("folders", "enabled"): ("false", "folders:\n  enabled: false\n"),
@@ -79,6 +80,7 @@ SAMPLES: Mapping[tuple[str | int, ...], tuple[str, str]] = {
     ("web", "external_url"): ("https://a.example/", "external_url: https://a.example/"),
     ("web", "config_file"): ("web.yml", "config_file: web.yml"),
     ("web", "enable_lifecycle"): ("true", "enable_lifecycle: true"),
+    ("web", "process_metrics"): ("false", "process_metrics: false"),
     ("log", "level"): ("error", "level: error"),
     ("log", "format"): ("json", "format: json"),
 }

@@ -810,6 +810,20 @@ def test_the_metrics_path_is_linked_as_configured() -> None:
 
 
 @pytest.mark.parametrize(
+    ("configured", "when"),
+    [
+        ({}, "ends at the moment"),
+        ({"HELPSCOUT_END_DELAY": "10m"}, "ends 10\N{NO-BREAK SPACE}min before the moment"),
+    ],
+)
+def test_it_says_when_windows_end(configured: dict[str, str], when: str) -> None:
+    assert (
+        f"the window, which {when} of the report."
+        in render(view(World(environ=configured).facts(), {})).html
+    )
+
+
+@pytest.mark.parametrize(
     ("configured", "named"),
     [({}, []), ({"HELPSCOUT_WEB__EXTERNAL_URL": "https://a.example/b"}, ["https://a.example/b/"])],
 )
