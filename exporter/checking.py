@@ -14,8 +14,8 @@ from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError, NotThere
 from exporter.helpscout.retries import persistently
-from exporter.missing import mailbox_patterns, of_segments
-from exporter.questions import Mailbox, Question
+from exporter.missing import folders_of, mailbox_patterns, tags_of
+from exporter.questions import Learned, Mailbox, Question
 from exporter.reasons import REASONS
 from exporter.schedule import demand_per_minute
 from exporter.selection import Segment
@@ -25,8 +25,8 @@ from exporter.telemetry import Telemetry
 _MOST_MAILBOXES: Final = 20
 """So many are asked at most for the one that a segment's folders belong to."""
 
-_Ask = Callable[[Question], dict[str, int]]
-"""Asks a question; returns the account's tags as far as the answer names them."""
+_Ask = Callable[[Question], Learned]
+"""Asks a question; returns what the answer says of the account's tags and folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Checked:
 
 
 def check_account(configuration: Configuration, account: Account) -> Checked:
-    """Log in, list the mailboxes, ask a report, look tags and folders up.
+    """Log in, list the mailboxes, ask one question of each kind, look tags and folders up.
 
     What may be a passing fault is asked again a few times. Raises HelpScoutError.
     """
@@ -47,9 +47,9 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
     budget = Budget(account.name, account.requests_per_minute, 1.0, telemetry, wait=wait)
     client = Client(account, budget, telemetry)
 
-    def tags_of(question: Question) -> dict[str, int]:
+    def asking(question: Question) -> Learned:
         call = partial(ask, client, question, datetime.now(UTC))
-        return dict(persistently(account.name, call, wait).learned.tags)
+        return persistently(account.name, call, wait).learned
 
     def questions(mailboxes: list[Mailbox], tags: Mapping[str, int]) -> list[Question]:
         return questions_of(scope(account, configuration, mailboxes, tags))
@@ -63,27 +63,66 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
                 " mailboxes.include and mailboxes.exclude"
             )
         first = {question.key.collector: question for question in reversed(asked)}
-        tags: dict[str, int] = {}
-        for question in first.values():
-            tags |= tags_of(question)
+        said = {collector: asking(question) for collector, question in first.items()}
+        tags = {name: id_ for learned in said.values() for name, id_ in learned.tags.items()}
         if configuration.needs_tags and not tags:
             # A range without conversations may name none: a longer one does.
-            tags = tags_of(max(asked, key=lambda question: question.range or timedelta()))
+            longest = max(asked, key=lambda question: question.range or timedelta())
+            tags = dict(asking(longest).tags)
         asked = questions(mailboxes, tags)
-        refused = set(_refused(tags_of, configuration.segments, asked))
+        folders, refused = None, set[str]()
+        if configuration.needs_folders:
+            chosen = configuration.mailboxes.chosen(mailboxes)
+            wanted = {id_ for segment in configuration.segments for id_ in segment.folders}
+            folders = _folders(asking, said, asked, wanted, len(chosen))
+            if folders is None:
+                refused = set(_refused(asking, configuration.segments, asked))
     finally:
         client.close()
+    calls, allowed = demand_per_minute(asked), budget.per_minute * account.budget
     return Checked(
-        f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes, report"
-        f" good; {len(asked)} reports, {demand_per_minute(asked):.1f} calls a minute"
-        f" of {budget.per_minute * account.budget:.0f} in the budget",
-        tuple(of_segments(configuration.segments, tags, {}, refused)),
+        f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes,"
+        f" {' and '.join(first)} good; {len(asked)} reports, {calls:.1f} calls a minute of"
+        f" {allowed:.0f} in the budget",
+        (
+            *tags_of(configuration.segments, tags, {}),
+            *folders_of(configuration.segments, tags, folders, refused),
+        ),
         frozenset(mailbox_patterns(configuration.named_mailboxes, mailboxes)),
     )
 
 
+def _folders(
+    asking: _Ask,
+    said: Mapping[str, Learned],
+    questions: Iterable[Question],
+    wanted: set[int],
+    mailboxes: int,
+) -> Mapping[int, str] | None:
+    """Return the folders of all mailboxes, or those that hold all the `wanted`, by their ids.
+
+    `said` is what the first question of each kind brought. None where the answers do not show it.
+    """
+    teller = next((collector for collector, learned in said.items() if learned.folders), None)
+    if teller is None:
+        return None
+    folders = dict(said[teller].folders)
+    _, *others = [question for question in questions if question.key.collector == teller]
+    for question in others[:_MOST_MAILBOXES]:
+        if wanted <= folders.keys():
+            break
+        try:
+            folders |= asking(question).folders
+        except HelpScoutError as error:
+            if REASONS[error.reason].refuses_question:
+                return None
+            raise
+    is_whole = mailboxes == len(set(folders.values()))
+    return folders if is_whole or wanted <= folders.keys() else None
+
+
 def _refused(
-    tags_of: _Ask, segments: Iterable[Segment], questions: Iterable[Question]
+    asking: _Ask, segments: Iterable[Segment], questions: Iterable[Question]
 ) -> Iterable[str]:
     """Yield the segments whose folders belong to none of the mailboxes: each refuses them."""
     first: dict[tuple[str, str], Question] = {}
@@ -93,13 +132,13 @@ def _refused(
         of_it = [each for (name, _), each in first.items() if name == segment.name]
         if not segment.folders or not of_it:
             continue
-        if not any(_is_allowed(tags_of, each) for each in of_it[:_MOST_MAILBOXES]):
+        if not any(_is_allowed(asking, each) for each in of_it[:_MOST_MAILBOXES]):
             yield segment.name
 
 
-def _is_allowed(tags_of: _Ask, question: Question) -> bool:
+def _is_allowed(asking: _Ask, question: Question) -> bool:
     try:
-        tags_of(question)
+        asking(question)
     except HelpScoutError as error:
         if REASONS[error.reason].refuses_question:
             return False

@@ -257,8 +257,10 @@ class Refusals:
         if self.works is not False and not self.collector_rests:
             return None
         reasons = [self._last[key.mailbox_id].get(key) for key in self._tried & self._failing]
-        if all(reason == "plan" for reason in reasons):
-            return "plan" if self._needs_reports else None
+        if self._needs_reports and all(reason == "plan" for reason in reasons):
+            return "plan"
+        if not self._needs_reports:  # what is refused or not there is this collector's matter alone
+            reasons = [reason for reason in reasons if reason and not REASONS[reason].rests]
         problems = {_problem(reason) for reason in reasons if reason is not None}
         return "bad_response" if "bad_response" in problems else None
 

@@ -12,25 +12,43 @@ from exporter.questions import Mailbox
 from exporter.selection import Segment
 
 
-def of_segments(
-    segments: Iterable[Segment],
-    tags: Mapping[str, int],
-    renamed: Mapping[str, str],
-    refused: Collection[str],
+def tags_of(
+    segments: Iterable[Segment], tags: Mapping[str, int], renamed: Mapping[str, str]
 ) -> Iterator[Missing]:
-    """Yield what is missing of an account's `segments`.
+    """Yield the tags of an account's `segments` that are missing.
 
-    `tags` are the account's by name, `renamed` maps old names to new ones. `refused` has the
-    segments of which Help Scout refuses every report: one of their folders is not there.
+    `tags` are the account's by name, `renamed` maps old names to new ones.
     """
-    for index, segment in enumerate(segments):
-        where = f"segments[{index}] ({segment.name})"
+    for where, segment in _placed(segments):
         for tag in segment.tags:
             if what := _tag(tag, tags, renamed):
                 yield Missing(where, what, segment.name)
-        if segment.folders and segment.name in refused and segment.tag_ids(tags) is not None:
+
+
+def folders_of(
+    segments: Iterable[Segment],
+    tags: Mapping[str, int],
+    folders: Collection[int] | None,
+    refused: Collection[str],
+) -> Iterator[Missing]:
+    """Yield the folders of an account's `segments` that are missing.
+
+    `folders` are the ids of all there are, None where not all are known. `refused` has the segments
+    of which Help Scout refuses every report: if their `tags` are there, a folder is not.
+    """
+    for where, segment in _placed(segments):
+        unknown = [] if folders is None else [id_ for id_ in segment.folders if id_ not in folders]
+        for id_ in unknown:
+            yield Missing(where, f"no selected mailbox has the folder {id_}", segment.name)
+        is_refused = segment.name in refused and segment.tag_ids(tags) is not None
+        if segment.folders and is_refused and not unknown:
             listed = ", ".join(map(str, segment.folders))
             yield Missing(where, f"Help Scout refuses its folders ({listed})", segment.name)
+
+
+def _placed(segments: Iterable[Segment]) -> Iterator[tuple[str, Segment]]:
+    for index, segment in enumerate(segments):
+        yield f"segments[{index}] ({segment.name})", segment
 
 
 def _tag(tag: str | int, tags: Mapping[str, int], renamed: Mapping[str, str]) -> str | None:

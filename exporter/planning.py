@@ -8,12 +8,13 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from exporter.collectors import COLLECTORS, Meaning, imagined, questions_of
 from exporter.durations import format_duration
+from exporter.health import SILENCE_SECONDS
 from exporter.helpscout.account import Account
-from exporter.questions import ALL, Key, Question, Reading
+from exporter.questions import ALL, Key, Question, Reading, Window
 from exporter.schedule import Stretch, demand_per_minute
 from exporter.selection import MailboxChoice
 from exporter.settings import Configuration
@@ -46,7 +47,7 @@ class Cost:
     @property
     def name(self) -> str:
         """What a user calls it."""
-        return self.window or self.collector
+        return f"{self.collector} {self.window}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,11 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
     Names and ids are not known here, so every mailbox counts as selected.
     """
     shard = configuration.shard
-    overhead = _DISCOVERIES_PER_MINUTE * max(1, math.ceil(mailboxes / _MAILBOXES_PER_PAGE))
-    budget = account.requests_per_minute * account.budget * shard.budget_share
     questions = questions_of(imagined(account, configuration, mailboxes))
+    lists = _DISCOVERIES_PER_MINUTE * max(1, math.ceil(mailboxes / _MAILBOXES_PER_PAGE))
+    # What was silent for a minute is asked its list, to see whether it answers.
+    overhead = max(lists, 60 / SILENCE_SECONDS - demand_per_minute(questions))
+    budget = account.requests_per_minute * account.budget * shard.budget_share
     left = max(budget - overhead, 1e-9)
     stretch = Stretch.fitting(
         demand_per_minute(q for q in questions if q.range is None),
@@ -158,7 +161,7 @@ def assumptions(configuration: Configuration, account: Account) -> Iterator[str]
 
 def table(plan_: AccountPlan) -> str:
     """Return the plan as lines of text."""
-    rows = [("window", "reports", "calls/min", "of limit", "every", "stretched", "series")]
+    rows = [("question", "reports", "calls/min", "of limit", "every", "stretched", "series")]
     for cost in plan_.costs:
         stretched = cost.effective - cost.every > cost.every * 0.005
         rows.append(
@@ -178,7 +181,7 @@ def table(plan_: AccountPlan) -> str:
             "-",
             f"{plan_.overhead:.1f}",
             f"{plan_.overhead / plan_.limit:.1%}",
-            "10m",
+            "-",
             "-",
             "-",
         )
@@ -212,7 +215,7 @@ def _verdict(plan_: AccountPlan) -> str:
     numbers = f"{plan_.per_minute:.1f} calls/min of {plan_.budget:.1f} in the budget"
     if plan_.fits:
         return f"fits: {numbers}"
-    return f"does not fit: {numbers}; every interval would be stretched. Ways out:"
+    return f"does not fit: {numbers}; intervals would be stretched. Ways out:"
 
 
 def _ways_out(
@@ -220,12 +223,13 @@ def _ways_out(
 ) -> list[WayOut]:
     """Return the cheapest: what alone is enough and loses least first, else what saves most."""
 
-    def demand(changed: Configuration) -> float:
-        return demand_per_minute(questions_of(imagined(account, changed, mailboxes)))
+    def asked(changed: Configuration) -> list[Question]:
+        return questions_of(imagined(account, changed, mailboxes))
 
-    before, ways = demand(configuration), []
-    for words, changed in _changes(configuration, before, excess):
-        saved = before - demand(changed)
+    questions, ways = asked(configuration), []
+    before = demand_per_minute(questions)
+    for words, changed in _changes(configuration, questions, excess):
+        saved = before - demand_per_minute(asked(changed))
         if saved > 0:
             ways.append(WayOut(words, saved, saved >= excess))
     enough = sorted((way for way in ways if way.fits), key=lambda way: way.saves_per_minute)
@@ -234,9 +238,10 @@ def _ways_out(
 
 
 def _changes(
-    configuration: Configuration, demand: float, excess: float
+    configuration: Configuration, questions: list[Question], excess: float
 ) -> Iterable[tuple[str, Configuration]]:
-    yield from _slower_windows(configuration, demand, excess)
+    yield from _slower_windows(configuration, questions, excess)
+    yield from _of_collectors(configuration, questions, excess)
     for window in configuration.windows:
         if len(configuration.windows) > 1:
             rest = tuple(w for w in configuration.windows if w is not window)
@@ -259,25 +264,71 @@ def _changes(
 
 
 def _slower_windows(
-    configuration: Configuration, demand: float, excess: float
+    configuration: Configuration, questions: list[Question], excess: float
 ) -> Iterator[tuple[str, Configuration]]:
-    weights = {window.text: 60 / window.every.total_seconds() for window in configuration.windows}
-    for window in configuration.windows:
-        own = demand * weights[window.text] / sum(weights.values())
-        factor = own / (own - excess) if own > excess else math.inf
-        every = min(window.every.total_seconds() * factor, _LONGEST_EVERY.total_seconds())
-        slower = replace(window, every=timedelta(minutes=math.ceil(every / 60)))
-        if slower.every > window.every:
+    for text, every in {q.key.window: q.every for q in questions if q.key.window}.items():
+        own = demand_per_minute(q for q in questions if q.key.window == text)
+        if slower := _slower(every, own, excess):
             yield (
-                (
-                    f"ask the window {window.text} every {format_duration(slower.every)}"
-                    f" instead of {format_duration(window.every)}"
-                ),
-                replace(
-                    configuration,
-                    windows=tuple(slower if w is window else w for w in configuration.windows),
-                ),
+                _words(f"the window {text}", slower, every),
+                _with_window(configuration, text, slower),
             )
+
+
+def _with_window(configuration: Configuration, text: str, every: timedelta) -> Configuration:
+    """Return a configuration in which a window is asked so often, wherever it is named."""
+
+    def slowed(windows: tuple[Window, ...]) -> tuple[Window, ...]:
+        return tuple(replace(w, every=every) if w.text == text else w for w in windows)
+
+    own = {
+        name: replace(block, windows=slowed(block.windows))
+        for name, block in _blocks(configuration)
+        if hasattr(block, "windows")
+    }
+    return replace(configuration, windows=slowed(configuration.windows), **own)
+
+
+def _of_collectors(
+    configuration: Configuration, questions: list[Question], excess: float
+) -> Iterator[tuple[str, Configuration]]:
+    """Yield how a kind with an interval or windows of its own is asked less often, or not at all.
+
+    The others ask by the keys of the root, each of which is a way out by itself.
+    """
+    asked = {question.key.collector for question in questions}
+    for name, block in _blocks(configuration):
+        if name not in asked:
+            continue
+        own = demand_per_minute(q for q in questions if q.key.collector == name)
+        if hasattr(block, "every") and (slower := _slower(block.every, own, excess)):
+            changed: Any = replace(block, every=slower)
+            yield _words(name, slower, block.every), replace(configuration, **{name: changed})
+        if len(asked) > 1 and (hasattr(block, "every") or hasattr(block, "windows")):
+            changed = replace(block, enabled=False)
+            yield f"turn {name} off", replace(configuration, **{name: changed})
+
+
+def _blocks(configuration: Configuration) -> Iterator[tuple[str, Any]]:
+    """Yield the settings of each kind that has some, under its name."""
+    for name in COLLECTORS:
+        if (block := getattr(configuration, name, None)) is not None:
+            yield name, block
+
+
+def _slower(every: timedelta, own: float, excess: float) -> timedelta | None:
+    """Return an interval at which questions that take `own` calls a minute save `excess` of them.
+
+    In whole minutes, the longest there is if none is long enough; None where that is not longer.
+    """
+    factor = own / (own - excess) if own > excess else math.inf
+    seconds = min(every.total_seconds() * factor, _LONGEST_EVERY.total_seconds())
+    slower = timedelta(minutes=math.ceil(seconds / 60))
+    return slower if slower > every else None
+
+
+def _words(what: str, slower: timedelta, every: timedelta) -> str:
+    return f"ask {what} every {format_duration(slower)} instead of {format_duration(every)}"
 
 
 def _rounded(duration: timedelta) -> str:

@@ -66,7 +66,8 @@ _ALL: Final = (
         Problem("plan", "Help Scout refuses every report", "HelpscoutAccountRefused"),
         "Help Scout does not allow it",
         "reports need the Plus or Pro plan and a user who may see them: check the plan and the"
-        " role of the user behind the credentials",
+        " role of the user behind the credentials; for an account without reports set its"
+        " collectors to [folders]",
         refuses_question=True,
         rests=True,
     ),

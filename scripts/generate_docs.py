@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from exporter import questions
+from exporter.collectors.folders import QUEUE
 from exporter.collectors.productivity.figures import FIGURES
 from exporter.collectors.productivity.report import ProductivityReport, Statistics
 from exporter.exposition import Renderer
@@ -114,6 +115,10 @@ FAMILIES: Final[Mapping[str, Note]] = {
         "  < on(job, instance, sla) group_left helpscout_sla_objective_ratio",
     ),
     "helpscout_sla_conversations": Note(_SLA, 'helpscout_sla_conversations{horizon="short"} >= 10'),
+    "helpscout_queue_conversations": Note(
+        "Help Scout gives no number, or the collector `folders` is off; an empty queue is 0",
+        'sum without (folder, folder_id) (helpscout_queue_conversations{queue="unassigned"})',
+    ),
     "helpscout_report_last_success_timestamp_seconds": Note(
         "the report has never arrived since the start; the moment is kept when its data is too old "
         "to show",
@@ -224,6 +229,11 @@ report has not been refreshed for `stale_after` of its intervals; then only
 | `window` | the window as configured, like `24h` |
 | `office_hours` | `true` where only office hours count, else `false` |
 | `segment` | the segment's `name`, empty without one |
+| `queue` | what a folder is: `unassigned`, `assigned`, `mine`, `team`, `drafts`, `spam`, \
+`custom`, or `needs_attention` (mail that bounced or could not be sent) |
+| `folder`, `folder_id` | the folder's name if it is `team` or `custom`, else empty; its id |
+| `state` | `active` and `pending` in `unassigned`, `assigned`, `mine` and `team`; `active` in \
+`custom`; `all` in the others |
 
 `all` is a report of its own, asked of Help Scout. It is not the sum of the others, so do not add
 `all` and the others up: choose one side with a matcher.
@@ -270,6 +280,8 @@ def _chapter(family: Family) -> str:
         return "Service levels"
     if family.name in {figure.family.name for figure in FIGURES}:
         return "The report's figures"
+    if family is QUEUE:
+        return "What waits now"
     return "Reports and accounts"
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,10 +147,16 @@ def scrape(url: str, *names: str) -> Metrics:
 
 
 def round_is_complete(url: str, reports: int) -> Metrics | None:
-    """Return the metrics once so many reports have come. Looking is cheap until then."""
-    success = "helpscout_report_success"
-    good = sum(sample.value for sample in scrape(url, success).named(success))
-    return scrape(url) if good == reports else None
+    """Return the metrics once so many productivity reports have come, and all else that is asked.
+
+    Looking is cheap until then.
+    """
+    success, asked = "helpscout_report_success", "helpscout_exporter_reports"
+    metrics = scrape(url, success, asked)
+    good = Counter(each.labels["collector"] for each in metrics.named(success) if each.value)
+    wanted = sum(sample.value for sample in metrics.named(asked))
+    is_complete = good["productivity"] == reports and good.total() == wanted
+    return scrape(url) if is_complete else None
 
 
 # --- processes ----------------------------------------------------------------------------------

@@ -47,6 +47,11 @@ TWINS: Final = {key: f"{key}_file" for key in ("client_id", *get_args(Confidenti
 """What is given as text or as a file that holds it."""
 
 
+def path_in(api: Api, path: str) -> str:
+    """Return a path as that generation writes it."""
+    return f"{path}.json" if api == "v1" else path
+
+
 def flaw(secret: str) -> str | None:
     """Return why a text cannot be sent as a secret in an HTTP header, without the text, or None."""
     if not secret.strip():

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any, Final
 
-from exporter.helpscout.account import Api
+from exporter.helpscout.account import Api, path_in
 from exporter.helpscout.pages import Listed, Page, parse_page
 from exporter.helpscout.wire import Id, Odd, Wire, judged
 from exporter.questions import Mailbox
@@ -22,7 +22,7 @@ class _Mailbox(Wire):
 
 def mailboxes_path(api: Api, page: int) -> str:
     """Return the path and query of a page of the mailbox list, from 1."""
-    return f"/mailboxes.json?page={page}" if api == "v1" else f"/mailboxes?page={page}"
+    return f"{path_in(api, '/mailboxes')}?page={page}"
 
 
 def parse_mailboxes(api: Api, body: bytes, odd: Odd) -> Page[Mailbox]:

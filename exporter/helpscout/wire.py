@@ -18,7 +18,8 @@ from pydantic.alias_generators import to_camel
 from exporter.helpscout.errors import BadResponse
 
 # Beyond 2**53 a float is no exact count any more, and sums of such figures overflow.
-Number = Annotated[float, Field(ge=0, le=2**53, allow_inf_nan=False)]
+_MOST: Final = 2**53
+Number = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 Id = Annotated[int, Field(ge=1)]
 
 
@@ -41,6 +42,17 @@ _Model = TypeVar("_Model", bound=Wire)
 
 Odd = Callable[[str], None]
 """Takes a line that names an odd element or field, and says what is left out for it."""
+
+
+def count_of(where: str, value: Any, odd: Odd) -> int | None:
+    """Return a count that costs nothing but itself where it is odd; None for null."""
+    if value is None:
+        return None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and 0 <= value <= _MOST and value == int(value):
+        return int(value)
+    odd(f"{where}: is not a count, and is left out")
+    return None
 
 
 def quoted(name: Any) -> str:

@@ -7,7 +7,7 @@ through a back-off.
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +18,7 @@ from exporter.helpscout.budget import Budget, Usage
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError, ShortList
 from exporter.helpscout.retries import RETRIES, pause_seconds
-from exporter.missing import mailbox_patterns, of_segments
+from exporter.missing import folders_of, mailbox_patterns, tags_of
 from exporter.poller.account_log import AccountLog
 from exporter.questions import Key, Learned, Mailbox, Question, Reading
 from exporter.schedule import Outlook, Schedule
@@ -338,6 +338,7 @@ class AccountPoller:
     def _learn(self, said: Learned) -> None:
         """Add to what is known: an answer that leaves something out does not take it away."""
         tags = said.tags if self._settings.needs_tags else {}
+        folders = said.folders if self._settings.needs_folders else {}
         known = self._learned
         if self._settings.needs_tags:
             for line in said.odd:
@@ -350,33 +351,36 @@ class AccountPoller:
                 for name, id_ in known.tags.items()
                 if name not in tags and id_ in names
             }
-        learned = Learned({**known.tags, **tags}, {**known.folders, **said.folders})
+        learned = Learned({**known.tags, **tags}, {**known.folders, **folders})
         if learned != known:
             self._learned = learned
             self._remember()
-            self._reschedule(self._clock())
+            if learned.tags != known.tags:  # a folder is asked for by its id, known or not
+                self._reschedule(self._clock())
 
     def _look_for_missing(self) -> None:
         """Say what the configuration names and the account does not have, once that is certain."""
         if self._mailboxes is None:
             return
-        refused: set[str] = set()
-        if any(segment.folders for segment in self._settings.segments):
-            refused = refused.union(*(r.refused_segments() for r in self._refusals.values()))
-        found = list(
-            of_segments(self._settings.segments, self._learned.tags, self._renamed, refused)
-        )
-        if not self._tags_said and not self.first_round_done:
-            found = [each for each in found if each.segment in refused]
+        segments, tags = self._settings.segments, self._learned.tags
+        found: list[Missing] = []
+        if self._tags_said or self.first_round_done:
+            found += tags_of(segments, tags, self._renamed)
+        if self._settings.needs_folders:
+            refused = set[str]().union(*(r.refused_segments() for r in self._refusals.values()))
+            found += folders_of(segments, tags, self._every_folder, refused)
         missing = {each.segment for each in found}
-        tags = self._learned.tags
-        postponed = {s.name for s in self._settings.segments if s.tag_ids(tags) is None}
-        self._segments = tuple(
-            (segment.name, segment.name not in missing | postponed)
-            for segment in self._settings.segments
-        )
+        postponed = {s.name for s in segments if s.tag_ids(tags) is None}
+        self._segments = tuple((s.name, s.name not in missing | postponed) for s in segments)
         self._store.set_missing(self.account.name, found, self._unmatched)
         self._log.not_found.now([str(each) for each in found])
+
+    @property
+    def _every_folder(self) -> Collection[int] | None:
+        """The ids of the folders of all selected mailboxes, None while some are not known."""
+        known = self._learned.folders
+        chosen = {str(each.id) for each in self._settings.mailboxes.chosen(self._mailboxes or ())}
+        return known if chosen and chosen <= set(known.values()) else None
 
     def failed(self, job: Job, error: HelpScoutError) -> None:
         """A question failed: try again soon if that can help, else at its next turn."""

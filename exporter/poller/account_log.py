@@ -107,6 +107,7 @@ class AccountLog:
                 **_words(error),
                 mailbox=mailbox,
                 mailbox_id=key.mailbox_id,
+                collector=key.collector,
                 type=key.type,
                 window=key.window,
                 office_hours=key.office_hours == "true",

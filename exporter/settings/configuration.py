@@ -275,6 +275,11 @@ class Configuration:
         return any(segment.tags for segment in self.segments)
 
     @property
+    def needs_folders(self) -> bool:
+        """Whether a segment has a folder, whose id is to be checked."""
+        return any(segment.folders for segment in self.segments)
+
+    @property
     def named_mailboxes(self) -> Iterator[tuple[str, str | int]]:
         """Every glob and id that names a mailbox, with its place; what matches all is left out."""
         lists = [

@@ -112,6 +112,7 @@ def configured(service: Service, **more: str) -> Configuration:
         "HELPSCOUT_WINDOWS": "[7d]",
         "HELPSCOUT_TYPES": "[all]",
         "HELPSCOUT_MAILBOXES": "{all: false}",
+        "HELPSCOUT_FOLDERS": "{enabled: false}",
     }
     return load(None, environ | more)
 

@@ -46,7 +46,8 @@ def caught(
 SERVICE = "look at Help Scout's status page; the exporter keeps trying"
 PLAN = (
     "reports need the Plus or Pro plan and a user who may see them: check the plan and the role of"
-    " the user behind the credentials"
+    " the user behind the credentials; for an account without reports set its collectors to"
+    " [folders]"
 )
 APP = (
     "check client_id and client_secret, that the app still exists (Your Profile > My Apps) and that"

@@ -69,6 +69,7 @@ class Held:
             "HELPSCOUT_WINDOWS": "[7d]",
             "HELPSCOUT_TYPES": "[all]",
             "HELPSCOUT_MAILBOXES__ALL": "false",
+            "HELPSCOUT_FOLDERS": "{enabled: false}",
             "HELPSCOUT_WEB__LISTEN": "127.0.0.1:0",
         }
         for number, name in enumerate(accounts):

@@ -34,4 +34,4 @@ def test_a_round_is_not_over_while_its_plan_is_being_made(monkeypatch: pytest.Mo
     finally:
         simulator.stop()
     assert complete
-    assert len(Metrics.of_text(body.decode()).named("helpscout_report_success")) == 3 * 4 * 3
+    assert len(Metrics.of_text(body.decode()).named("helpscout_report_success")) == 3 * 4 * 3 + 2

@@ -11,13 +11,14 @@ import yaml
 from tests.support import eventually, scrape
 from tests.system.conftest import Start, address, desk
 
-DEAD, NO_REPORTS, FORBIDDEN, BROWN, ONE_IS_401, WELL = "123456"
+DEAD, NO_REPORTS, FORBIDDEN, BROWN, ONE_IS_401, NO_FOLDERS = "123456"
 FAULTS: list[dict[str, Any]] = [
     {"account": 1, "status": 503},
     {"account": 2, "endpoint": "report", "status": 503},
     {"account": 3, "endpoint": "report", "status": 403},
     {"account": 4, "status": 503, "share": 0.5},
     {"account": 5, "endpoint": "report", "mailbox": 1001, "status": 401},
+    {"account": 6, "endpoint": "folders", "status": 403},
 ]
 NOTICED_SECONDS = 80.0
 BACK_SECONDS = 30.0
@@ -65,7 +66,7 @@ def test_each_account_is_judged_by_what_answers(start: Start, tmp_path: Path) ->
     works = dict.fromkeys("123456", 1.0)
     eventually(lambda: by_account(url, "helpscout_up") == works, "every account is up")
     eventually(
-        lambda: len(scrape(url).named("helpscout_report_success")) == 12, "every report is asked"
+        lambda: len(scrape(url).named("helpscout_report_success")) == 24, "every report is asked"
     )
     inject(FAULTS)
     began = time.monotonic()
@@ -97,11 +98,19 @@ def test_what_concerns_reports_leaves_the_account_up(start: Start, tmp_path: Pat
     assert put.ok, put.text
     (tmp_path / "config.yml").write_text(config(simulator))
     url = address(start("serve", "--config", str(tmp_path / "config.yml")))
-    collectors = {NO_REPORTS: 0.0, FORBIDDEN: 0.0, BROWN: 1.0, ONE_IS_401: 1.0, WELL: 1.0}
+    collectors = {NO_REPORTS: 0.0, FORBIDDEN: 0.0, BROWN: 1.0, ONE_IS_401: 1.0, NO_FOLDERS: 1.0}
     eventually(
-        lambda: by_account(url, "helpscout_collector_up").items() >= collectors.items(),
+        lambda: (
+            by_account(url, "helpscout_collector_up", collector="productivity").items()
+            >= collectors.items()
+        ),
         "the collectors are judged",
     )
+    queues = by_account(url, "helpscout_collector_up", collector="folders")
+    assert {name: queues[name] for name in (FORBIDDEN, NO_FOLDERS)} == {
+        FORBIDDEN: 1.0,
+        NO_FOLDERS: 0.0,
+    }
     plan = by_account(url, "helpscout_account_problem", reason="plan")
     assert [name for name, value in plan.items() if value] == [FORBIDDEN]
     until = time.monotonic() + 20

@@ -126,6 +126,7 @@ def _config(path: Path, compare: bool) -> Path:
 types: [all]
 windows: [30d]
 compare: {str(compare).lower()}
+folders: {{enabled: false}}
 web: {{listen: "127.0.0.1:0"}}
 """
     )

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
+from exporter.collectors.folders import Folder
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.health import AccountStatus, Failure
 from exporter.questions import ALL, Key, Mailbox, Window
@@ -91,6 +92,18 @@ reports = st.builds(
     st.tuples(*[st.none() | means] * 5),
 )
 
+folders = st.lists(
+    st.builds(
+        Folder,
+        st.integers(1, 5),
+        st.sampled_from(["unassigned", "team", "custom"]),
+        names,
+        st.just(()) | st.tuples(st.tuples(st.just("active"), counts)),
+    ),
+    max_size=3,
+    unique_by=lambda folder: folder.id,
+).map(tuple)
+
 ACCOUNTS = ("acme", 'other "one"\\')
 SEGMENTS = ("", "vip", 'a "segment"\n')
 keys = st.builds(
@@ -102,6 +115,9 @@ keys = st.builds(
     st.sampled_from(["24h", "7d"]),
     st.sampled_from(["true", "false"]),
     st.sampled_from(SEGMENTS),
+)
+folder_keys = st.builds(
+    Key, st.just("folders"), st.sampled_from(ACCOUNTS), st.sampled_from(["1", "2", "10"])
 )
 statuses = st.builds(
     AccountStatus, st.booleans(), st.frozensets(st.sampled_from(list(PROBLEMS)), max_size=3)
@@ -121,12 +137,13 @@ def stores(draw: st.DrawFn) -> Store:
     for account in ACCOUNTS:
         store.set_mailboxes(account, mailboxes(draw))
         store.set_status(account, draw(statuses))
-    chosen = draw(st.lists(keys, unique=True, max_size=6))
+    chosen = draw(st.lists(keys | folder_keys, unique=True, max_size=6))
     for account in ACCOUNTS:
         store.schedule(account, [key for key in chosen if key.account == account])
     for key in chosen:
         if draw(st.booleans()):
-            store.succeeded(key, reading(draw(reports)))
+            value = draw(folders if key.collector == "folders" else reports)
+            store.succeeded(key, reading(value))
         if draw(st.booleans()):
             store.failed(key, FAILURE)
     return store
@@ -144,8 +161,14 @@ def full_store() -> Store:
     )
     store.set_mailboxes("acme", [Mailbox(2, 'Sales "EU"', "5a1e5", "sales@example.com")])
     key = Key("productivity", "acme", "2", "email", "7d", "false", "")
-    store.schedule("acme", [key])
+    queues = Key("folders", "acme", "2")
+    store.schedule("acme", [key, queues])
     store.succeeded(key, reading(published_like()))
+    folders = (
+        Folder(501, "unassigned", "", (("active", 27), ("pending", 4))),
+        Folder(508, "team", 'Tier "2"', (("active", 5),)),
+    )
+    store.succeeded(queues, reading(folders))
     return store
 
 

@@ -14,6 +14,7 @@ from prometheus_client import Metric
 from prometheus_client.exposition import generate_latest as generate_text
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
+from exporter.collectors.folders import Folder
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.exposition.catalogue import catalogue
 from exporter.questions import Key, Window
@@ -111,9 +112,13 @@ class LibraryView:
             entry = self.snapshot.entries[key]
             labels = _labels(key, entry)
             if entry.reading is not None:
-                for name, found in self._report(key, entry, entry.reading.value, labels):
-                    add(name, found)
-            attempt = labels | {"collector": "productivity"}
+                value = entry.reading.value
+                if key.collector == "folders":
+                    add("queue_conversations", _queues(labels, value))
+                else:
+                    for name, found in self._report(key, entry, value, labels):
+                        add(name, found)
+            attempt = labels | {"collector": key.collector}
             add("report_last_success_timestamp_seconds", _known(attempt, entry.succeeded_at))
             add("report_success", _known(attempt, entry.success))
         for objective in self.objectives:
@@ -194,6 +199,14 @@ def _labels(key: Key, entry: Entry) -> dict[str, str]:
         "office_hours": key.office_hours,
         "segment": key.segment,
     }
+
+
+def _queues(labels: dict[str, str], folders: Iterable[Folder]) -> Iterator[Sample]:
+    of_mailbox = {name: labels[name] for name in ("account", "mailbox", "mailbox_id")}
+    for folder in folders:
+        own = {"queue": folder.queue, "folder": folder.name, "folder_id": str(folder.id)}
+        for state, count in folder.counts:
+            yield of_mailbox | own | {"state": state}, count
 
 
 def _known(labels: dict[str, str], value: float | None) -> list[Sample]:

@@ -17,6 +17,7 @@ from exporter.poller.account import AccountPoller, Job
 from exporter.questions import Key, Mailbox, Window
 from exporter.selection import MailboxChoice
 from exporter.settings import Configuration
+from exporter.settings.collectors import FoldersSettings
 from exporter.state_file import StateFile
 from exporter.store import Store
 from exporter.telemetry import Telemetry
@@ -33,7 +34,11 @@ DAY = Window("24h", timedelta(minutes=5))
 WEEK = Window("7d", timedelta(minutes=35))
 MONTH = Window("30d", timedelta(hours=1))
 SETTINGS = Configuration(
-    accounts=(ACCOUNT,), mailboxes=MailboxChoice(all=False), types=("all",), windows=(DAY, MONTH)
+    accounts=(ACCOUNT,),
+    mailboxes=MailboxChoice(all=False),
+    types=("all",),
+    windows=(DAY, MONTH),
+    folders=FoldersSettings(enabled=False),
 )
 BOXES = [Mailbox(1, "Support", "s", "s@acme.com"), Mailbox(2, "Sales", "t", "t@acme.com")]
 REPORT = ProductivityReport(current=Statistics(conversations=1, response_time=60.0, replies_sent=1))

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import LogCapture
 
 from exporter.helpscout.errors import NotThere, ServiceFailed
-from exporter.missing import mailbox_patterns, of_segments
+from exporter.missing import mailbox_patterns, tags_of
 from exporter.questions import Mailbox
 from exporter.selection import Segment
 from exporter.settings import load
@@ -38,7 +38,7 @@ def test_a_tag_is_found_or_named(
 ) -> None:
     segment = Segment("cut", (tag,))
     assert segment.tag_ids(TAGS) == ids
-    found = [str(each) for each in of_segments((segment,), TAGS, {}, ())]
+    found = [str(each) for each in tags_of((segment,), TAGS, {})]
     assert found == ([] if what is None else [f"segments[0] (cut): {what}"])
 
 

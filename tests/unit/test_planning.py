@@ -17,8 +17,12 @@ def test_ten_mailboxes_with_the_defaults_fit() -> None:
     result = planned(10)
     assert result.fits
     assert result.ways_out == ()
-    assert [cost.reports for cost in result.costs] == [44, 44, 44]
-    assert [round(cost.per_minute, 2) for cost in result.costs] == [8.8, 1.26, 0.73]
+    assert [(cost.name, cost.reports, round(cost.per_minute, 2)) for cost in result.costs] == [
+        ("productivity 24h", 44, 8.8),
+        ("productivity 7d", 44, 1.26),
+        ("productivity 30d", 44, 0.73),
+        ("folders", 10, 2.0),
+    ]
     assert result.overhead == pytest.approx(0.1)
     assert result.budget == 100
 
@@ -27,11 +31,12 @@ def test_the_table_reads_like_this() -> None:
     text = table(planned(10, HELPSCOUT_WINDOWS="[24h]", HELPSCOUT_TYPES="[all]"))
     assert text == (
         "account default\n"
-        "window    reports  calls/min  of limit  every  stretched  series\n"
-        "24h            11        2.2      1.1%     5m          -     528\n"
-        "lists           -        0.1      0.1%    10m          -       -\n"
-        "together       11        2.3      1.2%      -          -     528\n"
-        "fits: 2.3 calls/min of 100.0 in the budget\n"
+        "question          reports  calls/min  of limit  every  stretched  series\n"
+        "productivity 24h       11        2.2      1.1%     5m          -     528\n"
+        "folders                10        2.0      1.0%     5m          -     140\n"
+        "lists                   -        0.1      0.1%      -          -       -\n"
+        "together               21        4.3      2.1%      -          -     668\n"
+        "fits: 4.3 calls/min of 100.0 in the budget\n"
     )
 
 
@@ -40,7 +45,7 @@ def test_what_does_not_fit_names_three_ways_out_that_are_enough_first() -> None:
     assert not result.fits
     assert len(result.ways_out) == 3
     assert all(way.fits for way in result.ways_out)
-    assert result.ways_out[0].words == "ask the window 24h every 7m instead of 5m"
+    assert result.ways_out[0].words == "ask the window 24h every 8m instead of 5m"
     savings = [way.saves_per_minute for way in result.ways_out]
     assert savings == sorted(savings)
 
@@ -50,7 +55,7 @@ def test_a_way_out_that_is_taken_fits() -> None:
     after = planned(
         60,
         HELPSCOUT_OFFICE_HOURS="[false, true]",
-        HELPSCOUT_WINDOWS="[{range: 24h, every: 7m}, 7d, 30d]",
+        HELPSCOUT_WINDOWS="[{range: 24h, every: 8m}, 7d, 30d]",
     )
     assert after.fits
     assert before.per_minute - after.per_minute == pytest.approx(
@@ -68,11 +73,63 @@ def test_where_nothing_alone_is_enough_what_saves_most_is_named() -> None:
 
 
 def test_the_stretch_is_the_one_that_the_schedule_will_use() -> None:
+    # 100 a minute are the budget, 0.6 are lists: of 99.4 left, questions about now get half.
     result = planned(300, HELPSCOUT_WINDOWS="[24h]")
-    [cost] = result.costs
-    assert cost.effective / cost.every == pytest.approx(
-        cost.per_minute / (result.budget - result.overhead)
-    )
+    windows, now = result.costs
+    assert windows.per_minute == pytest.approx(240.8)
+    assert now.per_minute == 60
+    assert windows.effective / windows.every == pytest.approx(240.8 / 49.7)
+    assert now.effective / now.every == pytest.approx(60 / 49.7)
+
+
+def test_questions_about_now_keep_their_interval_where_half_of_the_budget_is_enough() -> None:
+    # 240 mailboxes: 48 a minute about now, less than half of the 99.5 that lists leave.
+    windows, now = planned(240, HELPSCOUT_WINDOWS="[24h]").costs
+    assert now.effective == now.every
+    assert windows.effective / windows.every == pytest.approx(192.8 / (99.5 - 48))
+
+
+PLUS = {"HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE": "400"}
+
+
+def test_five_hundred_mailboxes_on_a_plus_plan_are_told_what_is_reachable() -> None:
+    # Of 200 a minute 1 is lists. 100 about now get half of the rest, 491.6 of windows the other.
+    result = planned(500, **PLUS)
+    assert not result.fits
+    assert result.budget == 200
+    assert result.overhead == pytest.approx(1.0)
+    of_windows = 2004 / 5 + 2004 / 35 + 2004 / 60
+    assert result.per_minute == pytest.approx(of_windows + 100 + 1)
+    assert {cost.name: round(cost.effective / cost.every, 3) for cost in result.costs} == {
+        "productivity 24h": round(of_windows / 99.5, 3),
+        "productivity 7d": round(of_windows / 99.5, 3),
+        "productivity 30d": round(of_windows / 99.5, 3),
+        "folders": round(100 / 99.5, 3),
+    }
+    within = sum(cost.per_minute * (cost.every / cost.effective) for cost in result.costs)
+    assert within + result.overhead == pytest.approx(result.budget)
+    text = table(result)
+    assert "\nproductivity 24h     2004      400.8    100.2%     5m     24m42s " in text
+    assert "\nfolders               500      100.0     25.0%     5m       5m2s " in text
+    assert "\ndoes not fit: 592.5 calls/min of 200.0 in the budget;" in text
+
+
+def test_kinds_of_question_are_named_among_the_ways_to_save() -> None:
+    result = planned(270, HELPSCOUT_WINDOWS="[24h]", HELPSCOUT_TYPES="[all]")
+    assert result.per_minute == pytest.approx(271 / 5 + 270 / 5 + 0.6)
+    assert [(way.words, way.fits) for way in result.ways_out] == [
+        ("ask folders every 6m instead of 5m", True),
+        ("ask the window 24h every 6m instead of 5m", True),
+        ("turn folders off", True),
+    ]
+
+
+def test_an_account_that_is_hardly_asked_anything_pays_for_its_probes() -> None:
+    # One mailbox each 5 minutes: in each of the other minutes the list is asked.
+    result = planned(1, HELPSCOUT_ACCOUNTS__0__COLLECTORS="folders")
+    assert [cost.name for cost in result.costs] == ["folders"]
+    assert result.overhead == pytest.approx(0.8)
+    assert result.per_minute == pytest.approx(1.0)
 
 
 def test_a_split_account_splits_its_budget() -> None:

@@ -9,13 +9,12 @@ from exporter.collectors.base import Meaning, Sample, Scope
 from exporter.collectors.productivity import figures
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.collectors.productivity.wire import parse_report
-from exporter.helpscout.account import Api
-from exporter.helpscout.errors import Foreign, HelpScoutError
-from exporter.questions import ALL, Get, Key, Question, Reading, TimeRange
-from exporter.reasons import REASONS
+from exporter.collectors.reports import instant, remedy, report_query
+from exporter.helpscout.account import Api, path_in
+from exporter.helpscout.errors import HelpScoutError
+from exporter.questions import Get, Key, Question, Reading, TimeRange
 from exporter.sla import change_ratio
 
-_PATHS: Final = {"v1": "/reports/productivity.json", "v2": "/reports/productivity"}
 _FLAGS: Final = {"v1": {"false": "0", "true": "1"}, "v2": {"false": "false", "true": "true"}}
 _COMPARE: Final = "compare"
 _REPLIES: Final = ("1", "2", "3", "4", "5+")
@@ -58,9 +57,9 @@ class Productivity:
         """Ask for the report over the question's range up to `at`. Raises HelpScoutError."""
         odd: list[str] = []
         try:
-            body = get(_PATHS[api], _query(question, api, at))
+            body = get(path_in(api, "/reports/productivity"), _query(question, api, at))
         except HelpScoutError as error:
-            error.remedy = error.remedy or _remedy(question, error)
+            error.remedy = error.remedy or remedy(question, error)
             raise
         report, learned = parse_report(body, compare=_compares(question), odd=odd.append)
         return Reading(report, at, learned, odd=tuple(odd))
@@ -105,51 +104,13 @@ def _compares(question: Question) -> bool:
 
 def _query(question: Question, api: Api, at: datetime) -> dict[str, str]:
     assert question.range is not None
-    key, range_ = question.key, TimeRange.ending(at, question.range)
-    query = {"start": _instant(range_.start), "end": _instant(range_.end)}
+    range_ = TimeRange.ending(at, question.range)
+    query = report_query(range_, question)
     if _compares(question):
         before = range_.preceding()
-        query |= {"previousStart": _instant(before.start), "previousEnd": _instant(before.end)}
-    for name, ids in zip(("mailboxes", "tags", "folders"), question.spec, strict=False):
-        if ids:
-            query[name] = ",".join(map(str, ids))
-    if key.type != ALL:
-        query["types"] = key.type
-    query["officeHours"] = _FLAGS[api][key.office_hours]
+        query |= {"previousStart": instant(before.start), "previousEnd": instant(before.end)}
+    query["officeHours"] = _FLAGS[api][question.key.office_hours]
     return query
-
-
-def _instant(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _remedy(question: Question, error: HelpScoutError) -> str:
-    """Return what to do about an error that is this question's own, empty where it is not."""
-    key, reason = question.key, REASONS[error.reason]
-    if isinstance(error, Foreign):
-        return ""
-    if error.status == 504:
-        return (
-            f"Help Scout ran out of time over {key.window}: it is tried again; if it lasts, use a"
-            " shorter window, or leave out large mailboxes"
-        )
-    if not reason.refuses_question:
-        return ""
-    _, tag_ids, folder_ids, *_ = question.spec
-    filtered = [kind for kind, ids in (("tags", tag_ids), ("folders", folder_ids)) if ids]
-    if filtered:
-        belongs = "; a folder belongs to one mailbox" if folder_ids else ""
-        return f'check the {" and ".join(filtered)} of segment "{key.segment}"{belongs}'
-    if key.type != ALL and reason.rests:
-        return f"check that the account may see reports of type {key.type}"
-    if key.mailbox_id == ALL or not reason.rests:
-        return ""
-    if reason.name == "not_found":
-        return "was the mailbox deleted? May the user behind the credentials see it?"
-    return (
-        "may the user behind the credentials see this mailbox and its reports? Reports need the"
-        " Plus or Pro plan"
-    )
 
 
 def _figures(statistics: Statistics, *, previous: bool) -> Iterator[Sample]:
