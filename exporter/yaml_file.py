@@ -54,8 +54,9 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         mapping, merged = dict[Any, Any](), dict[Any, Any]()
         for key, value in node.value:
-            if key.value == "<<" and isinstance(value, yaml.MappingNode):
-                merged |= self.construct_mapping(value, deep=True)
+            if key.value == "<<" and (bases := _mappings(value)):
+                for base in reversed(bases):  # of several, the first wins
+                    merged |= self.construct_mapping(base, deep=True)
                 continue
             if not isinstance(key, yaml.ScalarNode):
                 problem = "a key is a word, not a list or a mapping"
@@ -66,6 +67,12 @@ class _Loader(yaml.SafeLoader):
                 continue
             raise _Refused(problem=problem, problem_mark=key.start_mark)
         return merged | mapping
+
+
+def _mappings(node: Any) -> list[yaml.MappingNode]:
+    """Return the mapping, or the mappings of a list of nothing else; else nothing."""
+    nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    return nodes if all(isinstance(each, yaml.MappingNode) for each in nodes) else []
 
 
 for _tag, _form, _first in (

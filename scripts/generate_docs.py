@@ -647,7 +647,7 @@ are enough to start: `HELPSCOUT_CLIENT_ID` and `HELPSCOUT_CLIENT_SECRET`.
   `HELPSCOUT_WINDOWS='[24h, {{range: 7d, every: 30m}}]'`; a whole list replaces that of the file.
 - A list whose elements have no commas may also be separated by commas: `HELPSCOUT_WINDOWS=24h,7d`.
   These are {commas}. The other lists hold free text.
-- Variables are not expanded in the file: `${{VAR}}` is refused, set the key's own variable instead.
+- Variables are not expanded in a value: `${{VAR}}` is refused, set the key's own variable instead.
   YAML's anchors and merge keys (`&`, `*`, `<<`) are accepted.
 - For the first account there are short names: {short}.
 - An empty variable counts as one that is not set. White space around a variable's value is dropped,

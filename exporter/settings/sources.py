@@ -35,7 +35,8 @@ from exporter.yaml_file import is_unicode, parse_yaml, read_file
 
 _KNOWN: Final = (*map(variable, leaves()), *(variable((key,)) for key in KEYS[()].keys), *SHORT)
 _TWIN: Final = TWINS | {file: key for key, file in TWINS.items()}
-_EXPANSION: Final = re.compile(r"\$\{\w+\}")
+_EXPANSION: Final = re.compile(r"\$\{\w+[^{}]*\}")
+_WHOLE_EXPANSION: Final = re.compile(rf"{_EXPANSION.pattern}|\$\(\w+\)|\$[A-Z_][A-Z0-9_]+")
 
 
 class Tree(dict[Any, Any]):
@@ -143,22 +144,31 @@ class Source(PydanticBaseSettingsSource):
 
     def _advice(self, path: KeyPath, value: Any) -> str:
         element = KEYS.get((*general(path), 0))
-        if element is None or not (element.is_value or element.short) or isinstance(value, dict):
+        if element is None:
             return ""
+        if isinstance(value, dict):
+            return "" if element.is_value else ": put a dash before its first key"
+        if not (element.is_value or element.short):
+            return ""
+        commas = KEYS[general(path)].has_commas and isinstance(value, str)
+        elements = [part.strip() for part in value.split(",")] if commas else [value]
         also = f", or set {variable((*path, 0))}" if isinstance(value, Text) else ""
-        return f": write [{shown(value)}]{also}"
+        return f": write [{', '.join(map(shown, elements))}]{also}"
 
     def _expanded(self, path: KeyPath, value: Any) -> Any:
-        """Return a value. Refuse one of a file that expects a variable to be filled in."""
-        if not self._is_file or not isinstance(value, str):
+        """Return a value. Refuse one that expects a variable to be filled in."""
+        if not isinstance(value, str):
             return value
         twin = TWINS.get(str(path[-1]))
         # Inside a secret it may be meant as it is written.
-        whole = path[-1] in get_args(Confidential)
-        if _EXPANSION.fullmatch(value) if whole else _EXPANSION.search(value):
-            instead = f"set {variable(path)} instead"
+        found = None if path[-1] in get_args(Confidential) else _EXPANSION.search(value)
+        if found or (twin and _WHOLE_EXPANSION.fullmatch(value)):
+            where, instead = "", "give the value itself"
+            if self._is_file:
+                where, instead = " in a file", f"set {variable(path)} instead"
             also = f", or {twin}" if twin else ""
-            self._refuse(path, f"${{…}} is not expanded in a file: {instead}{also}")
+            form = "${…}" if "{" in value else "$…"
+            self._refuse(path, f"{form} is not expanded{where}: {instead}{also}")
         return value
 
     def _refuse(self, path: KeyPath, text: str) -> None:

@@ -43,6 +43,7 @@ def differing(other: Task, **variables: str) -> list[str]:
         ({"MAILBOXES__ALL": "false"}, ["mailboxes"]),
         ({"SLA": SLA}, ["sla"]),
         ({"TYPES": "[email]"}, ["types"]),
+        ({"END_DELAY": "5m"}, ["end_delay"]),
         ({"SHARD__TOTAL": "2"}, ["shard"]),
         ({"CLIENT_ID": "another"}, ["accounts"]),
         ({"WINDOWS": "[24h, 30d]"}, ["--step"]),

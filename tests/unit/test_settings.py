@@ -197,6 +197,17 @@ def test_an_anchor_may_be_used_again_and_merged_into_a_mapping() -> None:
     assert loaded.objectives[0].types == loaded.types == ("all", "email")
 
 
+def test_of_several_mappings_that_are_merged_the_first_wins(write: Write) -> None:
+    path = write(
+        "accounts:\n"
+        "  - &a {name: a, client_id: abc, client_secret: s, budget: 0.25}\n"
+        "  - &b {name: b, client_id: xyz, client_secret: s, concurrency: 8}\n"
+        "  - {<<: [*a, *b], name: c}\n"
+    )
+    first, _, both = load(path, {}).accounts
+    assert both == replace(first, name="c", concurrency=8)
+
+
 def test_yaml_does_not_turn_words_into_something_else() -> None:
     loaded = load(CONFIG / "valid-yaml-traps.yml", {})
     one, two = loaded.accounts

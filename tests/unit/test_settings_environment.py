@@ -560,8 +560,9 @@ def test_a_wrong_section_in_the_file_is_told_even_if_a_variable_reaches_into_it(
         f"{path}: web: takes a mapping, not 5"
     ]
     path = write("accounts: [{api_key: k}]\nwindows: {range: 7d}\n")
-    assert f"{path}: windows: takes a list, not a mapping" in refusals(
-        {"HELPSCOUT_WINDOWS__0": "7d"}, path
+    assert (
+        f"{path}: windows: takes a list, not a mapping: put a dash before its first key"
+        in refusals({"HELPSCOUT_WINDOWS__0": "7d"}, path)
     )
 
 
@@ -669,3 +670,21 @@ def test_hours_in_a_variable_are_one_mapping(suffix: str, value: str, message: s
     del environ[hours]
     (line,) = refusals(environ | {hours + suffix: value})
     assert line == f"{hours}{suffix}: {message.format(hours=hours)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("STATE_FILE", "${HOME}/state.db", "${…} is not expanded: give the value itself"),
+        ("CLIENT_ID", "$ID", "$… is not expanded: give the value itself, or client_id_file"),
+        (
+            "CLIENT_SECRET",
+            "${SECRET:-none}",
+            "${…} is not expanded: give the value itself, or client_secret_file",
+        ),
+    ],
+)
+def test_what_a_variable_expects_to_be_filled_in_is_refused(
+    name: str, value: str, words: str
+) -> None:
+    assert f"HELPSCOUT_{name}: {words}" in refusals(ACCOUNT | {f"HELPSCOUT_{name}": value})
