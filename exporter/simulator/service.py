@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from exporter.simulator.answers import Answers, Call, span
-from exporter.simulator.dialects import Json, Refused
+from exporter.simulator.dialects import Json, Refused, timestamp
 from exporter.simulator.faults import FaultRule, Faults, MailboxChange, parse_faults
 from exporter.simulator.orders import Orders
 from exporter.simulator.world import Mailbox, World
@@ -149,6 +149,10 @@ class Simulator:
         method, path, body = request.method, request.url.path, await request.body()
         if (method, path) == ("GET", "/_stats"):
             answer: Response = JSONResponse(self.stats())
+        elif (method, path) == ("GET", "/_clock"):
+            now, stands = self._worlds(self._clients_now()), self.options.now is not None
+            speed = 0 if stands else self.options.speed
+            answer = JSONResponse({"now": timestamp(now), "speed": speed})
         elif path == "/_faults" and method in ("GET", "PUT", "DELETE"):
             answer = self._control(method, body.decode())
         else:

@@ -854,6 +854,9 @@ def test_with_a_speed_all_is_as_long_ago_for_a_client_as_it_is_in_the_world(
     there = open_desk(now=NOW + ahead)
     clock[0] += 120
 
+    clocks = [desk.session.get(desk.url + "/_clock", timeout=60).json() for desk in (fast, there)]
+    assert clocks[0] == {"now": clocks[1]["now"], "speed": 60}
+
     def moved(text: str) -> str:
         return (datetime.fromisoformat(text) + ahead).strftime("%Y-%m-%dT%H:%M:%SZ")
 
