@@ -86,6 +86,10 @@ def simulate(
         str | None,
         typer.Option(metavar="T", help="Freeze the clock at this time, like 2026-11-01T00:00:00Z."),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="Start the clock at this time instead of now."),
+    ] = None,
     speed: Annotated[
         float | None,
         typer.Option(metavar="N", help="Let the clock run N times as fast."),
@@ -98,7 +102,9 @@ def simulate(
     """Run the simulator alone: a stand-in for both generations of Help Scout's API."""
     from exporter.cli import simulate as command
 
-    command.simulate(listen, seed, mailboxes, accounts, latency, rate_limit, now, speed, faults)
+    command.simulate(
+        listen, seed, mailboxes, accounts, latency, rate_limit, now, start, speed, faults
+    )
 
 
 @app.command(short_help="Validate the configuration, log in, ask one report.")

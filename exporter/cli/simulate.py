@@ -21,13 +21,15 @@ def simulate(
     latency: str,
     rate_limit: int,
     now: str | None,
+    start: str | None,
     speed: float | None,
     faults: Path | None,
 ) -> None:
     """Run the simulator until it is told to end."""
     host, port = _host_and_port(listen)
-    if now is not None and speed is not None:
-        raise WrongUsage("--speed: the clock stands still with --now; give one of the two")
+    for option, value in (("--start", start), ("--speed", speed)):
+        if now is not None and value is not None:
+            raise WrongUsage(f"{option}: the clock stands still with --now; give one of the two")
     if speed is not None and not 0 < speed < math.inf:
         raise WrongUsage(f"--speed: {speed:g} is not a number above 0")
     options = SimulatorOptions(
@@ -37,6 +39,7 @@ def simulate(
         latency_seconds=checked("--latency", parse_duration, latency).total_seconds(),
         rate_limit=rate_limit,
         now=None if now is None else checked("--now", instant, now),
+        start=None if start is None else checked("--start", instant, start),
         speed=1.0 if speed is None else speed,
         faults=Faults() if faults is None else _faults(faults),
     )

@@ -55,6 +55,7 @@ class SimulatorOptions(NamedTuple):
     latency_seconds: float = 0.0
     rate_limit: int = 400  # calls per minute of each account
     now: datetime | None = None  # with a time zone; freezes the world's clock
+    start: datetime | None = None  # with a time zone; where the world's clock starts; None: now
     speed: float = 1.0  # how many times as fast as a client's clock the world's runs
     faults: Faults = Faults()
 
@@ -74,8 +75,9 @@ class Simulator:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options = options = options or SimulatorOptions()
-        if options.now is not None and options.now.tzinfo is None:
-            raise ValueError("now: needs a time zone")
+        for name, moment in (("now", options.now), ("start", options.start)):
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError(f"{name}: needs a time zone")
         if not 0 < options.speed < math.inf:
             raise ValueError("speed: must be more than 0")
         self.url = ""
@@ -83,7 +85,11 @@ class Simulator:
         self._thread: Thread | None = None
         self._monotonic, self._started = monotonic, monotonic()
         self._clients_now = clock if options.now is None else options.now.timestamp
-        self._opened = 0.0 if options.speed == 1 else self._clients_now()
+        self._client_began = self._world_began = 0.0  # on a client's clock, and on the world's
+        if options.speed != 1 or options.start is not None:
+            self._client_began = self._world_began = self._clients_now()
+        if options.start is not None:
+            self._world_began = options.start.timestamp()
         self._orders = Orders()
         self._know(self._orders)
         self.set_faults(options.faults)
@@ -132,7 +138,7 @@ class Simulator:
 
     def _worlds(self, clients_now: float) -> int:
         """The world's now, where a client's clock says this."""
-        return int(self._opened + (clients_now - self._opened) * self.options.speed)
+        return int(self._world_began + (clients_now - self._client_began) * self.options.speed)
 
     def stats(self) -> Json:
         """What GET /_stats answers: calls per account ("0": nobody's), endpoint and status."""

@@ -845,17 +845,25 @@ def test_an_order_begins_when_it_arrives_and_is_seen_by_every_endpoint() -> None
         simulator.stop()
 
 
-def test_with_a_speed_all_is_as_long_ago_for_a_client_as_it_is_in_the_world(
-    open_desk: Callable[..., Desk],
+@pytest.mark.parametrize(
+    ("options", "ahead"),
+    [  # two minutes of the client
+        ({"speed": 60}, timedelta(minutes=118)),
+        ({"speed": 60, "start": NOW - timedelta(days=2)}, timedelta(days=-2, hours=2)),
+        ({"start": NOW - timedelta(days=2)}, timedelta(days=-2, minutes=2)),
+    ],
+    ids=["with a speed", "both", "from another time on"],
+)
+def test_all_is_as_long_ago_for_a_client_as_it_is_in_the_world(
+    open_desk: Callable[..., Desk], options: dict[str, Any], ahead: timedelta
 ) -> None:
-    ahead = timedelta(minutes=118)  # two hours of the world in two minutes of the client
     clock = [NOW.timestamp() - 120]
-    fast = open_desk(now=None, speed=60, clock=lambda: clock[0])
+    fast = open_desk(now=None, clock=lambda: clock[0], **options)
     there = open_desk(now=NOW + ahead)
     clock[0] += 120
 
     clocks = [desk.session.get(desk.url + "/_clock", timeout=60).json() for desk in (fast, there)]
-    assert clocks[0] == {"now": clocks[1]["now"], "speed": 60}
+    assert clocks[0] == {"now": clocks[1]["now"], "speed": options.get("speed", 1)}
 
     def moved(text: str) -> str:
         return (datetime.fromisoformat(text) + ahead).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -911,9 +919,14 @@ def test_it_stops_at_once_with_calls_in_flight_and_says_nothing(
     assert capfd.readouterr().err == ""
 
 
-def test_a_clock_without_time_zone_is_refused() -> None:
-    with pytest.raises(ValueError, match="time zone"):
-        Simulator(SimulatorOptions(now=datetime(2026, 1, 1)))
+@pytest.mark.parametrize(
+    "options",
+    [SimulatorOptions(now=datetime(2026, 1, 1)), SimulatorOptions(start=datetime(2026, 1, 1))],
+    ids=["now", "start"],
+)
+def test_a_clock_without_time_zone_is_refused(options: SimulatorOptions) -> None:
+    with pytest.raises(ValueError, match="needs a time zone"):
+        Simulator(options)
 
 
 def test_the_worlds_clock_is_the_one_given() -> None:
