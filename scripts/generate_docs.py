@@ -16,6 +16,7 @@ import yaml
 
 from exporter import questions
 from exporter.collectors.folders import QUEUE
+from exporter.collectors.happiness import RATINGS, SCORE
 from exporter.collectors.productivity.figures import FIGURES
 from exporter.collectors.productivity.report import ProductivityReport, Statistics
 from exporter.exposition import Renderer
@@ -118,6 +119,14 @@ FAMILIES: Final[Mapping[str, Note]] = {
     "helpscout_queue_conversations": Note(
         "Help Scout gives no number, or the collector `folders` is off; an empty queue is 0",
         'sum without (folder, folder_id) (helpscout_queue_conversations{queue="unassigned"})',
+    ),
+    "helpscout_happiness_ratings": Note(
+        "the collector `happiness` is off, or Help Scout gives no number; no ratings are 0",
+        'sum without (rating) (helpscout_happiness_ratings{type="all", window="7d"})',
+    ),
+    "helpscout_happiness_score": Note(
+        "the collector `happiness` is off, or there are no ratings in the window",
+        'helpscout_happiness_score{type="all", window="30d"}',
     ),
     "helpscout_report_last_success_timestamp_seconds": Note(
         "the report has never arrived since the start; the moment is kept when its data is too old "
@@ -232,6 +241,7 @@ report has not been refreshed for `stale_after` of its intervals; then only
 | `queue` | what a folder is: `unassigned`, `assigned`, `mine`, `team`, `drafts`, `spam`, \
 `custom`, or `needs_attention` (mail that bounced or could not be sent) |
 | `folder`, `folder_id` | the folder's name if it is `team` or `custom`, else empty; its id |
+| `rating` | `great`, `okay` or `not_good` |
 | `state` | `active` and `pending` in `unassigned`, `assigned`, `mine` and `team`; `active` in \
 `custom`; `all` in the others |
 
@@ -280,6 +290,8 @@ def _chapter(family: Family) -> str:
         return "Service levels"
     if family.name in {figure.family.name for figure in FIGURES}:
         return "The report's figures"
+    if family in (RATINGS, SCORE):
+        return "Ratings"
     if family is QUEUE:
         return "What waits now"
     return "Reports and accounts"

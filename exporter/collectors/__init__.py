@@ -17,6 +17,7 @@ from exporter.collectors.base import (
     scope,
 )
 from exporter.collectors.folders import Folders
+from exporter.collectors.happiness import Happiness
 from exporter.collectors.productivity import Productivity
 from exporter.questions import Question, Reading
 from exporter.telemetry import Family
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # it brings all that calls need, and `plan` calls nobody
     from exporter.helpscout.client import Client
 
 COLLECTORS: Final[dict[str, Collector]] = {
-    collector.name: collector for collector in (Productivity(), Folders())
+    collector.name: collector for collector in (Productivity(), Folders(), Happiness())
 }
 """Every kind by its name: registered here, and nowhere else."""
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from hypothesis import strategies as st
 
 from exporter.collectors.folders import Folder
+from exporter.collectors.happiness import Ratings
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.health import AccountStatus, Failure
 from exporter.questions import ALL, Key, Mailbox, Window
@@ -162,7 +163,9 @@ def full_store() -> Store:
     store.set_mailboxes("acme", [Mailbox(2, 'Sales "EU"', "5a1e5", "sales@example.com")])
     key = Key("productivity", "acme", "2", "email", "7d", "false", "")
     queues = Key("folders", "acme", "2")
-    store.schedule("acme", [key, queues])
+    ratings = Key("happiness", "acme", "2", "email", "7d")
+    store.schedule("acme", [key, queues, ratings])
+    store.succeeded(ratings, reading(Ratings(41, 34, 35)))
     store.succeeded(key, reading(published_like()))
     folders = (
         Folder(501, "unassigned", "", (("active", 27), ("pending", 4))),

@@ -115,6 +115,11 @@ class LibraryView:
                 value = entry.reading.value
                 if key.collector == "folders":
                     add("queue_conversations", _queues(labels, value))
+                elif key.collector == "happiness":
+                    for rating in ("great", "okay", "not_good"):
+                        count = getattr(value, rating)
+                        add("happiness_ratings", _known(labels | {"rating": rating}, count))
+                    add("happiness_score", _known(labels, value.score))
                 else:
                     for name, found in self._report(key, entry, value, labels):
                         add(name, found)
