@@ -5,7 +5,7 @@ The templates put them into words. Times are Unix seconds.
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -18,6 +18,7 @@ from exporter.status.choice import Choice, Chooser, Selector
 from exporter.status.facts import Facts, Level, State
 from exporter.status.figures import COLUMNS, Column, Promise, Row, key_of, promises, row
 from exporter.status.problems import Problem, problems
+from exporter.status.queue import QUEUES, Backlog, Line, keys_of, line, waits
 from exporter.status.timetable import AccountLine, GroupLine, account_lines, group_lines
 
 MAILBOXES_A_PAGE: Final = 25
@@ -102,7 +103,9 @@ class View:
 
     `states` counts all reports; `next_poll` is the first of `groups`; `budget` is the account that
     uses the largest part of its own, among as many as `budgets`. `everywhere` is how all SLAs are
-    kept, `kept` those of the choice, None where none is configured.
+    kept, `kept` those of the choice, None where none is configured. `backlog` is which customers
+    wait, by the choice, None where it is not known; `lines` are the queues of the mailboxes of the
+    page, whose headings are `queues`.
     """
 
     now: float
@@ -120,6 +123,9 @@ class View:
     selectors: tuple[Selector, ...]
     everything: str
     columns: tuple[Column, ...]
+    queues: tuple[str, ...]
+    backlog: Backlog | None
+    lines: tuple[Line, ...]
     mailboxes: tuple[Group, ...]
     pager: Pager
     empty: Empty | None
@@ -135,8 +141,22 @@ class View:
     def level(self) -> Level:
         """How all of it is: the exporter works, and the support team keeps its promises."""
         level = self.verdict.level
-        missed = self.everywhere.missed and level is Level.WELL
-        return Level.WARN if missed else level
+        return Level.WARN if self.is_behind and level is Level.WELL else level
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the team misses an SLA, or is about to: customers wait beyond the target."""
+        return bool(self.everywhere.missed or (self.backlog and self.backlog.beyond))
+
+    @property
+    def has_folders(self) -> bool:
+        """Whether the folders of a mailbox of the page are known."""
+        return any(pile.conversations is not None for line in self.lines for pile in line.piles)
+
+    @property
+    def has_waits(self) -> bool:
+        """Whether it is known of a mailbox of the page how many customers wait."""
+        return any(line.waits for line in self.lines)
 
     @property
     def down(self) -> list[AccountLine]:
@@ -173,7 +193,8 @@ def view(facts: Facts, query: Mapping[str, str]) -> View:
         (mailbox for account, mailbox in facts.snapshot.mailboxes if account == choice.account),
         key=lambda mailbox: (mailbox.name.casefold(), mailbox.id),
     )
-    mailboxes, pager, choice = _page(facts, choice, chooser, of_account)
+    shown, pager, choice = _page(facts, choice, chooser, of_account)
+    mailboxes = tuple(_groups(facts, choice, shown))
     objectives = facts.configuration.objectives
     groups = tuple(group_lines(facts))
     budgets = [(name, usage) for name, (_, usage) in facts.progress.items() if name in states]
@@ -201,6 +222,9 @@ def view(facts: Facts, query: Mapping[str, str]) -> View:
         selectors=chooser.selectors(choice) if chooser else (),
         everything=chooser.href(choice, "q", "") if chooser else "./",
         columns=COLUMNS,
+        queues=tuple(QUEUES.values()),
+        backlog=_backlog(facts, choice, of_account),
+        lines=tuple(its for id_, name in shown.items() if (its := line(facts, choice, name, id_))),
         mailboxes=mailboxes,
         pager=pager,
         empty=None if mailboxes else _why_empty(facts, choice),
@@ -242,18 +266,24 @@ def _kept(facts: Facts, choice: Choice, mailboxes: Iterable[Mailbox]) -> Kept:
     )
 
 
+def _backlog(facts: Facts, choice: Choice, mailboxes: Iterable[Mailbox]) -> Backlog | None:
+    of_each = (waits(facts, choice, str(mailbox.id)) for mailbox in mailboxes)
+    return Backlog.of(each for each in of_each if each)
+
+
 def _page(
     facts: Facts, choice: Choice, chooser: Chooser | None, mailboxes: list[Mailbox]
-) -> tuple[tuple[Group, ...], Pager, Choice]:
-    """Return the chosen page's rows; a page beyond the last is the last."""
+) -> tuple[dict[str, str], Pager, Choice]:
+    """Return the names of the chosen page's mailboxes by id; a page beyond the last is the last."""
     entries, wanted = facts.snapshot.entries, choice.q.casefold()
     windows = [window.text for window in facts.configuration.windows]
 
     def is_asked(mailbox_id: str) -> bool:
-        return any(key_of(choice, mailbox_id, window) in entries for window in windows)
+        reports = (key_of(choice, mailbox_id, window) for window in windows)
+        return any(key in entries for key in (*reports, *keys_of(choice.account, mailbox_id)))
 
     found = [
-        (mailbox.name, str(mailbox.id))
+        (str(mailbox.id), mailbox.name)
         for mailbox in mailboxes
         if wanted in mailbox.name.casefold() or wanted.lstrip("#") == str(mailbox.id)
         if is_asked(str(mailbox.id))
@@ -263,19 +293,7 @@ def _page(
     first = (choice.page - 1) * MAILBOXES_A_PAGE
     shown = found[first : first + MAILBOXES_A_PAGE]
     if not wanted and choice.page == 1 and is_asked(ALL):
-        shown.insert(0, ("All mailboxes", ALL))
-    groups = tuple(
-        Group(
-            name,
-            id_,
-            tuple(
-                row(facts, key, entries[key])
-                for window in windows
-                if (key := key_of(choice, id_, window)) in entries
-            ),
-        )
-        for name, id_ in shown
-    )
+        shown.insert(0, (ALL, "All mailboxes"))
 
     def link(page: int) -> str:
         known = chooser is not None and 1 <= page <= last_page
@@ -285,7 +303,17 @@ def _page(
     pager = Pager(
         min(first + 1, last), last, len(found), link(choice.page - 1), link(choice.page + 1)
     )
-    return groups, pager, choice
+    return dict(shown), pager, choice
+
+
+def _groups(facts: Facts, choice: Choice, shown: Mapping[str, str]) -> Iterator[Group]:
+    entries = facts.snapshot.entries
+    windows = [window.text for window in facts.configuration.windows]
+    for id_, name in shown.items():
+        keys = (key_of(choice, id_, window) for window in windows)
+        rows = tuple(row(facts, key, entries[key]) for key in keys if key in entries)
+        if rows:
+            yield Group(name, id_, rows)
 
 
 def _why_empty(facts: Facts, choice: Choice) -> Empty:

@@ -158,7 +158,7 @@ def test_an_ill_mailbox_is_told_with_help_scouts_words_and_reference(
         expect(problem).to_contain_text("Support #1001 (")
         expect(problem.locator("q")).to_have_text(re.compile(r"HTTP 404: <b>gone</b>$"))
         row = page.locator("table.figures tbody tr").first
-        expect(row).to_contain_text("never came")
+        expect(row).to_contain_text("never arrived")
         expect(row.locator(".value")).to_have_count(0)
 
 
@@ -178,7 +178,7 @@ def test_hostile_names_are_text(visit: Open, troubled: str) -> None:
 def test_a_stale_figure_is_not_shown_as_if_it_were_fresh(visit: Open, stale: str) -> None:
     with visit(stale) as seen:
         page = seen.go()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Some reports do not come")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Some reports do not arrive")
         row = page.locator("tr.stale").first
         expect(row.locator(".age")).to_have_text("stale 16\N{NO-BREAK SPACE}min ago")
         expect(row.locator(".value")).to_have_count(0)

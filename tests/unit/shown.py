@@ -161,18 +161,19 @@ class Shown:
             for table in self.page.all("table", "figures")
             for node in table.all("tbody")
         ]
-        self.accounts = self._lines("Accounts")
-        self.windows = self._lines("Polls by window")
+        self.queue = self._lines("queue", "Queue by mailbox")
+        self.accounts = self._lines("plain", "Accounts")
+        self.windows = self._lines("plain", "Polls by window")
         self.build = {
             node.text_of("dt"): node.text_of("dd")
             for node in self.page.one("dl", "build").all("div")
         }
 
-    def _lines(self, label: str) -> list[dict[str, str]]:
+    def _lines(self, class_: str, label: str) -> list[dict[str, str]]:
         return [
             {"": row.text_of("th")}
-            | {cell.attributes["data-label"]: cell.text for cell in row.all("td")}
-            for table in self.page.all("table", "plain")
+            | {cell.attributes.get("data-label", "Age"): cell.text for cell in row.all("td")}
+            for table in self.page.all("table", class_)
             if table.attributes["aria-label"] == label
             for row in table.one("tbody").all("tr")
         ]

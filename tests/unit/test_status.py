@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.collectors.folders import Folder
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.health import AccountStatus, Failure
 from exporter.helpscout.budget import Usage
@@ -179,7 +180,7 @@ def test_at_the_start_nothing_is_wrong_yet() -> None:
     page = shown(world)
     assert (page.level, page.verdict) == (
         "starting",
-        "Starting: 1 of 24 reports have come",
+        "Starting: 1 of 24 reports have arrived",
     )
     assert page.tiles["Reports fresh"].detail == "23 waiting"
 
@@ -403,7 +404,7 @@ def test_a_report_that_never_came_is_told_from_one_that_waits() -> None:
     world.store.failed(world.key("all"), Failure("not_found", "HTTP 404"))
     page = shown(world)
     first, second = page.groups[0].rows
-    assert (first.state, first.word, first.age) == ("failing", "never came", "")
+    assert (first.state, first.word, first.age) == ("failing", "never arrived", "")
     assert (second.state, second.word, second.age) == (
         "waiting",
         "waiting for its turn",
@@ -494,7 +495,7 @@ def test_failing_reports_are_told_by_reason_and_not_one_by_one() -> None:
         " Box 5 #5 (24h), and 3 more mailboxes"
     )
     assert {problem.runbook for problem in found} == {"HelpscoutReportStale"}
-    assert shown(world).verdict == "Some reports do not come"
+    assert shown(world).verdict == "Some reports do not arrive"
 
 
 def test_what_to_do_is_what_the_failure_says_of_itself() -> None:
@@ -702,6 +703,63 @@ def test_the_build_and_a_shard_are_named() -> None:
     assert build["Shard"] == "1 of 3, by account"
     assert build["Running since"] == "13:30:00 UTC"
     assert "Shard" not in shown(World()).build
+
+
+# --- the queue ----------------------------------------------------------------------------------
+
+
+def with_folders(*mailboxes: str) -> World:
+    """A world in which the folders of these mailboxes are known."""
+    world = World()
+    world.store.schedule(
+        "acme", [*world.reports(), *(Key("folders", "acme", m) for m in mailboxes)]
+    )
+    for mailbox_id in mailboxes:
+        folders = (
+            Folder(501, "unassigned", "", (("active", 1027), ("pending", 4))),
+            Folder(505, "assigned", "", (("active", 12), ("pending", 0))),
+            Folder(508, "team", "Tier 2", (("active", 5), ("pending", 0))),
+            Folder(503, "needs_attention", "", (("all", 2),)),
+        )
+        world.store.succeeded(Key("folders", "acme", mailbox_id), reading(folders))
+    return world
+
+
+def test_the_queue_stands_before_the_figures() -> None:
+    page = shown(with_folders("2", "10"))
+    assert page.queue[1] == {
+        "": "Support #2",
+        "Unassigned": "1,027 4 pending",
+        "Assigned": "12",
+        "Needs attention": "2",
+        "Age": "just now",
+    }
+    assert [line[""] for line in page.queue] == ['Sales "EU" #10', "Support #2"]
+    assert page.markup.index("Queue by mailbox") < page.markup.index("Figures by mailbox")
+    assert [group.name for group in page.groups] == ["All mailboxes", 'Sales "EU"', "Support"]
+
+
+def test_a_mailbox_whose_folders_never_arrived_has_dashes_and_its_age_says_why() -> None:
+    world = with_folders("2")
+    key = Key("folders", "acme", "10")
+    world.store.schedule("acme", [*world.reports(), Key("folders", "acme", "2"), key])
+    world.store.failed(key, Failure("server_error", "HTTP 500"))
+    line = shown(world).queue[0]
+    assert line["Unassigned"] == "–the report never arrived"
+    assert line["Age"] == "never arrived"
+
+
+def test_the_search_finds_a_mailbox_in_the_queue_too() -> None:
+    found = shown(with_folders("2", "10"), {"q": "sup"})
+    assert [line[""] for line in found.queue] == ["Support #2"]
+
+
+def test_an_account_that_is_asked_for_its_queue_alone_has_no_figures_and_says_so() -> None:
+    world = with_folders("2", "10")
+    world.store.schedule("acme", [Key("folders", "acme", m) for m in ("2", "10")])
+    page = shown(world)
+    assert (len(page.queue), page.groups) == (2, [])
+    assert page.empty == "No productivity reports are requested for this account."
 
 
 # --- another kind of question -------------------------------------------------------------------
