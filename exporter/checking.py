@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from exporter.collectors import ask, questions_of, scope
+from exporter.collectors import ask, questions_of, scope, segments_of
 from exporter.health import Missing
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget
@@ -62,31 +62,34 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
                 f"login good, {len(mailboxes)} mailboxes, but none of them is selected: look at"
                 " mailboxes.include and mailboxes.exclude"
             )
-        first = {question.key.collector: question for question in reversed(asked)}
+        first: dict[str, Question] = {}
+        for question in asked:
+            first.setdefault(question.key.collector, question)
         said = {collector: asking(question) for collector, question in first.items()}
         tags = {name: id_ for learned in said.values() for name, id_ in learned.tags.items()}
-        if configuration.needs_tags and not tags:
+        segments = segments_of(account, configuration)
+        if any(segment.tags for segment in segments) and not tags:
             # A range without conversations may name none: a longer one does.
             longest = max(asked, key=lambda question: question.range or timedelta())
             tags = dict(asking(longest).tags)
         asked = questions(mailboxes, tags)
         folders, refused = None, set[str]()
-        if configuration.needs_folders:
+        wanted = {id_ for segment in segments for id_ in segment.folders}
+        if wanted:
             chosen = configuration.mailboxes.chosen(mailboxes)
-            wanted = {id_ for segment in configuration.segments for id_ in segment.folders}
             folders = _folders(asking, said, asked, wanted, len(chosen))
             if folders is None:
-                refused = set(_refused(asking, configuration.segments, asked))
+                refused = set(_refused(asking, segments, asked))
     finally:
         client.close()
     calls, allowed = demand_per_minute(asked), budget.per_minute * account.budget
     return Checked(
         f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes,"
-        f" {' and '.join(first)} good; {len(asked)} reports, {calls:.1f} calls a minute of"
+        f" {', '.join(first)} good; {len(asked)} reports, {calls:.1f} calls a minute of"
         f" {allowed:.0f} in the budget",
         (
-            *tags_of(configuration.segments, tags, {}),
-            *folders_of(configuration.segments, tags, folders, refused),
+            *tags_of(segments, tags, {}),
+            *folders_of(segments, tags, folders, refused),
         ),
         frozenset(mailbox_patterns(configuration.named_mailboxes, mailboxes)),
     )

@@ -339,6 +339,7 @@ def describe(key: Key) -> str:
     """Return a key in words."""
     named = {
         "account": key.account,
+        "collector": key.collector,
         "mailbox": key.mailbox_id,
         "type": key.type,
         "window": key.window,

@@ -20,7 +20,7 @@ from exporter.backfill.progress import Progressed, shown
 from exporter.backfill.series import SeriesTable, samples
 from exporter.backfill.task import Task
 from exporter.backfill.writer import exposition, write
-from exporter.collectors import ask, questions_of, scope
+from exporter.collectors import ask, questions_of, scope, segments_of
 from exporter.exposition import Renderer
 from exporter.exposition.render import accounts as about_accounts
 from exporter.helpscout.account import Account
@@ -153,7 +153,7 @@ class _Job:
             tags = {
                 name: 0 for s in configuration.segments for name in s.tags if isinstance(name, str)
             }
-        elif _unknown(configuration.segments, tags):
+        elif _unknown(segments_of(account, configuration), tags):
             tags = self._ask_tags(account, client, mailboxes, tags)
         questions = self._questions(account, mailboxes, tags)
         for question in questions:

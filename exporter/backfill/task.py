@@ -52,6 +52,10 @@ class Task:
                     " between them",
                     exit_code=2,
                 )
+        if not grids:
+            raise BackfillError(
+                "nothing that is asked has a past: folders and waiting are about now"
+            )
         return grids
 
     def fingerprint(self, configuration: Configuration) -> dict[str, str]:

@@ -19,7 +19,10 @@ from exporter.collectors.base import (
 from exporter.collectors.folders import Folders
 from exporter.collectors.happiness import Happiness
 from exporter.collectors.productivity import Productivity
+from exporter.helpscout.account import Account
 from exporter.questions import Question, Reading
+from exporter.selection import Segment, Shard
+from exporter.settings import Configuration
 from exporter.telemetry import Family
 
 if TYPE_CHECKING:  # it brings all that calls need, and `plan` calls nobody
@@ -43,6 +46,16 @@ def questions_of(scope_: Scope) -> list[Question]:
         if scope_.settings.is_on(name, scope_.collectors)
         for question in collector.questions(scope_)
     ]
+
+
+def segments_of(account: Account, settings: Configuration) -> tuple[Segment, ...]:
+    """Return the segments that an account is asked for: none where no kind that is on cuts."""
+    whole = replace(settings, shard=Shard())
+    without = replace(whole, segments=())
+    differs = questions_of(imagined(account, whole, 1)) != questions_of(
+        imagined(account, without, 1)
+    )
+    return settings.segments if differs else ()
 
 
 def ask(client: "Client", question: Question, at: datetime, *, paid: bool = False) -> Reading:
@@ -81,4 +94,5 @@ __all__ = [
     "imagined",
     "questions_of",
     "scope",
+    "segments_of",
 ]

@@ -171,6 +171,6 @@ def _remedy(error: HelpScoutError) -> str:
         return ""
     gone = "was the mailbox deleted? " if error.reason == "not_found" else ""
     return (
-        f"{gone}May the user behind the credentials see the mailbox? If its folders are not to be"
-        " had, leave folders out of the account's collectors"
+        f"{gone}May the user behind the credentials see the mailbox? To do without its queues,"
+        " leave folders out of the account's collectors"
     )

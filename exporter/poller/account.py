@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from exporter.collectors import COLLECTORS, questions_of, scope
+from exporter.collectors import COLLECTORS, questions_of, scope, segments_of
 from exporter.health import AccountHealth, AccountStatus, Failure, Missing, Refusals
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget, Usage
@@ -22,6 +22,7 @@ from exporter.missing import folders_of, mailbox_patterns, tags_of
 from exporter.poller.account_log import AccountLog
 from exporter.questions import Key, Learned, Mailbox, Question, Reading
 from exporter.schedule import Outlook, Schedule
+from exporter.selection import Segment
 from exporter.settings import Configuration
 from exporter.state_file import StateFile
 from exporter.store import Store
@@ -85,6 +86,7 @@ class AccountPoller:
         self._learned = Learned()
         self._tags_said = False
         self._renamed: dict[str, str] = {}
+        self._asked_segments: tuple[Segment, ...] = ()
         self._segments: tuple[tuple[str, bool], ...] = ()
         self._unmatched: list[Missing] = []
         """The globs and ids that match none of this account's mailboxes."""
@@ -362,7 +364,7 @@ class AccountPoller:
         """Say what the configuration names and the account does not have, once that is certain."""
         if self._mailboxes is None:
             return
-        segments, tags = self._settings.segments, self._learned.tags
+        segments, tags = self._asked_segments, self._learned.tags
         found: list[Missing] = []
         if self._tags_said or self.first_round_done:
             found += tags_of(segments, tags, self._renamed)
@@ -420,6 +422,7 @@ class AccountPoller:
     def _reschedule(self, now: float) -> None:
         name, mailboxes = self.account.name, self._mailboxes or []
         within = scope(self.account, self._settings, mailboxes, self._learned.tags)
+        self._asked_segments = segments_of(self.account, self._settings)
         keys = self._scheduled = {question.key: question for question in questions_of(within)}
         ages = {
             key: now - entry.fresh_since

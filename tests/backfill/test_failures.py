@@ -67,8 +67,8 @@ def test_what_fails_for_good_is_listed_and_missing_and_later_asked_alone(
     failed = [line for line in filling.said if line.startswith("failed: ")]
     assert len(failed) == 10
     assert failed[0].startswith(
-        "failed: account default, mailbox 1001, type all, window 7d, office_hours false,"
-        " end 2026-03-10T00:00:00Z: report at 127.0.0.1"
+        "failed: account default, collector productivity, mailbox 1001, type all, window 7d,"
+        " office_hours false, end 2026-03-10T00:00:00Z: report at 127.0.0.1"
     )
     assert "HTTP 500: Internal error" in failed[0]
     have = filling.points("helpscout_replies_sent", mailbox_id="1001")
@@ -88,7 +88,10 @@ def test_a_mailbox_that_is_refused_altogether_is_told_once_a_window_and_its_cuts
     error = filling.run(START, END)
     assert "60 reports are missing" in str(error)
     failed = [line for line in filling.said if line.startswith("failed: ")]
-    plain = "failed: account default, mailbox 1001, type all, window {}, office_hours false, "
+    plain = (
+        "failed: account default, collector productivity, mailbox 1001, type all, window {},"
+        " office_hours false, "
+    )
     for line, w in zip(failed[:2], ("24h", "7d"), strict=True):
         assert line.startswith(f"{plain.format(w)}every report: report at ")
         assert "HTTP 403: Forbidden" in line
@@ -544,8 +547,8 @@ def test_a_key_whose_every_report_is_refused_is_a_failure(filling: Filling) -> N
     error = filling.run(START, END)
     assert "10 reports are missing" in str(error)
     assert filling.said[-1].startswith(
-        "failed: account default, mailbox 1002, type all, window 7d, office_hours false, every"
-        " report: report at 127.0.0.1"
+        "failed: account default, collector productivity, mailbox 1002, type all, window 7d,"
+        " office_hours false, every report: report at 127.0.0.1"
     )
     assert "HTTP 400: Internal error" in filling.said[-1]
     assert filling.reports_asked(400) <= 3 + 4 + 3
