@@ -8,15 +8,15 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from exporter.collectors import COLLECTORS, Meaning, imagined, questions_of
 from exporter.durations import format_duration
 from exporter.health import SILENCE_SECONDS
 from exporter.helpscout.account import Account
-from exporter.questions import ALL, Key, Question, Reading, Window
-from exporter.schedule import Stretch, demand_per_minute
-from exporter.selection import MailboxChoice
+from exporter.questions import ALL, Question, Reading, Window
+from exporter.schedule import Stretch
+from exporter.selection import MailboxChoice, Shard
 from exporter.settings import Configuration
 from exporter.state_file import mailbox_counts
 
@@ -86,64 +86,89 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
 
     Names and ids are not known here, so every mailbox counts as selected.
     """
-    shard = configuration.shard
-    questions = questions_of(imagined(account, configuration, mailboxes))
+    numbers = _numbers(configuration.shard, account, mailboxes)
+    asked = _asked(account, configuration, numbers)
+    demand = _demand(asked)
     lists = _DISCOVERIES_PER_MINUTE * max(1, math.ceil(mailboxes / _MAILBOXES_PER_PAGE))
     # What was silent for a minute is asked its list, to see whether it answers.
-    overhead = max(lists, 60 / SILENCE_SECONDS - demand_per_minute(questions))
-    budget = account.requests_per_minute * account.budget * shard.budget_share
+    overhead = max(lists, 60 / SILENCE_SECONDS - demand)
+    budget = account.requests_per_minute * account.budget * configuration.shard.budget_share
     left = max(budget - overhead, 1e-9)
     stretch = Stretch.fitting(
-        demand_per_minute(q for q in questions if q.range is None),
-        demand_per_minute(q for q in questions if q.range is not None),
+        _demand(each for each in asked if each.question.range is None),
+        _demand(each for each in asked if each.question.range is not None),
         left,
     )
-    groups: dict[tuple[str, str], list[Question]] = {}
-    for question in questions:
-        groups.setdefault(question.key.group, []).append(question)
+    groups: dict[tuple[str, str], list[_Asked]] = {}
+    for each in asked:
+        groups.setdefault(each.question.key.group, []).append(each)
     everywhere = (replace(objective, mailboxes=("*",)) for objective in configuration.objectives)
     meaning = Meaning(replace(configuration, objectives=tuple(everywhere)))
     costs = tuple(
         Cost(
             collector,
             window,
-            len(of_it),
-            sum(question.calls for question in of_it) * 60 / of_it[0].every.total_seconds(),
-            of_it[0].every,
-            of_it[0].every * stretch.of(of_it[0]),
-            _series(of_it, meaning),
+            sum(each.number for each in of_it),
+            _demand(of_it),
+            of_it[0].question.every,
+            of_it[0].question.every * stretch.of(of_it[0].question),
+            sum(each.number * _series(each.question, meaning) for each in of_it),
         )
         for (collector, window), of_it in groups.items()
     )
-    excess = demand_per_minute(questions) - left
+    excess = demand - left
     return AccountPlan(
         account.name,
         costs,
         overhead,
         account.requests_per_minute,
         budget,
-        tuple(_ways_out(account, configuration, mailboxes, excess)) if excess > 0 else (),
+        tuple(_ways_out(account, configuration, numbers, excess)) if excess > 0 else (),
     )
 
 
-def _series(questions: Iterable[Question], meaning: Meaning) -> int:
-    """Return how many series these have together if everything is measured.
+class _Asked(NamedTuple):
+    """A question of one mailbox, or of `all`, and of how many such mailboxes it is asked."""
 
-    Mailboxes differ in nothing but their ids, so one of each cut stands for the others.
+    question: Question
+    number: int
+
+
+def _numbers(shard: Shard, account: Account, mailboxes: int) -> tuple[int, int]:
+    """Return how many of an account's mailboxes are this shard's, and (0 or 1) how many `all`."""
+    if not mailboxes:
+        return 0, 0
+    own = sum(shard.owns(account.name, str(number)) for number in range(1, mailboxes + 1))
+    return own, int(shard.owns(account.name, ALL))
+
+
+def _asked(
+    account: Account, configuration: Configuration, numbers: tuple[int, int]
+) -> list[_Asked]:
+    """Return every question that there is.
+
+    Mailboxes differ in nothing but their ids, so one of them stands for the others.
     """
-    of_cut: dict[Key, int] = {}
-    total = 0
-    for question in questions:
-        cut = question.key
-        if cut.mailbox_id != ALL:
-            cut = cut._replace(mailbox_id="1")
-        if cut not in of_cut:
-            collector = COLLECTORS[cut.collector]
-            reading = Reading(collector.specimen(question), _SOME_TIME)
-            samples = collector.samples(question.key, reading, "", meaning)
-            of_cut[cut] = sum(1 for _ in samples) + _OWN_SERIES
-        total += of_cut[cut]
-    return total
+    own, of_all = numbers
+    one = imagined(account, replace(configuration, shard=Shard()), 1)
+    asked = (
+        _Asked(question, of_all if question.key.mailbox_id == ALL else own)
+        for question in questions_of(one)
+    )
+    return [each for each in asked if each.number]
+
+
+def _demand(asked: Iterable[_Asked]) -> float:
+    """Return how many calls a minute it takes to ask each as often as configured."""
+    return sum(each.number * each.question.calls_per_minute for each in asked)
+
+
+def _series(question: Question, meaning: Meaning) -> int:
+    """Return how many series a question has if everything is measured."""
+    collector = COLLECTORS[question.key.collector]
+    reading = Reading(collector.specimen(question), _SOME_TIME)
+    samples = collector.samples(question.key, reading, "", meaning)
+    return sum(1 for _ in samples) + _OWN_SERIES
 
 
 def assumptions(configuration: Configuration, account: Account) -> Iterator[str]:
@@ -219,17 +244,13 @@ def _verdict(plan_: AccountPlan) -> str:
 
 
 def _ways_out(
-    account: Account, configuration: Configuration, mailboxes: int, excess: float
+    account: Account, configuration: Configuration, numbers: tuple[int, int], excess: float
 ) -> list[WayOut]:
     """Return the cheapest: what alone is enough and loses least first, else what saves most."""
-
-    def asked(changed: Configuration) -> list[Question]:
-        return questions_of(imagined(account, changed, mailboxes))
-
-    questions, ways = asked(configuration), []
-    before = demand_per_minute(questions)
-    for words, changed in _changes(configuration, questions, excess):
-        saved = before - demand_per_minute(asked(changed))
+    asked = _asked(account, configuration, numbers)
+    before, ways = _demand(asked), []
+    for words, changed in _changes(configuration, asked, excess):
+        saved = before - _demand(_asked(account, changed, numbers))
         if saved > 0:
             ways.append(WayOut(words, saved, saved >= excess))
     enough = sorted((way for way in ways if way.fits), key=lambda way: way.saves_per_minute)
@@ -238,10 +259,10 @@ def _ways_out(
 
 
 def _changes(
-    configuration: Configuration, questions: list[Question], excess: float
+    configuration: Configuration, asked: list[_Asked], excess: float
 ) -> Iterable[tuple[str, Configuration]]:
-    yield from _slower_windows(configuration, questions, excess)
-    yield from _of_collectors(configuration, questions, excess)
+    yield from _slower_windows(configuration, asked, excess)
+    yield from _of_collectors(configuration, asked, excess)
     for window in configuration.windows:
         if len(configuration.windows) > 1:
             rest = tuple(w for w in configuration.windows if w is not window)
@@ -264,10 +285,11 @@ def _changes(
 
 
 def _slower_windows(
-    configuration: Configuration, questions: list[Question], excess: float
+    configuration: Configuration, asked: list[_Asked], excess: float
 ) -> Iterator[tuple[str, Configuration]]:
-    for text, every in {q.key.window: q.every for q in questions if q.key.window}.items():
-        own = demand_per_minute(q for q in questions if q.key.window == text)
+    every_of = {q.key.window: q.every for q, _ in asked if q.key.window}
+    for text, every in every_of.items():
+        own = _demand(each for each in asked if each.question.key.window == text)
         if slower := _slower(every, own, excess):
             yield (
                 _words(f"the window {text}", slower, every),
@@ -290,21 +312,21 @@ def _with_window(configuration: Configuration, text: str, every: timedelta) -> C
 
 
 def _of_collectors(
-    configuration: Configuration, questions: list[Question], excess: float
+    configuration: Configuration, asked: list[_Asked], excess: float
 ) -> Iterator[tuple[str, Configuration]]:
     """Yield how a kind with an interval or windows of its own is asked less often, or not at all.
 
     The others ask by the keys of the root, each of which is a way out by itself.
     """
-    asked = {question.key.collector for question in questions}
+    names = {each.question.key.collector for each in asked}
     for name, block in _blocks(configuration):
-        if name not in asked:
+        if name not in names:
             continue
-        own = demand_per_minute(q for q in questions if q.key.collector == name)
+        own = _demand(each for each in asked if each.question.key.collector == name)
         if hasattr(block, "every") and (slower := _slower(block.every, own, excess)):
             changed: Any = replace(block, every=slower)
             yield _words(name, slower, block.every), replace(configuration, **{name: changed})
-        if len(asked) > 1 and (hasattr(block, "every") or hasattr(block, "windows")):
+        if len(names) > 1 and (hasattr(block, "every") or hasattr(block, "windows")):
             changed = replace(block, enabled=False)
             yield f"turn {name} off", replace(configuration, **{name: changed})
 

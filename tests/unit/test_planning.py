@@ -1,7 +1,10 @@
 """What a configuration costs, and the ways out where that is too much."""
 
+from collections import Counter
+
 import pytest
 
+from exporter.collectors import imagined, questions_of
 from exporter.planning import AccountPlan, assumptions, plan, table
 from exporter.settings import load
 
@@ -135,6 +138,23 @@ def test_an_account_that_is_hardly_asked_anything_pays_for_its_probes() -> None:
 def test_a_split_account_splits_its_budget() -> None:
     result = planned(10, HELPSCOUT_SHARD="{index: 0, total: 2, by: mailbox}")
     assert result.budget == 50
+
+
+@pytest.mark.parametrize("by", ["account", "mailbox"])
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("mailboxes", [0, 1, 40])
+def test_a_shards_plan_counts_the_questions_that_fall_to_it(
+    by: str, index: int, mailboxes: int
+) -> None:
+    shard = f"{{index: {index}, total: 3, by: {by}}}"
+    settings = {"HELPSCOUT_SHARD": shard, "HELPSCOUT_WAITING__ENABLED": "true"}
+    configuration = load(None, {**LOGIN, **settings})
+    account = configuration.accounts[0]
+    asked = Counter(
+        question.key.group for question in questions_of(imagined(account, configuration, mailboxes))
+    )
+    costs = plan(configuration, account, mailboxes).costs
+    assert {(cost.collector, cost.window): cost.reports for cost in costs} == asked
 
 
 def test_compared_periods_cost_series_but_no_calls() -> None:
