@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit pythons lowest system faults backfill alarm page docs dashboards rules \
+.PHONY: help install demo test lint types layers unit pythons lowest coverage system faults backfill alarm page docs dashboards rules \
 	chart image image-lint image-where-possible bench mutants audit lock clean debian-packages
 
 help:  ## this list
@@ -38,7 +38,7 @@ demo: install  ## exporter and simulator together, no credentials
 
 # make starts the groups in this order, the slowest first, and two at a time (JOBS): each shows what it
 # said when it has ended, and one that fails lets the others end.
-GROUPS := unit system faults backfill alarm image-where-possible page lint types layers
+GROUPS := unit system faults backfill alarm image-where-possible page lint types layers coverage
 JOBS ?= 2
 
 test: $(VENV)/.dev-ready debian-packages  ## every check
@@ -54,8 +54,21 @@ types: $(VENV)/.dev-ready
 layers: $(VENV)/.dev-ready
 	$(BIN)/lint-imports --no-cache
 
+# Three groups measure coverage: the first of all, the others of what only processes run.
+MEASURED = COVERAGE_FILE=.coverage.$@ $(BIN)/pytest --cov-report= --cov-fail-under=0
+
 unit: $(VENV)/.dev-ready
-	$(BIN)/pytest --cov --cov-report=term tests/unit tests/contract
+	$(MEASURED) --cov tests/unit tests/contract
+
+system: $(VENV)/.dev-ready debian-packages
+	$(MEASURED) $(addprefix --cov=exporter.,cli core checking daemon poller) tests/system
+
+backfill: $(VENV)/.dev-ready debian-packages
+	$(MEASURED) --cov=exporter.backfill tests/backfill
+
+coverage: unit system backfill  ## branch coverage of all of these together, and the gate
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 pythons:  ## unit and contract tests under every Python (3.11 or newer) on PATH and in pyenv
 	@$(PYTHON) -m scripts.pythons
@@ -63,8 +76,7 @@ pythons:  ## unit and contract tests under every Python (3.11 or newer) on PATH 
 lowest:  ## the same with the lowest versions that pyproject.toml allows and that have wheels
 	@$(PYTHON) -m scripts.pythons --lowest
 
-# Real processes beside real Prometheus and Chromium: the tracer would slow what they time.
-system faults backfill alarm: $(VENV)/.dev-ready debian-packages
+faults alarm: $(VENV)/.dev-ready debian-packages
 	$(BIN)/pytest tests/$@
 
 page: $(VENV)/.dev-ready debian-packages

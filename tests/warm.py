@@ -1,7 +1,8 @@
 """Starts the program in a fork of a process that has imported it: otherwise that takes a second.
 
 What starts is the command as ever: its own arguments, variables, folder, output and process id.
-Only the start of Python is left out; tests that are about that start PROGRAM.
+Only the start of Python is left out; tests that are about that start PROGRAM. If the tests measure
+coverage, the processes do so too.
 """
 
 import atexit
@@ -21,9 +22,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NoReturn
 
+from coverage import Coverage
+
 import exporter
 from exporter import cli
 
+_ROOT: Final = Path(__file__).parent.parent
 _START_SECONDS: Final = 60.0
 
 
@@ -86,8 +90,8 @@ def _address() -> str:
             listener.bind(address)
             listener.listen(64)
             warm = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm", str(listener.fileno())],
-                cwd=Path(__file__).parent.parent,
+                [sys.executable, "-m", "tests.warm", str(listener.fileno()), _measured()],
+                cwd=_ROOT,
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.PIPE,
                 start_new_session=True,
@@ -101,6 +105,14 @@ def _address() -> str:
 
         atexit.register(end)
     return _started[0]
+
+
+def _measured() -> str:
+    """Return what of the program is measured where, as arguments of Coverage; else null."""
+    ours = Coverage.current()
+    if ours is None:
+        return "null"
+    return json.dumps({"source": ours.config.source, "data_file": ours.config.data_file})
 
 
 # --- in the warm process --------------------------------------------------------------------------
@@ -156,6 +168,10 @@ def _become(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    if measured := json.loads(sys.argv[2]):
+        coverage = Coverage(**measured, data_suffix=True, config_file=str(_ROOT / "pyproject.toml"))
+        atexit.register(coverage.save)
+        coverage.start()
     sys.argv = ["helpscout-exporter", *arguments]
     sys.exit(cli.main())
 
