@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from exporter.simulator.faults import FaultRule, Faults, MailboxChange, TeamOrder, parse_faults
+from exporter.simulator.orders import Order
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
@@ -56,6 +57,21 @@ def test_every_key_is_read_with_its_unit() -> None:
 @pytest.mark.parametrize("text", ["", "{}", "# nothing", "null"])
 def test_an_empty_document_means_no_faults(text: str) -> None:
     assert parse_faults(text) == Faults()
+
+
+def test_orders_are_read_with_their_units_and_their_times_in_utc() -> None:
+    text = """team: [
+      {mailbox: 7, late: 2h, within: 30m, start: 2026-03-11T12:00:00+01:00,
+       end: 2026-03-12T00:00:00Z},
+      {account: 2, silent: true, start: null},
+      {mailbox: 7, flood: 9, snooze: 0.5},
+    ]"""
+    eleven = 1_773_226_800
+    assert parse_faults(text).orders(now=5).orders == (
+        Order(mailbox=7, late=7200, within=1800, start=eleven, end=eleven + 13 * 3600),
+        Order(account=2, silent=True, start=5),
+        Order(mailbox=7, flood=9, snooze=0.5, start=5),
+    )
 
 
 def test_json_is_accepted() -> None:

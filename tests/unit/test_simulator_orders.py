@@ -77,6 +77,10 @@ def test_late_replies_are_later_by_so_much_and_all_that_follows_with_them() -> N
         assert life.replies[first].at == was.replies[first].at + 2 * HOUR
         assert life.replies[first].wait == was.replies[first].wait + 2 * HOUR
         assert life.replies[:first] == was.replies[:first]
+        for old, new in ((was.closings, life.closings), (was.reopenings, life.reopenings)):
+            for before, later in zip(old, new, strict=False):
+                is_later = before >= was.replies[first].at
+                assert later - before >= 2 * HOUR if is_later else later == before
     assert changed > 20
 
 
