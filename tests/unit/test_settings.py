@@ -19,6 +19,7 @@ from exporter.settings import (
     leaves,
     load,
 )
+from exporter.settings.collectors import COLLECTORS
 from exporter.sla import Objective
 
 CONFIG = Path(__file__).parents[1] / "testdata" / "config"
@@ -80,6 +81,7 @@ def test_a_valid_file_is_taken_and_what_is_shown_of_it_means_the_same(
             account,
             client_secret=hidden if account.client_secret else None,
             api_key=hidden if account.api_key else None,
+            collectors=account.collectors or COLLECTORS,
         )
         for account in loaded.accounts
     )
