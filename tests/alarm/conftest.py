@@ -12,7 +12,7 @@ import yaml
 
 from tests.servers import LISTENING, Prometheus, prometheus
 from tests.support import ROOT, eventually, get, need
-from tests.system.conftest import Start, start_once  # noqa: F401 - a fixture
+from tests.system.conftest import Start, running_desk, start_once  # noqa: F401 - fixtures
 
 RULES: Final = ROOT / "prometheus" / "rules"
 PROMTOOL_TESTS: Final = ROOT / "prometheus" / "tests"
