@@ -44,6 +44,15 @@ LONG: Final = f'{{{REPORT}"7d", sla="first-reply", horizon="long"}}'
 WEEK: Final = f'{{{REPORT}"7d"}}'
 CHANGE: Final = f'helpscout_change_ratio{{{REPORT}"7d", statistic="%s"}}'
 DAY: Final = f'{{collector="productivity", {REPORT}"24h"}}'
+MAILBOX: Final = 'account="acme", mailbox="Support", mailbox_id="7"'
+WAITS: Final = f'{MAILBOX}, type="all", office_hours="false"'
+BEYOND, AT_RISK = (
+    f'helpscout_sla_waiting_conversations{{{WAITS}, sla="first-reply", threshold="{threshold}"}}'
+    for threshold in ("target", "at_risk")
+)
+OPEN: Final = 'helpscout_office_hours_open{account="acme"}'
+_ATTENTION: Final = 'queue="needs_attention", state="all", folder_id="3"'
+BOUNCED: Final = f"helpscout_queue_conversations{{{MAILBOX}, {_ATTENTION}}}"
 ACCOUNT: Final = 'account="acme"'
 ACME: Final = f"{{{ACCOUNT}}}"
 PROBLEMS: Final = (
@@ -113,6 +122,12 @@ WELL: Final[Samples] = {
     f"helpscout_replies_to_resolve{WEEK}": 2.6,
     CHANGE % "response_time": 0,
     CHANGE % "replies_to_resolve": 0,
+    f"helpscout_waiting_conversations{{{WAITS}}}": 5,
+    f"helpscout_waiting_truncated{{{MAILBOX}}}": 0,
+    OPEN: 1,
+    BEYOND: 0,
+    AT_RISK: 0,
+    BOUNCED: 0,
 }
 
 
@@ -157,6 +172,7 @@ _OF_ACCOUNT: Final = {"account": "acme"}
 _OF_MAILBOX: Final = {**_OF_ACCOUNT, "mailbox_id": "7"}
 _OF_WEEK: Final = {**_OF_MAILBOX, "type": "all", "office_hours": "false", "window": "7d"}
 _OF_SLA: Final = {**_OF_WEEK, "window": "24h", "sla": "first-reply", "horizon": "short"}
+_OF_WAITS: Final = {**_OF_MAILBOX, "type": "all", "office_hours": "false", "sla": "first-reply"}
 _SHORT: Final = f"helpscout_sla_compliance_ratio{SHORT}"
 _LONG: Final = f"helpscout_sla_compliance_ratio{LONG}"
 _UP: Final = f"helpscout_up{ACME}"
@@ -169,6 +185,15 @@ _REPLIES: Final = CHANGE % "replies_to_resolve"
 FAULTS: Final = {
     "HelpscoutSlaMissed": Fault(_OF_SLA, {_SHORT: 0.9, _LONG: 0.89}, {_SHORT: 0.85, _LONG: 0.89}),
     "HelpscoutSlaAtRisk": Fault(_OF_SLA, {_SHORT: 0.9}, {_SHORT: 0.85}),
+    "HelpscoutCustomersWaitBeyondTarget": Fault(
+        _OF_WAITS,
+        {BEYOND: some_of_ten(9, 0, 2), AT_RISK: some_of_ten(9, 0, 2)},
+        {BEYOND: 2, AT_RISK: 3},
+    ),
+    "HelpscoutCustomersWaitNearTarget": Fault(
+        _OF_WAITS, {AT_RISK: some_of_ten(4, 0, 2)}, {AT_RISK: 2}
+    ),
+    "HelpscoutMailBounces": Fault(_OF_MAILBOX, {BOUNCED: 0}, {BOUNCED: 1}, relief=15),
     "HelpscoutResponseTimeRising": Fault(_OF_WEEK, {_RESPONSE: 0.5}, {_RESPONSE: 0.63}, relief=20),
     "HelpscoutRepliesToResolveRising": Fault(
         _OF_WEEK, {_REPLIES: 0.25}, {_REPLIES: 0.3}, relief=20
@@ -311,6 +336,8 @@ class Process:
     """Until which minute; None: there is no such target."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """In its series: parts to replace, like the account's name."""
+    well: Samples = field(default_factory=lambda: WELL)
+    """Its series, as they are while all is well."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -327,7 +354,7 @@ class Process:
 
     def series(self) -> Iterator[dict[str, str]]:
         """Yield the series as promtool takes them, a sample a minute."""
-        for name in WELL:
+        for name in self.well:
             yield {"series": self._named(name), "values": " ".join(self._values(name))}
 
     def _named(self, name: str) -> str:
@@ -339,7 +366,7 @@ class Process:
     def _values(self, name: str) -> Iterator[str]:
         count, minute, there = 0.0, 0, False
         for until, state in self.states:
-            value = None if state is None else state.get(name, WELL[name])
+            value = None if state is None else state.get(name, self.well[name])
             for moment in range(minute, until):
                 now = value(moment) if callable(value) else value
                 if isinstance(now, Rise):
@@ -359,11 +386,15 @@ def _labels(labels: Mapping[str, str]) -> str:
     return ", ".join(f'{name}="{value}"' for name, value in labels.items())
 
 
-def _minutes(duration: str) -> int:
+def minutes(duration: str) -> int:
+    """Return how many minutes a duration of a rule is."""
     return int(duration[:-1]) * {"m": 1, "h": 60}[duration[-1]]
 
 
-def _fired(name: str, fault: Fault, rule: Mapping[str, Any], process: Process) -> dict[str, str]:
+def fired_alert(
+    name: str, fault: Fault, rule: Mapping[str, Any], process: Process
+) -> dict[str, str]:
+    """Return the alert as ALERTS has it."""
     own = process.labels if fault.process else process.identity
     return {"alertname": name, "alertstate": "firing", **rule["labels"], **own, **fault.labels}
 
@@ -374,7 +405,7 @@ def _beside(fault: Fault, last: int) -> Iterator[Process]:
 
 
 def _through_time(name: str, fault: Fault, rule: Mapping[str, Any]) -> History:
-    waits, holds = _minutes(rule["for"]), _minutes(rule["keep_firing_for"])
+    waits, holds = minutes(rule["for"]), minutes(rule["keep_firing_for"])
     start = 40
     # A target that goes on failing after a gap is another incident: what is gone is not down.
     gap = 0 if fault.process else 3
@@ -397,7 +428,7 @@ def _through_time(name: str, fault: Fault, rule: Mapping[str, Any]) -> History:
         Process(IDENTITY, 3, [(back + 10, None), (end, replica), (last, fault.well)]),
         *_beside(fault, last),
     ]
-    one, two = (_fired(name, fault, rule, process) for process in processes[:2])
+    one, two = (fired_alert(name, fault, rule, process) for process in processes[:2])
     another = back + 6 + (waits if fault.process else 0)
     checks = [
         Check("just below", start - 1, []),
@@ -414,7 +445,7 @@ def _through_time(name: str, fault: Fault, rule: Mapping[str, Any]) -> History:
 
 
 def _among_neighbours(name: str, fault: Fault, rule: Mapping[str, Any]) -> History:
-    waits, holds = _minutes(rule["for"]), _minutes(rule["keep_firing_for"])
+    waits, holds = minutes(rule["for"]), minutes(rule["keep_firing_for"])
     start = 15
     fires = start + fault.onset + waits + 6
     gone = fires + 10
@@ -442,7 +473,7 @@ def _among_neighbours(name: str, fault: Fault, rule: Mapping[str, Any]) -> Histo
         Process(us, 6, [(start + 4, None), (fires, {}), (last, None)]),
         Process(us, 7, [(fires - 2, None), (last, {})]),
     ]
-    fired = [_fired(name, fault, rule, ill)]
+    fired = [fired_alert(name, fault, rule, ill)]
     # Its accounts are not told of besides: a shard is missing.
     missing = {
         "alertname": "HelpscoutShardsMissing",
@@ -460,16 +491,16 @@ def _among_neighbours(name: str, fault: Fault, rule: Mapping[str, Any]) -> Histo
     return history(f"{name} among neighbours", processes, checks)
 
 
-def history(name: str, processes: list[Process], checks: list[Check]) -> History:
-    """Return a test that at each check exactly its alerts fire."""
+def history(name: str, processes: list[Process], checks: list[Check], step: int = 1) -> History:
+    """Return a test that at each check exactly its alerts fire; a sample every `step` minutes."""
     test = {
         "name": name,
-        "interval": "1m",
+        "interval": f"{step}m",
         "input_series": [series for process in processes for series in process.series()],
         "promql_expr_test": [
             {
                 "expr": 'ALERTS{alertstate="firing"}',
-                "eval_time": f"{check.minute}m",
+                "eval_time": f"{check.minute * step}m",
                 "exp_samples": [
                     {
                         "labels": f"ALERTS{{{_labels(alert)}}}",

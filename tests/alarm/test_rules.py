@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from scripts.dashboards.parts import PROCESS
-from tests.alarm import scenarios, worlds
+from tests.alarm import lookback, scenarios, worlds
 from tests.alarm.conftest import (
     ALERTS,
     GRAFANA,
@@ -29,6 +29,12 @@ from tests.support import ROOT, need
 OF_THE_TEAM = {
     "HelpscoutSlaMissed",
     "HelpscoutSlaAtRisk",
+    "HelpscoutCustomersWaitBeyondTarget",
+    "HelpscoutCustomersWaitNearTarget",
+    "HelpscoutNobodyReplies",
+    "HelpscoutQueueGrows",
+    "HelpscoutMailBounces",
+    "HelpscoutRatingsDrop",
     "HelpscoutResponseTimeRising",
     "HelpscoutRepliesToResolveRising",
 }
@@ -74,6 +80,7 @@ def test_the_rules_pass_their_own_tests(version: str) -> None:
 
 
 HISTORIES = scenarios.tests()
+LOOKBACKS = lookback.tests()
 
 
 @EACH_VERSION
@@ -83,16 +90,29 @@ def test_every_alert_stands_every_history(name: str, version: str, tmp_path: Pat
 
 
 @EACH_VERSION
+@pytest.mark.parametrize("name", LOOKBACKS)
+def test_every_alert_that_looks_back_for_days_stands_its_history(
+    name: str, version: str, tmp_path: Path
+) -> None:
+    (group,) = (g for g in GROUPS if any(rule.get("alert") == name for rule in g["rules"]))
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [group]}, width=10**9))
+    step = f"{lookback.LOOKBACKS[name].step}m"
+    passes([LOOKBACKS[name].test], version, tmp_path, tmp_path / "rules.yml", every=step)
+
+
+@EACH_VERSION
 @pytest.mark.parametrize("name", worlds.WORLDS)
 def test_in_a_world_with_two_of_everything(name: str, version: str, tmp_path: Path) -> None:
     passes([worlds.WORLDS[name].test(name)], version, tmp_path)
 
 
-def passes(tests: list[dict[str, Any]], version: str, folder: Path) -> None:
+def passes(
+    tests: list[dict[str, Any]], version: str, folder: Path, *rules: Path, every: str = "1m"
+) -> None:
     """Run promtool's tests on our rules."""
     document = {
-        "rule_files": [str(path) for path in sorted(RULES.iterdir())],
-        "evaluation_interval": "1m",
+        "rule_files": [str(path) for path in rules or sorted(RULES.iterdir())],
+        "evaluation_interval": every,
         "tests": tests,
     }
     (folder / "test.yml").write_text(yaml.safe_dump(document))
@@ -103,7 +123,8 @@ def passes(tests: list[dict[str, Any]], version: str, folder: Path) -> None:
 @EVERY
 def test_every_alert_is_seen_in_every_case(alert: dict[str, Any]) -> None:
     name = alert["alert"]
-    cases = [case for history in HISTORIES.get(name, ()) for case in history.cases]
+    found = [*HISTORIES.get(name, ()), *filter(None, [LOOKBACKS.get(name)])]
+    cases = [case for history in found for case in history.cases]
     if name in scenarios.BY_HAND:
         (written,) = (test["name"] for test in TESTS if test["name"].startswith(f"{name}: "))
         cases = [*written.removeprefix(f"{name}: ").split(", "), *scenarios.BY_HAND[name]]

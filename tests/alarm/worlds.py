@@ -11,9 +11,13 @@ from typing import Any, Final, NamedTuple, TypeAlias
 from tests.alarm.conftest import ALERTS
 from tests.alarm.scenarios import (
     ACCOUNT,
+    AT_RISK,
+    BEYOND,
+    BOUNCED,
     DAY,
     IDENTITY,
     LONG,
+    OPEN,
     SHORT,
     WELL,
     Age,
@@ -58,6 +62,10 @@ NEVER: Final[State] = {
     f"helpscout_report_last_success_timestamp_seconds{DAY}": None,
 }
 FAILING: Final[State] = {calls("503"): Rise(10)}
+BEYOND_TARGET: Final[State] = {BEYOND: 2, AT_RISK: 3}
+NEAR_TARGET: Final[State] = {BEYOND: 0, AT_RISK: 3}
+CLOSED: Final[State] = {OPEN: 0}
+IN_OFFICE_HOURS: Final = {'office_hours="false"': 'office_hours="true"'}
 GONE: Final[State] = dict.fromkeys(WELL) | {"up": 0}
 
 
@@ -87,6 +95,12 @@ def fires(alert: str, labels: Mapping[str, str] = IDENTITY, **own: str) -> dict[
 def missed(labels: Mapping[str, str] = IDENTITY, **own: str) -> dict[str, str]:
     """Return the alert on a missed SLA."""
     return fires("SlaMissed", labels, **_OF_SLA | own)
+
+
+def waits(alert: str, labels: Mapping[str, str] = IDENTITY, **own: str) -> dict[str, str]:
+    """Return an alert on customers who wait."""
+    of = {name: _OF_SLA[name] for name in ("account", "mailbox_id", "type", "office_hours", "sla")}
+    return fires(f"CustomersWait{alert}", labels, **of | own)
 
 
 _LOST: Final = Process(IDENTITY, 2, [(30, {}), (200, GONE)])
@@ -270,5 +284,57 @@ WORLDS: Final = {
             Process(US, 3, [(60, {})]),
         ],
         {40: [fires("ReloadFailed")]},
+    ),
+    "customers wait in one account and soon will in another; the worse replica counts": World(
+        [
+            Process(IDENTITY, 1, [(60, BEYOND_TARGET)]),
+            Process(IDENTITY, 2, [(60, NEAR_TARGET)], {'mailbox="Support"': 'mailbox="X"'}),
+            Process(IDENTITY, 3, [(60, NEAR_TARGET)], BETA),
+            Process(STAGING, 4, [(60, NEAR_TARGET)]),
+        ],
+        {
+            40: [
+                waits("BeyondTarget"),
+                waits("NearTarget", account="beta"),
+                waits("NearTarget", STAGING),
+            ]
+        },
+    ),
+    "customers soon wait too long, then do: one is told until the other is": World(
+        [Process(IDENTITY, 1, [(30, NEAR_TARGET), (90, BEYOND_TARGET), (130, {})])],
+        {
+            29: [waits("NearTarget")],
+            38: [waits("NearTarget")],
+            45: [waits("BeyondTarget")],
+            89: [waits("BeyondTarget")],
+            129: [],
+        },
+    ),
+    "a closed office holds what is about its hours, not calendar time nor other offices": World(
+        [
+            Process(IDENTITY, 1, [(60, BEYOND_TARGET | CLOSED)], IN_OFFICE_HOURS),
+            Process(IDENTITY, 2, [(60, BEYOND_TARGET)], IN_OFFICE_HOURS | BETA),
+            Process(STAGING, 3, [(60, BEYOND_TARGET | CLOSED)]),
+            Process(US, 4, [(30, BEYOND_TARGET | CLOSED), (60, BEYOND_TARGET)], IN_OFFICE_HOURS),
+        ],
+        {
+            29: [
+                waits("BeyondTarget", account="beta", office_hours="true"),
+                waits("BeyondTarget", STAGING),
+            ],
+            50: [
+                waits("BeyondTarget", account="beta", office_hours="true"),
+                waits("BeyondTarget", STAGING),
+                waits("BeyondTarget", US, office_hours="true"),
+            ],
+        },
+    ),
+    "two replicas of which one has not yet seen that mail bounces are one alert": World(
+        [
+            Process(IDENTITY, 1, [(90, {BOUNCED: 2})]),
+            Process(IDENTITY, 2, [(90, {})]),
+            Process(STAGING, 3, [(90, {})]),
+        ],
+        {80: [fires("MailBounces", account="acme", mailbox_id="7")]},
     ),
 }

@@ -570,6 +570,12 @@ HelpscoutAccountThrottled:
   - HelpscoutScheduleLagging
 HelpscoutSlaMissed:
   - HelpscoutSlaAtRisk
+HelpscoutCustomersWaitBeyondTarget:
+  - HelpscoutCustomersWaitNearTarget
+  - HelpscoutNobodyReplies
+  - HelpscoutQueueGrows
+HelpscoutNobodyReplies:
+  - HelpscoutQueueGrows
 {{- end }}
 
 {{/* A duration of Prometheus in milliseconds. */}}

@@ -1,0 +1,123 @@
+"""A team falls silent at 11:00 on a working day, after three weeks of random traffic.
+
+Who waits is known from `waiting`; without it the rules have the folders and the count of replies,
+which rolls on. Healthy teams are never told of, by night, on weekends, on Mondays or else.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.alarm.conftest import GROUPS
+from tests.alarm.traffic import HOUR, MINUTE, NEVER, SILENT_FROM, Team, office
+from tests.servers import EACH_VERSION, promtool
+
+pytestmark = pytest.mark.timeout(600)
+
+TEAMS: Final = (
+    Team("nine to five", 1, 240),
+    Team("nine to five, its hours known", 2, 240, schedule=True),
+    Team("nine to five, smaller", 3, 120, schedule=True),
+    Team("round the clock", 4, 240, office=False),
+    Team("round the clock, large", 5, 1000, office=False),
+)
+"""Whose silence folders and replies alone tell of."""
+SMALL: Final = (
+    Team("three replies a day", 10, 3),
+    Team("three replies a day, its hours known", 11, 3, schedule=True),
+    Team("three replies round the clock", 12, 3, office=False),
+)
+"""Too small to be judged by their replies."""
+_QUICK: Final = 15 * MINUTE
+"""With what is left over in the evening and a late start, still within an hour."""
+WATCHED: Final = (
+    Team("nine to five, its waits known", 20, 240, schedule=True, target=HOUR, slowest=_QUICK),
+    Team("round the clock, its waits known", 21, 240, office=False, target=HOUR),
+    Team("three a day, its waits known", 22, 3, schedule=True, target=HOUR, slowest=_QUICK),
+    Team("eight round the clock, its waits known", 23, 8, office=False, target=2 * HOUR),
+)
+
+
+def _healthy(team: Team) -> Team:
+    return replace(team, name=f"{team.name}, healthy", number=100 + team.number, silent=False)
+
+
+SILENCE: Final = "HelpscoutNobodyReplies"
+WAITS: Final = "HelpscoutCustomersWaitBeyondTarget"
+WEEK: Final = 7 * 24 * HOUR
+END: Final = NEVER - HOUR
+
+
+def _fired(
+    alert: str, since: float, until: float, *teams: Team, only: str = "", begin: float = 0
+) -> dict[str, Any]:
+    """Return a check that of an alert exactly these teams' fired in a time.
+
+    `begin` is when the series do.
+    """
+    matchers = f'alertname="{alert}", alertstate="firing"{only}'
+    minutes = int(until - since) // MINUTE
+    return {
+        "expr": f"count by (mailbox_id) (count_over_time(ALERTS{{{matchers}}}[{minutes}m]))",
+        "eval_time": f"{int(until - begin) // MINUTE}m",
+        "exp_samples": [
+            {"labels": f'{{mailbox_id="{team.number}"}}', "value": 1} for team in teams
+        ],
+    }
+
+
+def _passes(
+    teams: Iterable[Team], group: str, times: range, checks: list[dict[str, Any]],
+    version: str, folder: Path,
+) -> None:  # fmt: skip
+    """Let promtool judge the teams by one group: thousands of evaluations of all take minutes."""
+    groups = [found for found in GROUPS if found["name"] == group]
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": groups}, width=10**9))
+    series = [office(times), *(series for team in teams for series in team.series(times))]
+    every = f"{times.step // MINUTE}m"
+    document = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": every,
+        "tests": [{"interval": every, "input_series": series, "promql_expr_test": checks}],
+    }
+    (folder / "test.yml").write_text(yaml.safe_dump(document, width=10**9))
+    code, said = promtool("test", "rules", folder / "test.yml", version=version)
+    assert code == 0, said
+
+
+@EACH_VERSION
+def test_by_folders_and_replies_alone_a_silent_team_is_told_of_within_four_and_a_half_hours(
+    version: str, tmp_path: Path
+) -> None:
+    told = SILENT_FROM + 4.5 * HOUR
+    # A team whose waits are known is told of by those.
+    teams = (*TEAMS, *SMALL, WATCHED[0], _healthy(TEAMS[1]), _healthy(TEAMS[3]))
+    checks = [
+        _fired(SILENCE, WEEK, SILENT_FROM + 3 * HOUR),
+        _fired(SILENCE, SILENT_FROM, told, *TEAMS),
+        _fired(SILENCE, WEEK, END, *TEAMS),
+        # Where the hours are known, not on the first weekend either.
+        _fired(SILENCE, 0, SILENT_FROM, only=', account="with-schedule"'),
+        _fired("HelpscoutQueueGrows", 0, END),
+    ]
+    _passes(teams, "helpscout.queue", range(0, NEVER, 10 * MINUTE), checks, version, tmp_path)
+
+
+@EACH_VERSION
+def test_with_the_waits_known_customers_who_wait_are_told_of_within_fifteen_minutes_of_the_target(
+    version: str, tmp_path: Path
+) -> None:
+    teams = (*WATCHED, *map(_healthy, WATCHED))
+    begin = 2 * WEEK  # these rules do not look back, and a third of it takes a third of the time
+    fired = partial(_fired, WAITS, begin=begin)
+    checks = [fired(begin, SILENT_FROM), fired(begin, END, *WATCHED)]
+    for team in WATCHED:
+        due, own = team.overdue_at, f', mailbox_id="{team.number}"'
+        checks.append(fired(begin, due, only=own))
+        checks.append(fired(due, due + 15 * MINUTE, team, only=own))
+    _passes(teams, "helpscout.waiting", range(begin, NEVER, 5 * MINUTE), checks, version, tmp_path)
