@@ -123,8 +123,8 @@ class Question:
     `every` is how often it is asked. `range` is how long a time it is about, up to the instant
     that is asked for; None asks about now, and has no past. `spec` is the collector's own: what the
     answer depends on besides key and range; others compare it, and never read it. `calls` is how
-    many calls to Help Scout one ask takes, as far as is known. `end_delay` is how long before the
-    instant that is asked for the range ends.
+    many calls to Help Scout one ask takes, as far as is known, and `most` how many at most.
+    `end_delay` is how long before the instant that is asked for the range ends.
     """
 
     key: Key
@@ -133,6 +133,7 @@ class Question:
     spec: tuple[Any, ...] = ()
     calls: int = 1
     end_delay: timedelta = timedelta()
+    most: int = 1
 
     @property
     def calls_per_minute(self) -> float:
@@ -155,12 +156,14 @@ class Learned:
     """What an answer says of its account, apart from its value.
 
     `tags` maps names to ids, `folders` the ids of folders to the id of their mailbox. `odd` has a
-    line for each element that was left out of them.
+    line for each element that was left out of them. `has_all_tags` is whether the answer names
+    every tag that there is, if it names any.
     """
 
     tags: Mapping[str, int] = field(default_factory=dict)
     folders: Mapping[int, str] = field(default_factory=dict)
     odd: tuple[str, ...] = ()
+    has_all_tags: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,11 +101,19 @@ class Objective:
         """The target in the unit of the statistic's edges: seconds, or replies."""
         return self.target.total_seconds() if isinstance(self.target, timedelta) else self.target
 
+    @property
+    def judges_waits(self) -> bool:
+        """Whether it is about something that ends a wait: a response, or the first one."""
+        return self.statistic in ("response_time", "first_response_time")
+
     def covers(self, key: Key, mailbox: str) -> bool:
         """Return whether it is promised for a report; `mailbox` is its mailbox's present name."""
+        return key.window in self.windows and self.covers_now(key, mailbox)
+
+    def covers_now(self, key: Key, mailbox: str) -> bool:
+        """Return whether it is promised for what a key is about, whatever the window."""
         if (
-            key.window not in self.windows
-            or key.type not in self.types
+            key.type not in self.types
             or (key.office_hours == "true") not in self.office_hours
             or key.segment not in self.segments
         ):

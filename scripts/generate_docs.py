@@ -57,6 +57,7 @@ _NEVER: Final = "never, it is always there"
 _OFF: Final = "`compare` is off"
 _SLA: Final = "the report is none of the SLA's, or its distribution is missing or empty"
 _PER_SLA: Final = "no SLA is configured"
+_NO_WAITING: Final = "`waiting` is off, or the account's API is 1.0"
 
 _ABSENT: Final = {
     "response_time": _WAITS,
@@ -163,6 +164,27 @@ FAMILIES: Final[Mapping[str, Note]] = {
         "before the account's mailboxes are known, and without segments",
         "helpscout_segment_resolved == 0",
     ),
+    "helpscout_waiting_conversations": Note(
+        f"{_NO_WAITING}, for a segment whose tags are not known or that names folders, or in "
+        "office hours without an `office_schedule`; nobody who waits is 0",
+        'helpscout_waiting_conversations{type="all", segment="", office_hours="false"}',
+    ),
+    "helpscout_waiting_since_timestamp_seconds": Note(
+        f"nobody waits, or {_NO_WAITING}; calendar time only",
+        'time() - helpscout_waiting_since_timestamp_seconds{type="all", segment=""}',
+    ),
+    "helpscout_waiting_distribution_seconds": Note(
+        "as `helpscout_waiting_conversations`",
+        "helpscout_waiting_conversations\n"
+        "  - ignoring (le) helpscout_waiting_distribution_seconds_bucket"
+        '{le="3600.0"}',
+    ),
+    "helpscout_sla_waiting_conversations": Note(
+        f"{_NO_WAITING}, or the SLA is not about `response_time` or `first_response_time`, or not "
+        "about these labels",
+        'helpscout_sla_waiting_conversations{threshold="target"} > 0',
+    ),
+    "helpscout_waiting_truncated": Note(_NO_WAITING, "helpscout_waiting_truncated == 1"),
     "helpscout_office_hours_open": Note(
         "the account has no `office_schedule`", "helpscout_office_hours_open == 0"
     ),
@@ -242,11 +264,14 @@ report has not been refreshed for `stale_after` of its intervals; then only
 `custom`, or `needs_attention` (mail that bounced or could not be sent) |
 | `folder`, `folder_id` | the folder's name if it is `team` or `custom`, else empty; its id |
 | `rating` | `great`, `okay` or `not_good` |
+| `threshold` | `target` for waits longer than the SLA's target, `at_risk` for those longer than \
+`waiting.at_risk` of it, which include the others |
 | `state` | `active` and `pending` in `unassigned`, `assigned`, `mine` and `team`; `active` in \
 `custom`; `all` in the others |
 
 `all` is a report of its own, asked of Help Scout. It is not the sum of the others, so do not add
-`all` and the others up: choose one side with a matcher.
+`all` and the others up: choose one side with a matcher. Of the customers who wait, type `all` is
+everyone, whatever the type.
 
 ## The two formats
 
@@ -282,6 +307,8 @@ def metrics_page() -> str:
 def _chapter(family: Family) -> str:
     if family.name.startswith(_EXPORTER):
         return "The exporter itself"
+    if "_waiting_" in family.name:
+        return "What waits now"
     if "_previous_" in family.name or "_change_" in family.name:
         return "The preceding period"
     if family.kind == "gaugehistogram" or "by_replies" in family.name:

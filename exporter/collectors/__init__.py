@@ -19,6 +19,7 @@ from exporter.collectors.base import (
 from exporter.collectors.folders import Folders
 from exporter.collectors.happiness import Happiness
 from exporter.collectors.productivity import Productivity
+from exporter.collectors.waiting import WaitingCustomers
 from exporter.helpscout.account import Account
 from exporter.questions import Question, Reading
 from exporter.selection import Segment, Shard
@@ -29,7 +30,8 @@ if TYPE_CHECKING:  # it brings all that calls need, and `plan` calls nobody
     from exporter.helpscout.client import Client
 
 COLLECTORS: Final[dict[str, Collector]] = {
-    collector.name: collector for collector in (Productivity(), Folders(), Happiness())
+    collector.name: collector
+    for collector in (Productivity(), Folders(), WaitingCustomers(), Happiness())
 }
 """Every kind by its name: registered here, and nowhere else."""
 

@@ -26,10 +26,14 @@ Item = TypeVar("Item", bound=_Identified)
 
 
 class Listed(NamedTuple):
-    """What a list is of, as the API and our messages call it: `mailboxes` and `mailbox`."""
+    """What a list is of, as the API and our messages call it: `mailboxes` and `mailbox`.
+
+    `named`: its elements have a name, and messages may quote it.
+    """
 
     many: str
     one: str
+    named: bool = True
 
 
 class Page(NamedTuple, Generic[Item]):
@@ -130,7 +134,8 @@ def _elements(
             found.append(element(f"{where}[{position}]", item))
         except BadResponse as error:
             name = item.get("name") if isinstance(item, dict) else None
-            odd(f"{error}: the {listed.one} {quoted(name)} is left out")
+            which = f"{listed.one} {quoted(name)}" if listed.named else listed.one
+            odd(f"{error}: the {which} is left out")
     return found
 
 
@@ -156,9 +161,25 @@ def read_list(listed: Listed, page: Callable[[int], Page[Item]]) -> list[Item]:
     return reading.whole()
 
 
-def _read(listed: Listed, ask: Callable[[int], Page[Item]]) -> "_Reading[Item]":
+def read_pages(
+    listed: Listed, page: Callable[[int], Page[Item]], most: int
+) -> tuple[list[Item], bool]:
+    """Return the elements of the first pages, each id once, and whether there are more.
+
+    At most `most` pages are read. A list that changes while it is read may lack an element. Raises
+    BadResponse, also where a page is empty that should not be, and what `page` raises.
+    """
+    reading = _read(listed, page, most)
+    if reading.ends_empty and reading.is_short:
+        raise BadResponse(reading.shortage)
+    return reading.elements(), reading.has_more
+
+
+def _read(
+    listed: Listed, ask: Callable[[int], Page[Item]], most: int = _MAX_PAGES
+) -> "_Reading[Item]":
     reading = _Reading[Item](listed)
-    for number in range(1, _MAX_PAGES + 1):
+    for number in range(1, most + 1):
         page = ask(number)
         is_this = page.number in (None, number)
         if not is_this and number > 1:
@@ -170,7 +191,8 @@ def _read(listed: Listed, ask: Callable[[int], Page[Item]]) -> "_Reading[Item]":
             if page.total is not None and not page.items:
                 return reading  # it ended early; whether it is whole shows in the total
             raise BadResponse(f"the list does not end: page {number} brought nothing new")
-    raise BadResponse(f"the list has more than {_MAX_PAGES} pages")
+    reading.has_more = True
+    return reading
 
 
 class _Reading(Generic[Item]):
@@ -183,6 +205,10 @@ class _Reading(Generic[Item]):
         self._total: int | None = None
         self.settled = True
         """Whether all pages say the same total: nothing changed while they were read."""
+        self.has_more = False
+        """Whether there are more pages than were to be read."""
+        self.ends_empty = False
+        """Whether the last page that was read has no element."""
 
     def take(self, page: Page[Item]) -> bool:
         """Take a page in; return whether it has anything that was not there before."""
@@ -191,25 +217,45 @@ class _Reading(Generic[Item]):
         self._skipped += page.skipped
         self.settled = self.settled and self._total in (None, page.total)
         self._total = page.total
+        self.ends_empty = not page.items and not page.skipped
         return len(self._found) > known or page.skipped > 0
 
     def whole(self) -> list[Item]:
         """Return the elements. Raises ShortList where there should be more, BadResponse."""
-        found, seen = list(self._found.values()), len(self._found) + self._skipped
-        if self._skipped and not found:
-            raise BadResponse(f"none of the {self._listed.many} in the list can be read")
-        if self._total is not None and seen < self._total:
-            raise ShortList(
-                f"the list is not whole: it has {seen} {self._listed.many} where Help Scout says"
-                f" there are {self._total}",
-                found,
-            )
+        if self.has_more:
+            raise BadResponse(f"the list has more than {_MAX_PAGES} pages")
+        found = self.elements()
+        if self.is_short:
+            raise ShortList(self.shortage, found)
         return found
+
+    def elements(self) -> list[Item]:
+        """Return what was read. Raises BadResponse where none of it can be read."""
+        if self._skipped and not self._found:
+            raise BadResponse(f"none of the {self._listed.many} in the list can be read")
+        return list(self._found.values())
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there are fewer elements than the service says."""
+        return self._total is not None and self._seen < self._total
+
+    @property
+    def shortage(self) -> str:
+        """What is missing, in words."""
+        return (
+            f"the list is not whole: it has {self._seen} {self._listed.many} where Help Scout says"
+            f" there are {self._total}"
+        )
+
+    @property
+    def _seen(self) -> int:
+        return len(self._found) + self._skipped
 
     def goes_on(self, page: Page[Item], number: int) -> bool:
         """Return whether there is another page. The link is the truth where there is one."""
         if page.has_next:
             return True
         if page.pages is None:
-            return page.total is not None and len(self._found) + self._skipped < page.total
+            return page.total is not None and self._seen < page.total
         return number < page.pages

@@ -345,7 +345,7 @@ class AccountPoller:
         if self._settings.needs_tags:
             for line in said.odd:
                 self.client.odd(line)
-        if tags:
+        if tags and said.has_all_tags:
             self._tags_said = True
             names = {id_: name for name, id_ in tags.items()}
             self._renamed = {

@@ -15,6 +15,8 @@ from exporter.values import COMMAS, Boolean, Duration, Listed, Number, Some, Who
 
 COLLECTORS: Final = ("productivity", "folders", "waiting", "happiness")
 """The kinds that have a key of their own, which can be named for an account."""
+ONLY_V2: Final = ("waiting",)
+"""Those of them that API 1.0 has nothing for."""
 
 _Every = Annotated[
     Duration,

@@ -30,6 +30,7 @@ from exporter.questions import ALL, TYPES, Types, Window
 from exporter.selection import MailboxChoice, Segment, Shard, cuts, is_one_of_all
 from exporter.settings.collectors import (
     COLLECTORS,
+    ONLY_V2,
     FoldersSettings,
     HappinessSettings,
     ProductivitySettings,
@@ -260,7 +261,12 @@ class Configuration:
 
     def collectors_of(self, account: Account) -> list[str]:
         """Return the kinds with a key of their own that are asked of an account."""
-        return [name for name in COLLECTORS if self.is_on(name, account.collectors)]
+        return [
+            name
+            for name in COLLECTORS
+            if self.is_on(name, account.collectors)
+            and not (name in ONLY_V2 and account.api == "v1")
+        ]
 
     @property
     def ranges(self) -> dict[str, timedelta]:

@@ -76,7 +76,8 @@ def load(
     if settings is None or messages:
         raise ConfigurationError(messages, warnings)
     found = settings.configuration
-    return replace(found, warnings=(*map(one_line, warnings), *_shared_limits(found.accounts)))
+    more = (*_shared_limits(found.accounts), *_left_out_of_waiting(found))
+    return replace(found, warnings=(*map(one_line, warnings), *more))
 
 
 def _index_by_host_name(
@@ -142,6 +143,8 @@ def _idle(found: Configuration) -> Iterator[Problem]:
     if not on:
         yield ("productivity", "enabled"), f"turns off the last of {', '.join(COLLECTORS)}"
         return
+    if "waiting" in on and not any("waiting" in found.collectors_of(a) for a in found.accounts):
+        yield ("waiting", "enabled"), "needs an account of API 2.0: API 1.0 does not say who waits"
     for index, account in enumerate(found.accounts):
         if not found.collectors_of(account):
             text = f"none of them is on: on are {', '.join(c for c in COLLECTORS if c in on)}"
@@ -186,3 +189,30 @@ def _shared_limits(accounts: tuple[Account, ...]) -> Iterator[str]:
                 f"accounts {shown(first)} and {shown(account.name)} have the same credentials: "
                 "they share one rate limit but keep to a budget each"
             )
+
+
+def _left_out_of_waiting(found: Configuration) -> Iterator[str]:
+    """Yield what `waiting` cannot say, though it is on."""
+    asked = [account for account in found.accounts if "waiting" in found.collectors_of(account)]
+    chosen = [a for a in found.accounts if found.is_on("waiting", a.collectors) and a not in asked]
+    if chosen:
+        yield f"API 1.0 does not say who waits: waiting is not asked of {_names(chosen)}"
+    if not asked:
+        return
+    for index, segment in enumerate(found.segments):
+        if segment.folders:
+            yield (
+                f"segments[{index}] ({segment.name}) names folders: it is not cut out of waiting,"
+                " because a conversation does not say all the folders that it is in"
+            )
+    without = [account for account in asked if account.office_schedule is None]
+    for index, objective in enumerate(found.objectives):
+        if without and objective.judges_waits and objective.office_hours == (True,):
+            yield (
+                f"sla[{index}] ({objective.name}) counts office hours only: without an"
+                f" office_schedule nobody is seen to wait beyond its target in {_names(without)}"
+            )
+
+
+def _names(accounts: Iterable[Account]) -> str:
+    return ", ".join(shown(account.name) for account in accounts)

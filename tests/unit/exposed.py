@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 from exporter.collectors.folders import Folder
 from exporter.collectors.happiness import Ratings
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.collectors.waiting import Waiting
+from exporter.collectors.waiting.wire import Row
 from exporter.health import AccountStatus, Failure
 from exporter.questions import ALL, Key, Mailbox, Window
 from exporter.reasons import PROBLEMS
 from exporter.sla import Objective
 from exporter.store import Store
-from tests.readings import reading
+from tests.readings import AT, reading
 
 DAY = Window("24h", timedelta(minutes=5))
 WEEK = Window("7d", timedelta(minutes=35))
@@ -104,6 +106,20 @@ folders = st.lists(
     max_size=3,
     unique_by=lambda folder: folder.id,
 ).map(tuple)
+waiting = st.builds(
+    Waiting,
+    st.lists(
+        st.builds(
+            Row,
+            st.integers(1_773_000_000, 1_773_250_000),  # the readings are as of 1_773_239_400
+            st.sampled_from(["email", "chat", ""]),
+            st.just(()),
+        ),
+        max_size=4,
+    ).map(tuple),
+    st.just(()),
+    st.booleans(),
+)
 
 ACCOUNTS = ("acme", 'other "one"\\')
 SEGMENTS = ("", "vip", 'a "segment"\n')
@@ -119,6 +135,11 @@ keys = st.builds(
 )
 folder_keys = st.builds(
     Key, st.just("folders"), st.sampled_from(ACCOUNTS), st.sampled_from(["1", "2", "10"])
+)
+waiting_keys = st.builds(
+    lambda account, mailbox_id: Key("waiting", account, mailbox_id),
+    st.sampled_from(ACCOUNTS),
+    st.sampled_from(["1", "2", "10"]),
 )
 statuses = st.builds(
     AccountStatus, st.booleans(), st.frozensets(st.sampled_from(list(PROBLEMS)), max_size=3)
@@ -138,12 +159,12 @@ def stores(draw: st.DrawFn) -> Store:
     for account in ACCOUNTS:
         store.set_mailboxes(account, mailboxes(draw))
         store.set_status(account, draw(statuses))
-    chosen = draw(st.lists(keys | folder_keys, unique=True, max_size=6))
+    chosen = draw(st.lists(keys | folder_keys | waiting_keys, unique=True, max_size=6))
     for account in ACCOUNTS:
         store.schedule(account, [key for key in chosen if key.account == account])
     for key in chosen:
         if draw(st.booleans()):
-            value = draw(folders if key.collector == "folders" else reports)
+            value = draw({"folders": folders, "waiting": waiting}.get(key.collector, reports))
             store.succeeded(key, reading(value))
         if draw(st.booleans()):
             store.failed(key, FAILURE)
@@ -164,7 +185,8 @@ def full_store() -> Store:
     key = Key("productivity", "acme", "2", "email", "7d", "false", "")
     queues = Key("folders", "acme", "2")
     ratings = Key("happiness", "acme", "2", "email", "7d")
-    store.schedule("acme", [key, queues, ratings])
+    waits = Key("waiting", "acme", "2")
+    store.schedule("acme", [key, queues, ratings, waits])
     store.succeeded(ratings, reading(Ratings(41, 34, 35)))
     store.succeeded(key, reading(published_like()))
     folders = (
@@ -172,6 +194,8 @@ def full_store() -> Store:
         Folder(508, "team", 'Tier "2"', (("active", 5),)),
     )
     store.succeeded(queues, reading(folders))
+    since = int(AT.timestamp()) - 4000
+    store.succeeded(waits, reading(Waiting((Row(since, "email", ()), Row(since + 2000, "", ())))))
     return store
 
 

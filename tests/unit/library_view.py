@@ -16,6 +16,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from exporter.collectors.folders import Folder
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.collectors.waiting import Waiting
 from exporter.exposition.catalogue import catalogue
 from exporter.questions import Key, Window
 from exporter.sla import EDGES, Objective, compliance
@@ -121,7 +122,8 @@ class LibraryView:
                         add("happiness_ratings", _known(labels | {"rating": rating}, count))
                     add("happiness_score", _known(labels, value.score))
                 else:
-                    for name, found in self._report(key, entry, value, labels):
+                    of_kind = self._waiting if key.collector == "waiting" else self._report
+                    for name, found in of_kind(key, entry, value, labels):
                         add(name, found)
             attempt = labels | {"collector": key.collector}
             add("report_last_success_timestamp_seconds", _known(attempt, entry.succeeded_at))
@@ -156,6 +158,40 @@ class LibraryView:
                 value = 1 if reason in status.problems else 0
                 add("account_problem", [({"account": account, "reason": reason}, value)])
         return samples
+
+    def _waiting(
+        self, key: Key, entry: Entry, waiting: Waiting, labels: dict[str, str]
+    ) -> Iterator[tuple[str, Sequence[Sample]]]:
+        """In calendar time, without segments: no schedule and no segment is configured here."""
+        assert entry.reading is not None
+        mailbox = {name: labels[name] for name in ("account", "mailbox", "mailbox_id")}
+        yield "waiting_truncated", [(mailbox, int(waiting.is_truncated))]
+        as_of = entry.reading.as_of.timestamp()
+        for type_ in ("all", "email", "chat", "phone"):
+            cut = mailbox | {"type": type_, "segment": "", "office_hours": "false"}
+            since = [row.since for row in waiting.rows if type_ in ("all", row.type)]
+            waits = [max(0, as_of - each) for each in since]
+            yield "waiting_conversations", [(cut, len(waits))]
+            if since:
+                yield "waiting_since_timestamp_seconds", [(cut, min(*since, as_of))]
+            yield (
+                "waiting_distribution_seconds",
+                [
+                    (cut | {"le": f"{edge}.0"}, sum(wait <= edge for wait in waits))
+                    for edge in EDGES["response_time"]
+                ]
+                + [(cut | {"le": "+Inf"}, len(waits))],
+            )
+            report = key._replace(type=type_, office_hours="false")
+            for objective in self.objectives:
+                times = ("response_time", "first_response_time")
+                own = report._replace(window=objective.windows[0])
+                if objective.statistic not in times or not _covers(objective, own, entry.mailbox):
+                    continue
+                for threshold, share in (("target", 1), ("at_risk", 0.75)):
+                    labelled = cut | {"sla": objective.name, "threshold": threshold}
+                    late = sum(wait > objective.target_value * share for wait in waits)
+                    yield "sla_waiting_conversations", [(labelled, late)]
 
     def _report(
         self, key: Key, entry: Entry, report: ProductivityReport, labels: dict[str, str]

@@ -42,6 +42,7 @@ DISTRIBUTIONS = (
     "handle_time_distribution_seconds",
     "replies_to_resolve_distribution",
 )
+WAITING = {"account", "mailbox", "mailbox_id", "type", "segment", "office_hours"}
 CONTRACT = {
     **{f"helpscout_{name}": set(REPORT_LABELS) for name in PERIOD},
     **{f"helpscout_previous_{name}": set(REPORT_LABELS) for name in PERIOD},
@@ -58,6 +59,11 @@ CONTRACT = {
     "helpscout_collector_up": {"account", "collector"},
     "helpscout_segment_resolved": {"account", "segment"},
     "helpscout_office_hours_open": {"account"},
+    "helpscout_waiting_conversations": WAITING,
+    "helpscout_waiting_since_timestamp_seconds": WAITING,
+    "helpscout_waiting_distribution_seconds": {*WAITING, "le"},
+    "helpscout_sla_waiting_conversations": {*WAITING, "sla", "threshold"},
+    "helpscout_waiting_truncated": {"account", "mailbox", "mailbox_id"},
     "helpscout_account_problem": {"account", "reason"},
     "helpscout_report_last_success_timestamp_seconds": {"collector", *REPORT_LABELS},
     "helpscout_report_success": {"collector", *REPORT_LABELS},
