@@ -28,17 +28,6 @@ SAMPLES: Final = {
 }
 """From a sample's name to its family's name and the labels that it may have."""
 
-_WAITING: Final = {
-    "waiting_conversations": {"type", "segment", "office_hours"},
-    "waiting_since_timestamp_seconds": {"type", "segment", "office_hours"},
-    "sla_waiting_conversations": {"type", "segment", "office_hours", "sla", "threshold"},
-    "waiting_truncated": set(),
-}
-# Until that collector is there.
-for _name, _labels in _WAITING.items():
-    _of_all = {"account", "mailbox", "mailbox_id"} | TARGET_LABELS
-    SAMPLES.setdefault(f"helpscout_{_name}", (f"helpscout_{_name}", _labels | _of_all))
-
 LABELS: Final = set().union(*(labels for _, labels in SAMPLES.values())) | {"shard_number"}
 
 FOREIGN: Final = {
