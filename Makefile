@@ -47,6 +47,7 @@ test: $(VENV)/.dev-ready debian-packages  ## every check
 lint: $(VENV)/.dev-ready image-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/actionlint .github/workflows/*.yml
 
 types: $(VENV)/.dev-ready
 	$(BIN)/mypy

@@ -3,6 +3,8 @@
 import os
 
 __version__ = "0.1.0"
+REPOSITORY = "https://github.com/helpscout-exporter/helpscout-exporter"
+"""Where the project lives. All else follows: see scripts/repository.py."""
 
 
 def revision() -> str:

@@ -3,16 +3,23 @@
 Copies: Prometheus's rules and Grafana's dashboards, for a chart must be whole in itself. Summary:
 the table of values in the chart's README, from the comments in values.yaml that begin with `--`.
 A test compares all of them with what this module would write.
+
+`python -m scripts.chart release FOLDER` writes the chart of a release instead: the same, with the
+image that the release publishes. The checkout's own names none, for none is published.
 """
 
 import json
 import re
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
+
+from scripts.repository import image
 
 ROOT: Final = Path(__file__).parent.parent
 CHART: Final = ROOT / "helm" / "helpscout-exporter"
@@ -101,8 +108,32 @@ def files() -> dict[Path, str]:
     return {**copies, Path("README.md"): readme()}
 
 
+def release(folder: Path) -> Path:
+    """Write the chart of a release into a folder, and return where it is."""
+    chart = folder / CHART.name
+    shutil.copytree(CHART, chart)
+    for name in ("values.yaml", "README.md"):
+        path = chart / name
+        text = path.read_text(encoding="utf-8")
+        text = text.replace(f"repository: {CHART.name}\n", f"repository: {image()}\n")
+        text = text.replace(
+            f'`image.repository` | `"{CHART.name}"`', f'`image.repository` | `"{image()}"`'
+        )
+        path.write_text(text, encoding="utf-8")
+    metadata = chart / "Chart.yaml"
+    version = yaml.safe_load(metadata.read_text(encoding="utf-8"))["appVersion"]
+    with metadata.open("a", encoding="utf-8") as file:
+        file.write(
+            f"  artifacthub.io/images: |\n    - {{name: exporter, image: {image()}:{version}}}\n"
+        )
+    return chart
+
+
 def main() -> None:
     """Write every file, and remove copies whose source is gone."""
+    if sys.argv[1:2] == ["release"]:
+        release(Path(sys.argv[2]))
+        return
     written = files()
     for kind in _SOURCES:
         folder = CHART / "files" / kind

@@ -16,10 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from exporter import REPOSITORY
+
 _LINK: Final = re.compile(r"\]\((?![a-z]+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _ADDRESS: Final = re.compile(
-    r"https://github\.com/helpscout-exporter/helpscout-exporter/(?:blob|tree)/main/"
-    r"([\w./-]+)(?:#([\w-]+))?"
+    rf"{re.escape(REPOSITORY)}/(?:blob|tree)/main/([\w./-]+)(?:#([\w-]+))?"
 )
 _KINDS: Final = "md|py|toml|txt|html|css|js"
 

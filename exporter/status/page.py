@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from exporter import REPOSITORY
 from exporter.status.filters import BARS_HEIGHT, BARS_WIDTH, FILTERS
 from exporter.status.view import View
 
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
     import jinja2
 
 _TEMPLATES: Final = "templates"
-_RUNBOOKS: Final = (
-    "https://github.com/helpscout-exporter/helpscout-exporter/blob/main/docs/runbooks.md"
-)
+_RUNBOOKS: Final = f"{REPOSITORY}/blob/main/docs/runbooks.md"
 
 
 class Rendered(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter import REPOSITORY
 from scripts.dashboards.parts import PROCESS
 from tests.alarm import lookback, scenarios, worlds
 from tests.alarm.conftest import (
@@ -45,7 +46,7 @@ MENDED_NOW = {
     "HelpscoutAccountRefused",
 }
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
-BASE = "https://github.com/helpscout-exporter/helpscout-exporter/blob/main/docs/runbooks.md#"
+BASE = f"{REPOSITORY}/blob/main/docs/runbooks.md#"
 EVERY = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
 TESTS: list[dict[str, Any]] = [
     test

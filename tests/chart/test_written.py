@@ -17,6 +17,7 @@ from exporter import __version__
 from exporter.settings import leaves
 from scripts import chart as written
 from scripts.chart import CHART
+from scripts.repository import image
 from tests.chart.rendering import chart, render
 from tests.support import ROOT, code_block
 
@@ -237,6 +238,27 @@ def test_the_package_renders_what_the_checkout_does(tmp_path: Path) -> None:
     with helm.Chart.load(package) as packed:
         texts = packed.render(values, name="rel", namespace="monitoring")
     assert texts == chart().render(values, name="rel", namespace="monitoring")
+
+
+def test_the_chart_of_a_release_has_the_image_that_the_release_publishes(tmp_path: Path) -> None:
+    folder = written.release(tmp_path)
+    metadata = yaml.safe_load((folder / "Chart.yaml").read_text())
+    name = f"{image()}:{metadata['appVersion']}"
+    assert name.startswith("ghcr.io/")
+    assert yaml.safe_load(metadata["annotations"]["artifacthub.io/images"]) == [
+        {"name": "exporter", "image": name}
+    ]
+    assert helm.lint(folder, {}, strict=True)["errors"] == []
+    with helm.Chart.load(folder) as released:
+        texts = released.render({}, name="rel", namespace="monitoring")
+        mirrored = released.render(
+            {"global": {"imageRegistry": "r.example.org"}}, name="rel", namespace="monitoring"
+        )
+    assert any(f"image: {name}\n" in text for text in texts.values())
+    assert not any("FIRST STEP" in text for text in texts.values())
+    elsewhere = name.replace("ghcr.io/", "r.example.org/")
+    assert any(f"image: {elsewhere}\n" in text for text in mirrored.values())
+    assert f'| `image.repository` | `"{image()}"` |' in (folder / "README.md").read_text()
 
 
 @pytest.mark.parametrize("enabled", [True, False])

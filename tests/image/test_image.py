@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import __version__
+from exporter import REPOSITORY, __version__
 from tests.image.conftest import Image
 from tests.support import MISSION, ROOT, Metrics, eventually, scrape
 from tests.system.conftest import Desk, Start, address, running_desk  # noqa: F401 - a fixture
@@ -24,6 +24,14 @@ def revision() -> str:
     return done.stdout.strip() or "unknown"
 
 
+def created() -> dict[str, str]:
+    """Return the label with this commit's time, as scripts/image gives it to the build."""
+    done = subprocess.run(
+        ["git", "log", "-1", "--format=%cI"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return {f"{OURS}created": done.stdout.strip()} if done.returncode == 0 else {}
+
+
 def test_it_is_labelled_as_the_open_containers_initiative_has_it(image: Image) -> None:
     labels = {k: v for k, v in image.config["Labels"].items() if k.startswith(OURS)}
     assert labels == {
@@ -32,6 +40,10 @@ def test_it_is_labelled_as_the_open_containers_initiative_has_it(image: Image) -
         f"{OURS}licenses": "Apache-2.0",
         f"{OURS}version": __version__,
         f"{OURS}revision": revision(),
+        f"{OURS}source": REPOSITORY,
+        f"{OURS}url": REPOSITORY,
+        f"{OURS}documentation": f"{REPOSITORY}/tree/main/docs",
+        **created(),
     }
 
 

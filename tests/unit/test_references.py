@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter import REPOSITORY
 from tests.references import Repository, tracked
 from tests.support import ROOT, need
 
@@ -29,11 +30,11 @@ PLANTED = {
     "a path from elsewhere": ("exporter/a.py", "# ../../docs/gone.md"),
     "a runbook": (
         "exporter/rules.yml",
-        "https://github.com/helpscout-exporter/helpscout-exporter/blob/main/docs/b.md#gone",
+        f"{REPOSITORY}/blob/main/docs/b.md#gone",
     ),
     "an address": (
         "exporter/rules.yml",
-        "https://github.com/helpscout-exporter/helpscout-exporter/tree/main/gone",
+        f"{REPOSITORY}/tree/main/gone",
     ),
 }
 SOUND = (
@@ -44,7 +45,7 @@ SOUND = (
     ("exporter/a.py", "platform.python_version()"),
     (
         "exporter/rules.yml",
-        "https://github.com/helpscout-exporter/helpscout-exporter/blob/main/docs",
+        f"{REPOSITORY}/blob/main/docs",
     ),
 )
 
