@@ -4,6 +4,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.timeout(300)
 KILLS = 10
 REPORTS = 4 * (8 * 24 + 1)
 CONCURRENCY = 4
+WRITING_TRIES = 10
 
 
 def answers(journal: Path, folder: Path) -> int:
@@ -40,7 +42,23 @@ def answers(journal: Path, folder: Path) -> int:
         database.close()
 
 
-def test_killed_at_ten_moments_and_resumed_the_file_is_that_of_an_undisturbed_run(
+def killed_while_it_writes(fill: Callable[[], Process], output: Path) -> None:
+    """Kill a run that has asked everything: half a file never has the name of a whole one."""
+    for _ in range(WRITING_TRIES):
+        process = fill()
+        while process.running and not list(output.parent.glob(f".{output.name}.*")):
+            time.sleep(0.001)
+        process.signal(signal.SIGKILL)
+        process.wait()
+        for part in output.parent.glob(f".{output.name}.*"):
+            part.unlink()
+            assert not output.exists()
+            return
+        output.unlink()  # it was quicker
+    raise AssertionError("no run was killed while it wrote")
+
+
+def test_killed_at_eleven_moments_and_resumed_the_file_is_that_of_an_undisturbed_run(
     filling: Filling, start: Start, tmp_path: Path
 ) -> None:
     (tmp_path / "killed.yml").write_text(SMALL)
@@ -79,6 +97,7 @@ def test_killed_at_ten_moments_and_resumed_the_file_is_that_of_an_undisturbed_ru
     assert 0 < kept < REPORTS
     assert not output.exists()
     filling.simulator.set_faults(Faults())
+    killed_while_it_writes(fill, output)
     last = fill()
     assert last.wait() == 0, last.stderr
     assert filling.reports_asked() == REPORTS + lost
