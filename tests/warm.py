@@ -129,7 +129,7 @@ def main() -> None:
     while True:
         ready, _, _ = select.select([listener, sys.stdin], [], [])
         if sys.stdin in ready:
-            return
+            os.killpg(0, signal.SIGTERM)  # whatever the tests have left behind
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
