@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from exporter.collectors.folders import Folder
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
+from exporter.collectors.waiting import Waiting
+from exporter.collectors.waiting.wire import Row
 from exporter.health import AccountStatus, Failure
 from exporter.helpscout.budget import Usage
 from exporter.questions import Key, Mailbox, Reading
@@ -736,6 +738,91 @@ def test_the_queue_stands_before_the_figures() -> None:
     assert [line[""] for line in page.queue] == ['Sales "EU" #10', "Support #2"]
     assert page.markup.index("Queue by mailbox") < page.markup.index("Figures by mailbox")
     assert [group.name for group in page.groups] == ["All mailboxes", 'Sales "EU"', "Support"]
+
+
+def with_waiting(*rows: Row, is_truncated: bool = False, **environ: str) -> World:
+    """A world in which these customers of mailbox 2 wait; in mailbox 10 nobody does."""
+    world = World(environ=environ)
+    keys = {mailbox_id: Key("waiting", "acme", mailbox_id) for mailbox_id in ("2", "10")}
+    world.store.schedule("acme", [*world.reports(), *keys.values()])
+    found = {"2": Waiting(rows, ("vip",), is_truncated), "10": Waiting((), ("vip",))}
+    for mailbox_id, key in keys.items():
+        at = datetime.fromtimestamp(NOW, UTC)
+        world.store.succeeded(key, Reading(found[mailbox_id], at))
+    return world
+
+
+def minutes_ago(minutes: int, type_: str = "email", *segments: str) -> Row:
+    """A customer who wrote so many minutes ago."""
+    return Row(int(NOW) - 60 * minutes, type_, segments)
+
+
+def test_the_customers_who_wait_are_shown_with_the_longest_wait_and_every_target() -> None:
+    world = with_waiting(minutes_ago(200), minutes_ago(50, "chat"), minutes_ago(5))
+    world.wait(60)
+    page = shown(world)
+    assert page.queue[1] == {
+        "": "Support #2",
+        "Waiting": "3",
+        "Longest wait": "3 h 21 min",
+        "Against SLA targets": "✕ first-1h: 1 beyond 1 h, 1 at risk",
+        "Age": "1 min ago",
+    }
+    assert page.queue[0] | {"Age": ""} == {
+        "": 'Sales "EU" #10',
+        "Waiting": "0",
+        "Longest wait": "nobody waits",
+        "Against SLA targets": "✓ first-1h: within 1 h",
+        "Age": "",
+    }
+    assert (page.level, page.verdict) == (
+        "warn",
+        "The exporter works; 1 customer waits beyond target",
+    )
+    tile = page.tiles["Customers waiting"]
+    assert (tile.value, tile.level) == ("3", "bad")
+    assert tile.detail == "1 beyond target, the longest for 3 h 21 min"
+
+
+def test_a_list_that_is_longer_than_was_read_says_at_least() -> None:
+    page = shown(with_waiting(minutes_ago(2), is_truncated=True))
+    assert page.queue[1]["Waiting"] == "at least 1"
+    assert page.tiles["Customers waiting"].value == "at least 1"
+    assert (page.tiles["Customers waiting"].level, page.verdict) == ("well", "All is well")
+
+
+@pytest.mark.parametrize(
+    ("query", "waiting", "longest"),
+    [
+        ({}, "3", "3 h 20 min"),
+        ({"type": "chat"}, "1", "50 min"),
+        ({"type": "phone"}, "0", "nobody waits"),
+        ({"segment": "vip"}, "1", "5 min"),
+        ({"segment": "vip", "type": "chat"}, "0", "nobody waits"),
+    ],
+)
+def test_the_chosen_type_and_segment_are_those_of_the_customers_who_wait(
+    query: dict[str, str], waiting: str, longest: str
+) -> None:
+    rows = (minutes_ago(200), minutes_ago(50, "chat"), minutes_ago(5, "email", "vip"))
+    page = shown(with_waiting(*rows, HELPSCOUT_SEGMENTS="[{name: vip, tags: [1]}]"), query)
+    assert (page.queue[1]["Waiting"], page.queue[1]["Longest wait"]) == (waiting, longest)
+
+
+def test_within_office_hours_only_those_seconds_count() -> None:
+    schedule = "{timezone: UTC, hours: {mon-fri: '14:00-18:00'}}"
+    world = with_waiting(
+        minutes_ago(200),
+        HELPSCOUT_OFFICE_HOURS="[false, true]",
+        HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE=schedule,
+        HELPSCOUT_SLA="[{name: first-1h, statistic: first_response_time, target: 1h,"
+        " objective: 0.9, office_hours: [false, true]}]",
+    )
+    judged = [shown(world, {"office_hours": hours}).queue[1] for hours in ("false", "true")]
+    assert [line["Against SLA targets"] for line in judged] == [
+        "✕ first-1h: 1 beyond 1 h",
+        "✓ first-1h: within 1 h",
+    ]
 
 
 def test_a_mailbox_whose_folders_never_arrived_has_dashes_and_its_age_says_why() -> None:
