@@ -182,6 +182,14 @@ def assumptions(configuration: Configuration, account: Account) -> Iterator[str]
         yield "that the tags of every segment exist"
     if any(objective.mailboxes != ("*",) for objective in configuration.objectives):
         yield "that every SLA covers every mailbox: sla[].mailboxes goes by names, not known here"
+    for each in _asked(account, configuration, (1, 1)):
+        question = each.question
+        if question.most > question.calls:
+            more = replace(question, calls=question.most - question.calls).calls_per_minute
+            yield (
+                f"that each question of {question.key.collector} takes one call: a mailbox with a"
+                f" long list takes up to {question.most}, {more:.1f} calls/min more"
+            )
 
 
 def table(plan_: AccountPlan) -> str:

@@ -98,6 +98,8 @@ class _Task:
     asked: bool = False
     turn: int = 0
     paused: bool = False
+    changed: bool = False
+    """Whether the question was another one when it began to be asked."""
 
 
 class Schedule:
@@ -132,6 +134,8 @@ class Schedule:
                 # Where the question changed, what is known answers another one.
                 old, task.question, task.group, task.place = task.question, question, group, place
                 changed = (old.range, old.spec) != (question.range, question.spec)
+                if changed:
+                    task.asked, task.changed = task.running, task.running
                 latest = now if changed else now + self.interval(question)
                 if task.due > latest and not task.running and (changed or not task.paused):
                     task.due, task.paused = latest, False
@@ -206,7 +210,7 @@ class Schedule:
         """Put the key back on its grid after an attempt that began at `asked_at`.
 
         The next turn is at least half an interval away: what is late skips a turn instead of
-        asking twice in a row.
+        asking twice in a row. A question that was changed meanwhile is due at once.
         """
         task = self._tasks.get(key)
         if task is None:
@@ -214,7 +218,8 @@ class Schedule:
         interval = self.interval(task.question)
         offset = self._epoch + task.place * interval
         turns = -((offset - asked_at - interval / 2) // interval)
-        task.due = offset + turns * interval
+        task.due = asked_at if task.changed else offset + turns * interval
+        task.asked, task.changed = not task.changed, False
         task.running = False
         self._push(key)
 
@@ -222,7 +227,7 @@ class Schedule:
         """Ask the key again at `at`: a retry."""
         task = self._tasks.get(key)
         if task is not None:
-            task.due, task.running = at, False
+            task.due, task.running, task.changed = at, False, False
             self._push(key)
 
     def pause(self, key: Key, until: float) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
 
 from exporter.helpscout.account import Account, Api, Secret
 from exporter.helpscout.budget import Budget
@@ -194,3 +196,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ce
         return made[name]
 
     return make
+
+
+@pytest.fixture
+def log() -> Iterator[LogCapture]:
+    """What is logged while the test runs, as events with their fields."""
+    captured = LogCapture()
+    structlog.configure(processors=[captured])
+    yield captured
+    structlog.reset_defaults()

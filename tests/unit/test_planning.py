@@ -195,3 +195,15 @@ def test_what_only_help_scout_knows_is_told_as_an_assumption(
     told = assumed(**LOGIN, **environ)
     assert len(told) == 2
     assert any(each.startswith(words) for each in told)
+
+
+def test_a_kind_of_question_that_may_take_several_calls_says_so() -> None:
+    waiting = "{enabled: true, every: 2m, max_pages: 5}"
+    (said,) = [each for each in assumed(**LOGIN, HELPSCOUT_WAITING=waiting) if "waiting" in each]
+    assert said == (
+        "that each question of waiting takes one call: a mailbox with a long list takes up to 5,"
+        " 2.0 calls/min more"
+    )
+    costs = planned(500, HELPSCOUT_WAITING=waiting).costs
+    (cost,) = [cost for cost in costs if cost.collector == "waiting"]
+    assert (cost.reports, cost.per_minute) == (500, 250)

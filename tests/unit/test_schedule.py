@@ -297,3 +297,25 @@ def test_what_a_question_took_is_what_its_next_turn_costs() -> None:
     schedule.took(one.key, 10)
     assert schedule.fit(2.0)
     assert schedule.stretch.windows == 1.0
+
+
+def test_a_question_that_changes_is_asked_at_once_also_if_it_is_just_being_asked() -> None:
+    schedule = Schedule()
+    known, running = grid(DAY, mailboxes=2)
+    schedule.set([known, running], 0, {})
+    assert schedule.take(0) == known
+    schedule.done(known.key, 0)
+    assert schedule.take(0) == running
+    changed = [replace(each, spec=("another",)) for each in (known, running)]
+    schedule.set(changed, 10, {})
+    done = [schedule.first_round_done]
+    assert schedule.take(10) == changed[0]
+    schedule.done(known.key, 10)
+    done.append(schedule.first_round_done)
+    schedule.done(running.key, 0)
+    done.append(schedule.first_round_done)
+    assert schedule.take(11) == changed[1]
+    schedule.done(running.key, 11)
+    done.append(schedule.first_round_done)
+    assert done == [False, False, False, True]
+    assert schedule.take(12) is None

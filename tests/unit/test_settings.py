@@ -413,3 +413,63 @@ def test_a_range_of_happiness_that_is_among_windows_is_written_and_asked_as_ther
         ("168h", timedelta(minutes=20)),
         ("30d", timedelta(hours=1)),
     ]
+
+
+WAITING = {"HELPSCOUT_WAITING__ENABLED": "true"}
+V2 = "{name: two, client_id: a, client_secret: b}"
+V1 = "{name: one, api_key: c}"
+
+
+@pytest.mark.parametrize(
+    "accounts",
+    [V1, "{name: two, client_id: a, client_secret: b, collectors: [folders]}"],
+    ids=["1.0 alone", "2.0 is asked something else"],
+)
+def test_waiting_needs_an_account_of_api_2(accounts: str, write: Write) -> None:
+    (message,) = refusals(write(f"accounts: [{accounts}]\n"), **WAITING)
+    assert message == (
+        "HELPSCOUT_WAITING__ENABLED: needs an account of API 2.0: API 1.0 does not say who waits"
+    )
+
+
+def test_accounts_of_api_1_are_left_out_of_waiting_with_one_warning(write: Write) -> None:
+    path = write(f"accounts: [{V2}, {V1}, {V1.replace('one', 'three').replace('c}', 'd}')}]\n")
+    loaded = load(path, WAITING)
+    assert loaded.warnings == (
+        'API 1.0 does not say who waits: waiting is not asked of "one", "three"',
+    )
+    assert load(path, {}).warnings == ()
+
+
+def test_a_segment_of_folders_is_not_cut_out_of_waiting_and_that_is_said(write: Write) -> None:
+    segments = "segments: [{name: vip, tags: [vip]}, {name: box, tags: [vip], folders: [9]}]\n"
+    path = write(f"accounts: [{V2}]\n{segments}")
+    (warning,) = load(path, WAITING).warnings
+    assert warning == (
+        "segments[1] (box) names folders: it is not cut out of waiting, because a conversation does"
+        " not say all the folders that it is in"
+    )
+    assert load(path, {}).warnings == ()
+
+
+SLA_IN_HOURS = (
+    "office_hours: [true, false]\n"
+    "sla:\n"
+    "- {name: fast, statistic: response_time, target: 1h, objective: 0.9, office_hours: [true]}\n"
+    "- {name: both, statistic: response_time, target: 1h, objective: 0.9,"
+    " office_hours: [true, false]}\n"
+    "- {name: handled, statistic: handle_time, target: 5m, objective: 0.9, office_hours: [true]}\n"
+)
+SCHEDULE = "office_schedule: {timezone: UTC, hours: {mon: 09:00-17:00}}"
+
+
+def test_an_sla_in_office_hours_alone_needs_a_schedule_for_waiting(write: Write) -> None:
+    path = write(f"accounts: [{V2}]\n{SLA_IN_HOURS}")
+    (warning,) = load(path, WAITING).warnings
+    assert warning == (
+        "sla[0] (fast) counts office hours only: without an office_schedule nobody is seen to wait"
+        ' beyond its target in "two"'
+    )
+    assert load(path, {}).warnings == ()
+    scheduled = V2.replace("}", f", {SCHEDULE}}}")
+    assert load(write(f"accounts: [{scheduled}]\n{SLA_IN_HOURS}"), WAITING).warnings == ()

@@ -1,0 +1,304 @@
+"""The conversation list over the wire: what is paid, kept and shown, and that nothing personal is.
+
+The service's rows hold made-up personal data in every place where real ones have some, also in rows
+and bodies that are malformed.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from structlog.testing import LogCapture
+
+from exporter.backfill import backfill, task
+from exporter.core import Exporter, one_round
+from exporter.exposition import TEXT
+from exporter.settings import Configuration, load
+from exporter.status import Facts, render, view
+from tests.contract.conftest import Serve
+from tests.contract.scripted import Asked, Reply, Service, as_json
+from tests.support import eventually
+
+NOW = datetime(2026, 3, 2, 12, 0, 0, tzinfo=UTC)  # a Monday
+PERSONAL = (
+    "jane",
+    "doe@",
+    "hunter2",
+    "elm street",
+    "cannot log in",
+    "070011",
+    "4312",
+    "red shoes",
+)
+PAGE = 25
+
+
+def row(id_: int, **more: Any) -> dict[str, Any]:
+    person = {
+        "id": 4312,
+        "type": "customer",
+        "first": "Jane",
+        "last": "Doe",
+        "email": "jane.doe@example.com",
+        "photoUrl": "https://example.com/jane.png",
+    }
+    return {
+        "id": 7_001_100_000 + id_,
+        "number": 4312,
+        "threads": 1,
+        "type": "email",
+        "status": "active",
+        "subject": "Jane Doe cannot log in",
+        "preview": "My password is hunter2, I live at Elm Street",
+        "createdBy": person,
+        "primaryCustomer": person,
+        "cc": ["jane.doe@example.com"],
+        "customerWaitingSince": {"time": "2026-03-02T11:00:00Z", "friendly": "Jane waits"},
+        "customFields": [{"name": "Size", "value": "red shoes", "text": "Jane"}],
+        "tags": [{"id": 5, "tag": "vip"}],
+        "assignee": person,
+        **more,
+    }
+
+
+MALFORMED: list[Any] = [
+    "Jane Doe",
+    ["jane.doe@example.com"],
+    {"name": "Jane Doe", "subject": "hunter2"},
+    row(90, id="Jane Doe"),
+    row(91, id=None, name="Jane Doe"),
+    row(92, customerWaitingSince="Jane Doe since yesterday"),
+    row(93, customerWaitingSince={"time": "Jane Doe, Elm Street"}),
+    row(94, createdBy="jane.doe@example.com", latestReplyFrom="Jane"),
+    row(95, tags=["Jane Doe", {"tag": "Jane Doe"}]),
+    row(96, type="Jane Doe", status=["hunter2"]),
+    row(97, threads="hunter2", snooze="Jane"),
+]
+BODIES: dict[str, Any] = {
+    "another list": {"_embedded": {"people": [row(1)]}, "page": {"totalElements": 1}},
+    "no list": {"_embedded": {"conversations": {"subject": "hunter2"}}, "page": {}},
+    "no object": {"_embedded": "Jane Doe", "page": {"totalElements": 1}},
+    "no page": {"_embedded": {"conversations": [row(1)]}, "page": "Jane Doe"},
+    "odd numbers": {
+        "_embedded": {"conversations": ["Jane"]},
+        "page": {"number": "Jane", "totalPages": "hunter2", "totalElements": "Elm Street"},
+    },
+    "text": "Jane Doe cannot log in",
+}
+
+
+def listed(rows: list[Any], number: int, pages: int, total: int) -> Any:
+    size = {"size": PAGE, "number": number, "totalPages": pages, "totalElements": total}
+    return {"_embedded": {"conversations": rows}, "page": size}
+
+
+class World:
+    """A mailbox with so many customers who wait, or whose list is a body of a test's own."""
+
+    def __init__(self, waiting: int = 2, body: Any = None, more: list[Any] | None = None) -> None:
+        self.waiting, self.body, self.more = waiting, body, more or []
+
+    def __call__(self, asked: Asked) -> Reply:
+        url = urlsplit(asked.target)
+        if url.path == "/v2/oauth2/token":
+            return as_json({"access_token": "a-token", "expires_in": 7200})
+        if url.path == "/v2/mailboxes":
+            boxes = [{"id": 12, "name": "Support", "slug": "s", "email": "help@acme.com"}]
+            return as_json({"_embedded": {"mailboxes": boxes}, "page": {"totalElements": 1}})
+        if url.path == "/v2/conversations":
+            if self.body is not None:
+                return as_json(self.body)
+            number = int(parse_qs(url.query)["page"][0])
+            first = PAGE * (number - 1)
+            ids = range(first, min(first + PAGE, self.waiting))
+            total = self.waiting + len(self.more)
+            pages = -(-total // PAGE)
+            return as_json(listed([row(id_) for id_ in ids] + self.more, number, pages, total))
+        return as_json({"current": {"closed": 1}, "filterTags": [{"id": 5, "name": "vip"}]})
+
+
+def configured(service: Service, **more: str) -> Configuration:
+    environ = {
+        "HELPSCOUT_ACCOUNTS__0__NAME": "acme",
+        "HELPSCOUT_CLIENT_ID": "an-id",
+        "HELPSCOUT_CLIENT_SECRET": "a-secret",
+        "HELPSCOUT_BASE_URL": f"{service.url}/v2",
+        "HELPSCOUT_WAITING__ENABLED": "true",
+        "HELPSCOUT_FOLDERS__ENABLED": "false",
+        "HELPSCOUT_WINDOWS": "[24h]",
+        "HELPSCOUT_TYPES": "[all]",
+        "HELPSCOUT_MAILBOXES": "{all: false}",
+        "HELPSCOUT_SEGMENTS": "[{name: vip, tags: [vip]}]",
+        "HELPSCOUT_SLA": "[{name: fast, statistic: response_time, target: 30m, objective: 0.9}]",
+    }
+    return load(None, environ | {f"HELPSCOUT_{key.upper()}": text for key, text in more.items()})
+
+
+def scraped(exporter: Exporter) -> str:
+    exporter.exposition.assemble()
+    return b"".join(exporter.exposition.body(TEXT, gzipped=False).made()).decode()
+
+
+def a_round(exporter: Exporter) -> str:
+    exporter.poller.start()
+    try:
+        eventually(lambda: exporter.poller.first_round_done, "the first round")
+    finally:
+        exporter.stop()
+    return scraped(exporter)
+
+
+def sample(text: str, name: str, **labels: str) -> float | None:
+    """The value of the only sample with these labels, None without one."""
+    wanted = [f'{label}="{value}"' for label, value in labels.items()]
+    found = [
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith(f"helpscout_{name}{{") and all(each in line for each in wanted)
+    ]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def page_of(exporter: Exporter) -> str:
+    facts = Facts(
+        now=time.time(),
+        clock=time.monotonic(),
+        configuration=exporter.configuration,
+        snapshot=exporter.store.snapshot(),
+        troubles=exporter.store.troubles(),
+        progress=exporter.poller.progress(),
+        started_at=exporter.started_at,
+        loaded_at=exporter.loaded_at,
+        reload_failure=None,
+    )
+    return render(view(facts, {})).html
+
+
+WORLDS = {
+    "good rows": World(3),
+    "malformed rows": World(3, more=MALFORMED),
+    **{name: World(body=body) for name, body in BODIES.items()},
+}
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS.keys())
+def test_nothing_personal_is_stored_logged_or_shown(
+    world: World, serve: Serve, tmp_path: Path, log: LogCapture
+) -> None:
+    service = serve(world)
+    configuration = configured(service, state_file=str(tmp_path / "state.db"))
+    exporter = Exporter(configuration, now=lambda: NOW)
+    text = a_round(exporter)
+    assert any("/conversations" in asked.target for asked in service.asked)
+    seen = {
+        "metrics": text,
+        "page": page_of(exporter),
+        "log": str(log.entries),
+        "troubles": str(exporter.store.troubles()),
+        **{
+            path.name: path.read_bytes().decode("latin-1")
+            for path in tmp_path.iterdir()
+            if path.is_file()
+        },
+    }
+    assert "state.db" in seen
+    for place, content in seen.items():
+        found = [word for word in PERSONAL if word in content.lower()]
+        assert found == [], place
+
+
+def test_malformed_rows_cost_themselves_alone_and_are_reported(
+    serve: Serve, log: LogCapture
+) -> None:
+    text = a_round(Exporter(configured(serve(World(3, more=MALFORMED))), now=lambda: NOW))
+    # Of the eleven, three have a customer who waits for all that can be read.
+    assert sample(text, "waiting_conversations", type="all", segment="") == 6
+    odd = [entry["what"] for entry in log.entries if "what" in entry]
+    assert "mailbox 12: _embedded.conversations[3]: is not an object: the conversation is left out"
+    assert sum(line.endswith("the conversation is left out") for line in odd) == 6
+
+
+def test_who_waits_is_exported_and_each_page_is_paid_for(serve: Serve) -> None:
+    service = serve(World(60))
+    exporter = Exporter(configured(service), now=lambda: NOW)
+    text = a_round(exporter)
+    cut = {"type": "all", "segment": "", "office_hours": "false"}
+    assert sample(text, "waiting_conversations", **cut) == 60
+    assert sample(text, "waiting_conversations", **(cut | {"segment": "vip"})) == 60
+    since = datetime(2026, 3, 2, 11, tzinfo=UTC).timestamp()
+    assert sample(text, "waiting_since_timestamp_seconds", **cut) == since
+    assert sample(text, "sla_waiting_conversations", threshold="target", sla="fast", **cut) == 60
+    assert sample(text, "waiting_truncated") == 0
+    calls = [asked for asked in service.asked if "/conversations" in asked.target]
+    assert sample(text, "exporter_api_requests_total", operation="conversations") == len(calls)
+    _, usage = exporter.poller.progress()["acme"]
+    assert usage.used == len(service.asked)
+
+
+def test_ten_thousand_open_conversations_cost_four_calls_and_are_marked(serve: Serve) -> None:
+    service = serve(World(10_000))
+    text = a_round(Exporter(configured(service, segments="[]"), now=lambda: NOW))
+    assert sum("/conversations" in asked.target for asked in service.asked) == 4
+    assert sample(text, "waiting_truncated") == 1
+    assert sample(text, "waiting_conversations", type="all", segment="") == 4 * PAGE
+
+
+def test_it_survives_a_restart(serve: Serve, tmp_path: Path) -> None:
+    service = serve(World(2))
+    configuration = configured(service, state_file=str(tmp_path / "state.db"))
+    a_round(Exporter(configuration, now=lambda: NOW))
+    service.close()
+    second = Exporter(configuration, now=lambda: NOW)
+    text = scraped(second)
+    second.stop()
+    assert sample(text, "waiting_conversations", type="all", segment="vip") == 2
+
+
+HOURS = '{{timezone: UTC, hours: {{mon: "{0}"}}}}'
+
+
+def test_a_reload_with_another_schedule_or_sla_renders_again_without_a_call(serve: Serve) -> None:
+    service = serve(World(2))
+    exporter = Exporter(configured(service), now=lambda: NOW)
+    text = a_round(exporter)
+    asked = sum("/conversations" in each.target for each in service.asked)
+    key = "accounts__0__office_schedule"
+    beyond = {"type": "all", "segment": "", "office_hours": "true", "threshold": "target"}
+    assert sample(text, "sla_waiting_conversations", **beyond) is None
+    sla = "[{name: fast, statistic: response_time, target: 30m, objective: 0.9,"
+    for hours, target, expected in (("11:15-17:00", "30m", 2), ("11:45-17:00", "30m", 0)):
+        more = {
+            key: HOURS.format(hours),
+            "office_hours": "[true]",
+            "sla": sla.replace("30m", target) + " office_hours: [true]}]",
+        }
+        exporter.configure(configured(service, **more))
+        text = scraped(exporter)
+        assert sample(text, "sla_waiting_conversations", **beyond) == expected
+    assert sum("/conversations" in each.target for each in service.asked) == asked
+
+
+def test_a_single_round_has_who_waits_and_whether_the_office_is_open(serve: Serve) -> None:
+    hours = {"accounts__0__office_schedule": HOURS.format("09:00-17:00")}
+    body, complete = one_round(configured(serve(World(2)), **hours), lambda: NOW)
+    text = body.decode()
+    assert complete
+    assert sample(text, "waiting_conversations", segment="vip", office_hours="true") == 2
+    assert sample(text, "office_hours_open", account="acme") == 1
+
+
+def test_the_past_has_nobody_who_waits(serve: Serve, tmp_path: Path) -> None:
+    service, said = serve(World(2)), list[str]()
+    output = tmp_path / "past.om"
+    at = NOW.replace(hour=0)
+    wanted = task(at, at, timedelta(days=1), [], 1.0, output, dry_run=False)
+    backfill(configured(service), wanted, said.append)
+    assert "waiting asks about now and has no past: skipped" in said
+    assert "waiting" not in output.read_text()
+    assert not any("/conversations" in each.target for each in service.asked)
