@@ -384,7 +384,7 @@ def test_serve_and_check_refuse_a_bad_file_with_one_line(
     (tmp_path / "other.pem").write_text("no certificate")
     bad = {
         "missing": "cannot be read: No such file or directory",
-        "key": "tls_server_config.cipher_suites: is not supported here",
+        "key": "tls_server_config.cipher_suites[0]: is not supported here",
         "pair": "are not a certificate and its key",
         "user": "basic_auth_users.scraper: is not a bcrypt hash",
     }

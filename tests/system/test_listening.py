@@ -1,10 +1,14 @@
 """Several listeners, and systemd's sockets, of the real program."""
 
+import re
 import socket
 import sys
+from pathlib import Path
+from urllib.parse import urljoin
 
 from exporter.probe import ask_url
-from tests.support import EXPORTER, Ended, Run
+from tests.servers import nginx
+from tests.support import EXPORTER, Ended, Run, code_block, eventually, get
 from tests.system.conftest import Desk, Start
 
 AS_SYSTEMD = """
@@ -72,3 +76,28 @@ def test_without_systemd_its_sockets_are_missed_in_one_line(run: Run, running_de
     process = run("serve", environ=running_desk.environ("v2", HELPSCOUT_WEB__LISTEN="systemd"))
     assert process.code == 1
     assert "web.listen: systemd has passed no socket to this process" in process.stderr
+
+
+def test_behind_a_proxy_that_strips_a_prefix_every_link_is_answered_and_the_log_says_where(
+    start: Start, running_desk: Desk, tmp_path: Path
+) -> None:
+    outside = "https://tools.example.com/helpscout"
+    environ = running_desk.environ("v2", HELPSCOUT_WEB__EXTERNAL_URL=outside)
+    process = start("serve", environ=environ)
+    inside = process.says(r'"url": "http://([^"]+)"')
+    process.says(f'"url": "({outside}/)", "event": "reached from outside"')
+    block = code_block("status page: nginx", "docs/status-page.md")
+    block = block.replace("127.0.0.1:9877", inside)
+    prefix = nginx(start, tmp_path, block) + "/helpscout"
+
+    redirected = get(prefix)
+    assert (redirected.status_code, redirected.headers["Location"]) == (301, f"{prefix}/")
+    eventually(lambda: get(f"{prefix}/-/ready").ok, "it is ready")
+    html = get(f"{prefix}/").text
+    own = {each for each in re.findall(r'(?:href|action)="([^"#:]*)"', html) if each}
+    assert {"./metrics", "./config", "./-/healthy", "./-/ready", "./"} <= own
+    for link in own:
+        url = urljoin(f"{prefix}/", link)
+        assert url.startswith(f"{prefix}/")
+        assert get(url).status_code == 200, url
+    assert f'<link rel="canonical" href="{outside}/">' in html
