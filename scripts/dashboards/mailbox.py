@@ -1,6 +1,7 @@
 """*Mailbox*: one mailbox in depth. Distributions, replies against resolution time, segments."""
 
 from scripts.dashboards.board import Board, Query
+from scripts.dashboards.now import chosen_or_every, now
 from scripts.dashboards.parts import (
     IDENTITY,
     OBJECTIVE,
@@ -23,15 +24,43 @@ def mailbox() -> Board:
         "One mailbox: distributions, resolution, segments and service levels.",
         variables(many=False),
     )
-    _now(board)
+    now(board)
+    _waits(board)
+    _figures(board)
     _distributions(board)
     _resolution(board)
     _segments(board)
     return board
 
 
-def _now(board: Board) -> None:
-    board.row("Now")
+def _waits(board: Board) -> None:
+    """Add to the row *Now* how long everybody has waited."""
+    of_all = 'type="all", segment="", office_hours="false"'
+    name = "helpscout_waiting_distribution_seconds_bucket"
+    board.heatmap(
+        "Present waits",
+        "Customers who wait now by how long they have waited (with `waiting`).",
+        "s",
+        Query(
+            chosen_or_every(lambda of: once("max", f"{name}{{{of}, {of_all}}}")),
+            "{{le}}",
+            heatmap=True,
+        ),
+    )
+    board.states(
+        "Are these all?",
+        "Whether the mailbox has more open conversations than were read: counts of waits are then "
+        "lower bounds.",
+        Query(
+            chosen_or_every(lambda of: once("max", f"helpscout_waiting_truncated{{{of}}}")),
+            "{{account}} {{mailbox}}",
+        ),
+        {"0": ("all of them", "green"), "1": ("at least", "orange")},
+    )
+
+
+def _figures(board: Board) -> None:
+    board.row("The four figures")
     for statistic in STATISTICS:
         board.stat(
             statistic.title,

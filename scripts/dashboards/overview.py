@@ -1,6 +1,7 @@
-"""*Support overview*: are promises kept, how long do customers wait, is it getting worse?"""
+"""*Support overview*: who waits now, are promises kept, is it getting worse?"""
 
 from scripts.dashboards.board import RED_BELOW_ZERO, Board, Query, steps
+from scripts.dashboards.now import chosen_or_every, now
 from scripts.dashboards.parts import (
     IDENTITY,
     MINIMUM_CONVERSATIONS,
@@ -43,12 +44,14 @@ def overview() -> Board:
     board = Board(
         "helpscout-overview",
         "Help Scout / Support overview",
-        "Service levels, response times and volume per mailbox and type.",
+        "Who waits now, service levels, response times and volume per mailbox and type.",
         variables(many=True),
     )
+    now(board)
     _service_levels(board)
     _budget(board)
     _figures(board)
+    _happiness(board)
     _volume(board)
     _trend(board)
     _per_mailbox(board)
@@ -123,12 +126,24 @@ def _budget(board: Board) -> None:
     chosen = f'{{{TARGET}, account=~"$account", mailbox_id=~"$mailbox"}}'
     legend = "{{sla}} {{window}} {{account}} #{{mailbox_id}} {{type}}"
     board.timeseries(
+        "Within target, waits included",
+        "The same share, of the conversations that were replied to and the customers who wait "
+        "beyond the target now (with `waiting`): it falls where nobody replies. It is recorded by "
+        "this project's rules.",
+        "percentunit",
+        Query(
+            chosen_or_every(
+                lambda of: once("min", f"helpscout:sla_honest_compliance_ratio{{{of}}}")
+            ),
+            legend,
+        ),
+    )
+    board.timeseries(
         "Burn rate",
         "How fast the misses that each SLA allows are used up. At 1 there are as many as it "
         "allows, at 2 twice as many. It is recorded by this project's rules.",
         "short",
         Query(once("max", f"helpscout:sla_burn_ratio{chosen}"), legend),
-        width=8,
     )
     board.timeseries(
         "Error budget left",
@@ -136,7 +151,6 @@ def _budget(board: Board) -> None:
         "than it allows. It is recorded by this project's rules.",
         "percentunit",
         Query(once("min", f"helpscout:sla_error_budget_ratio{chosen}"), legend),
-        width=8,
     )
     board.timeseries(
         "Misses left",
@@ -144,7 +158,6 @@ def _budget(board: Board) -> None:
         "broken. Below 0: so many too many. It is recorded by this project's rules.",
         "short",
         Query(once("min", f"helpscout:sla_error_budget_conversations{chosen}"), legend),
-        width=8,
     )
 
 
@@ -169,6 +182,27 @@ def _figures(board: Board) -> None:
             Query(statistic.target, "target of {{sla}}"),
             lines=[2],
         )
+
+
+def _happiness(board: Board) -> None:
+    """Draw the ratings, with whatever window they are asked over."""
+    board.row("Happiness")
+    of = f'{{{TARGET}, account=~"$account", mailbox_id=~"$mailbox"}}'
+    board.timeseries(
+        "Happiness score",
+        "Great ratings less not-good ones, in percent of all of them: from -100 to 100 (with "
+        "`happiness`). Without a rating in the window there is none.",
+        "short",
+        Query(once("min", f"helpscout_happiness_score{of}"), _LEGEND + " {{window}}"),
+    )
+    board.timeseries(
+        "Ratings",
+        "How many ratings of each kind there are within the window.",
+        "short",
+        Query(
+            once("max", f"helpscout_happiness_ratings{of}"), "{{rating}} " + _LEGEND + " {{window}}"
+        ),
+    )
 
 
 def _volume(board: Board) -> None:

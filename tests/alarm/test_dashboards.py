@@ -302,10 +302,11 @@ def test_every_variable_that_is_used_exists_and_the_other_way_round(board: dict[
     assert wanted <= set(variables)
 
 
-def test_the_overview_begins_with_the_service_levels() -> None:
+def test_the_overview_begins_with_what_waits_now_and_goes_on_with_the_service_levels() -> None:
     board = next(board for board in BOARDS if board["uid"] == "helpscout-overview")
-    first = next(panels(board))
-    assert "helpscout_sla_compliance_ratio" in first["targets"][0]["expr"]
+    rows = [panel["title"] for panel in board["panels"] if panel["type"] == "row"]
+    assert rows[:2] == ["Now", "Service levels"]
+    assert "helpscout_queue_conversations" in next(panels(board))["targets"][0]["expr"]
 
 
 @EVERY
