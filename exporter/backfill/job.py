@@ -237,8 +237,6 @@ class _Job:
     def _announce(self, parts: list[_Part]) -> None:
         if self._answers.end < int(self._task.end.timestamp()):
             self._say(f"--to is in the future: cut off at {written(self._answers.end)}")
-        for collector in self._without_past:
-            self._say(f"{collector} asks about now and has no past: skipped")
         size, ends = Size(), self._answers.ends()
         for part in parts:
             reports = missing = calls = 0
@@ -259,6 +257,8 @@ class _Job:
             lengths = (len(self._series.labelled(t)) + len(value) for t, value in samples(lines))
             size = size.plus(lengths, len(self._finest))
         self._say(str(size))
+        for collector in self._without_past:
+            self._say(f"{collector} asks about now and has no past: skipped")
 
     def _missing(self, key: Key, ends: Mapping[Key, int]) -> int:
         """Return how many reports of a key there should be and are not."""
