@@ -37,13 +37,14 @@ def test_a_dry_run_says_what_it_would_cost_and_asks_no_report(filling: Filling) 
     filling.simulator.set_faults(Faults(rate_limit=400))
     outcome = run(filling, *RANGE, "--dry-run")
     assert (outcome.returncode, outcome.stderr) == (0, "")
-    account, file, promtool = outcome.stdout.splitlines()
+    account, file, promtool, skipped = outcome.stdout.splitlines()
     assert account == (
         "account default: 40 reports; 40 requests take 30s at 80 calls/min (0.2 of 400)"
     )
     assert file.startswith("file: up to 0.")
     assert file.endswith(" series")
     assert promtool.startswith("promtool: about 6")
+    assert skipped == "folders asks about now and has no past: skipped"
     assert filling.reports_asked() == 0
     assert [path.name for path in filling.folder.iterdir()] == ["config.yml"]
 
