@@ -1,10 +1,10 @@
 """When to ask what, for one account. Pure: times are passed in, nothing waits here.
 
-The first round goes as fast as the budget lets it: what is unknown before what is known, questions
-about now before windows, short windows before long ones. Afterwards each key has a place of its own
-on the grid of its group, so that the keys of a group are spread evenly over its interval and are
-never asked in a burst. A plan that does not fit the budget is stretched
-(docs/behaviour.md#budget).
+The first round goes as fast as the budget lets it: what is unknown before what is known, short
+windows before long ones. Afterwards each key has a place of its own on the grid of its group, so
+that the keys of a group are spread evenly over its interval and are never asked in a burst.
+A question about now that is due comes before any window: a first round of hours does not make
+queues old. A plan that does not fit the budget is stretched (docs/behaviour.md#budget).
 """
 
 import heapq
@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
 from math import inf
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from exporter.questions import Key, Question
 
@@ -56,6 +56,9 @@ class Stretch:
     def of(self, question: Question) -> float:
         """Return the factor of a question."""
         return self.now if question.range is None else self.windows
+
+
+_NONE: Final = Stretch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +105,21 @@ class _Task:
     """Whether the question was another one when it began to be asked."""
 
 
+_Heap = list[tuple[float, tuple[bool, float], int, Key]]
+
+
 class Schedule:
     """The due times of one account's questions, in seconds of the clock that the caller uses."""
 
-    def __init__(self) -> None:
+    def __init__(self, stretch: Stretch = _NONE) -> None:
         self._tasks: dict[Key, _Task] = {}
-        self._heap: list[tuple[float, tuple[bool, float], int, Key]] = []
+        self._heaps: dict[bool, _Heap] = {True: [], False: []}
+        """What is due when: questions about now (True) and windows."""
         self._turns = count()
         self._epoch = 0.0
         self._demands = {True: 0.0, False: 0.0}
         """Calls a minute for questions about now (True) and about windows, without a stretch."""
-        self.stretch = Stretch()
+        self.stretch = stretch
 
     def set(self, questions: Collection[Question], now: float, ages: Mapping[Key, float]) -> None:
         """Ask exactly these from now on; those already planned keep their time.
@@ -180,19 +187,20 @@ class Schedule:
 
     def next_due(self) -> float:
         """Return when the next question is due, infinity where none is."""
-        while self._heap and not self._is_current(self._heap[0]):
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else float("inf")
+        return min(self._next_of(about_now) for about_now in self._heaps)
 
-    def peek(self) -> Key:
-        """Return the key that is due next. There must be one: see `next_due`."""
-        return self._heap[0][3]
+    def peek(self, now: float) -> Key | None:
+        """Return the key of what `take` would return."""
+        for about_now, heap in self._heaps.items():
+            if self._next_of(about_now) <= now:
+                return heap[0][3]
+        return None
 
     def take(self, now: float) -> Question | None:
-        """Return the most urgent report that is due, which then counts as being asked."""
-        if self.next_due() > now:
+        """Return the most urgent question that is due, which then counts as being asked."""
+        key = self.peek(now)
+        if key is None:
             return None
-        key = heapq.heappop(self._heap)[3]
         task = self._tasks[key]
         task.running = task.asked = True
         task.paused = False
@@ -274,7 +282,14 @@ class Schedule:
     def _push(self, key: Key) -> None:
         task = self._tasks[key]
         task.turn = next(self._turns)
-        heapq.heappush(self._heap, (task.due, task.rank, task.turn, key))
+        heap = self._heaps[task.question.range is None]
+        heapq.heappush(heap, (task.due, task.rank, task.turn, key))
+
+    def _next_of(self, about_now: bool) -> float:
+        heap = self._heaps[about_now]
+        while heap and not self._is_current(heap[0]):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else inf
 
     def _is_current(self, item: tuple[float, tuple[bool, float], int, Key]) -> bool:
         task = self._tasks.get(item[3])

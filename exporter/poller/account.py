@@ -153,7 +153,7 @@ class AccountPoller:
                 continue
             if self._store.restore(key, *found[1:]):
                 self._of(key).note(key, None)
-        self._schedule = Schedule()
+        self._schedule = Schedule(self._schedule.stretch)
         self._reschedule(now)
 
     def next_job(self, now: float) -> tuple[Job | None, float]:
@@ -190,8 +190,8 @@ class AccountPoller:
         if self._locked_out is not None:
             self._fail_without_asking(now, self._locked_out)
         while (due := self._schedule.next_due()) <= now:
-            key = self._schedule.peek()
-            if not self._rests(key, now):
+            key = self._schedule.peek(now)
+            if key is None or not self._rests(key, now):
                 break
             self._schedule.take(now)
             self._schedule.done(key, now)

@@ -408,6 +408,21 @@ def test_what_the_state_file_knows_is_there_before_anything_is_asked(tmp_path: P
     second.state.close()
 
 
+def test_what_is_known_waits_for_its_stretched_interval_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    restarted(path).state.close()
+    second = World(state=StateFile(path, codec), limit=0.4)  # 0.2 a minute, where 0.43 are wanted
+    second.wall += 400
+    second.poller.recall()
+    second.poller.tick(second.now)
+    outlook, _ = second.poller.progress
+    assert outlook.lag == 0
+    day = outlook.groups[0]
+    assert day.interval == pytest.approx(650)
+    assert day.next_due == pytest.approx(second.now + 650 - 400)
+    second.state.close()
+
+
 @pytest.mark.parametrize(("later", "back"), [(899, 4), (901, 2), (10_801, 0), (-301, 0), (-299, 4)])
 def test_what_is_older_than_its_life_is_not_resurrected(
     tmp_path: Path, later: float, back: int

@@ -245,6 +245,21 @@ def about_now(number: int) -> list[Question]:
     ]
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["the first round", "later"])
+def test_a_due_question_about_now_comes_before_windows_that_have_waited_longer(known: bool) -> None:
+    schedule = Schedule()
+    windows = grid(DAY, MONTH, mailboxes=200)
+    schedule.set([*windows, *about_now(10)], 0, {q.key: 9_999.0 for q in windows} if known else {})
+    asked = run(schedule, 60, 0, 300)
+    times: dict[Key, list[float]] = {}
+    for at, key in asked:
+        times.setdefault(key, []).append(at)
+    for question in about_now(10):
+        assert len(times[question.key]) >= 5
+        assert max(b - a for a, b in pairwise(times[question.key])) <= 90
+    assert len(asked) - sum(len(times[q.key]) for q in about_now(10)) >= 240
+
+
 @pytest.mark.parametrize(
     ("now", "windows", "budget", "stretch"),
     [
