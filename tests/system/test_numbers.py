@@ -1,4 +1,4 @@
-"""Every number of folders and ratings is what a plain count over the world's events gives.
+"""Every number about now and about ratings is what a plain count over the world's events gives.
 
 The events, and what is drawn beside them, are the simulator's world. What follows from them is
 counted here, by the definitions of docs/metrics.md and docs/api-facts.md, without the simulator's
@@ -7,10 +7,11 @@ code or the exporter's.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
@@ -20,9 +21,13 @@ from exporter.simulator.happiness import ratings
 from exporter.simulator.world import Conversation, Traits
 from tests.support import Metrics, Run
 
-DAY = 86_400
+HOUR, DAY = 3600, 86_400
 TYPES = ("all", "email", "chat", "phone")
+SEGMENTS = {"": None, "vip": 501}
 WINDOWS = {"24h": DAY, "30d": 30 * DAY}
+TARGETS = {"reply-4h": 4 * HOUR, "first-1h": HOUR}
+AT_RISK = 0.75
+EDGES = tuple(60 * n for n in (15, 30, 60, 120, 180, 360, 720, 1440, 2880))
 VIEWS = 45
 CUSTOM = ("Refunds", 'Says "urgent"', "Returns\\2026")
 PENDING_TOO = ("unassigned", "assigned", "mine", "team")
@@ -36,6 +41,23 @@ HAPPINESS = {
     "HELPSCOUT_HAPPINESS__TYPES": ",".join(TYPES),
     "HELPSCOUT_HAPPINESS__WINDOWS": ",".join(WINDOWS),
 }
+WAITING = {
+    "HELPSCOUT_FOLDERS__ENABLED": "false",
+    "HELPSCOUT_WAITING__ENABLED": "true",
+    "HELPSCOUT_WAITING__AT_RISK": str(AT_RISK),
+    "HELPSCOUT_WAITING__MAX_PAGES": "50",
+    "HELPSCOUT_SEGMENTS": "[{name: vip, tags: [vip]}]",
+    "HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE__TIMEZONE": "UTC",
+    "HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE__HOURS": '{mon-fri: "09:00-17:00"}',
+    "HELPSCOUT_OFFICE_HOURS": "[false, true]",
+    "HELPSCOUT_WINDOWS": "24h",
+    "HELPSCOUT_SLA": """[
+      {name: reply-4h, statistic: response_time, target: 4h, objective: 0.9, windows: [24h],
+        types: [all, email], office_hours: [false, true], segments: ["", vip]},
+      {name: first-1h, statistic: first_response_time, target: 1h, objective: 0.9,
+        windows: [24h], types: [email], office_hours: [true]},
+    ]""",
+}
 BAD_DAY = """
 team:
   - {mailbox: 1001, silent: true, start: 2026-03-11T09:00:00Z}
@@ -44,6 +66,20 @@ team:
   - {mailbox: 1004, late: 3h, start: 2026-03-09T09:00:00Z}
   - {mailbox: 1005, within: 20m, start: 2026-02-01T09:00:00Z}
 """
+ORDERED_SNOOZE = 1003, int(datetime(2026, 3, 10, 9, tzinfo=UTC).timestamp()), 0.5
+"""On the bad day: mailbox, since when, and the share of the customers."""
+
+
+def office_seconds(start: float, end: float) -> float:
+    """Return the seconds between that are on a working day from 09:00 to 17:00 UTC."""
+    seconds = 0.0
+    day = datetime.fromtimestamp(start, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    while day.timestamp() < end:
+        if day.weekday() < 5:
+            opens, closes = day + timedelta(hours=9), day + timedelta(hours=17)
+            seconds += max(0.0, min(end, closes.timestamp()) - max(start, opens.timestamp()))
+        day += timedelta(days=1)
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +111,22 @@ class Present:
     def assigned(self) -> bool:
         """Whether somebody has it."""
         return bool(self.answered) or self.traits.is_taken
+
+    def snoozed(self, at: int, share: float, start: int) -> bool:
+        """Whether it was put off until later; `share` of those who wait since `start` were."""
+        since = self.unanswered_since
+        if since is None:
+            return False
+        morning = (since // DAY + 1) * DAY + 9 * HOUR
+        by_itself = self.traits.snooze < 1 / 32 and since + 600 <= at < morning
+        return by_itself or (since >= start and self.traits.snooze < share)
+
+    def waited_since(self, at: int, share: float, start: int) -> int | None:
+        """Return since when a customer waits; None if none does, or the service does not say."""
+        if not self.active or self.unanswered_since is None or self.snoozed(at, share, start):
+            return None
+        is_said = self.traits.time_form in ("plain", "fraction")
+        return self.unanswered_since if is_said else None
 
 
 def present(world: World, box: int, at: int) -> Iterator[Present]:
@@ -137,6 +189,48 @@ def folders(world: World, at: int) -> dict[tuple[str, ...], float]:
                 found[box, *place, "pending"] = total[place] - active[place]
             if queue in ("drafts", "needs_attention", "spam"):
                 found[box, *place, "all"] = total[place]
+    return found
+
+
+def waiting(world: World, at: int, is_bad_day: bool) -> dict[Key, float]:
+    """Return every series of the collector `waiting` but the reports of how its asking goes."""
+    found: dict[Key, float] = {}
+    for mailbox in world.mailboxes(1):
+        own = {"account": "default", "mailbox": mailbox.name, "mailbox_id": str(mailbox.id)}
+        found[series("helpscout_waiting_truncated", **own)] = 0
+        box, start, share = ORDERED_SNOOZE
+        share = share if is_bad_day and box == mailbox.id else 0.0
+        rows = [
+            (one.life, since)
+            for one in present(world, mailbox.id, at)
+            if (since := one.waited_since(at, share, start)) is not None
+        ]
+        for type_, (segment, tag), office in product(TYPES, SEGMENTS.items(), (False, True)):
+            cut = own | {"type": type_, "segment": segment, "office_hours": str(office).lower()}
+            moments = [
+                moment
+                for life, moment in rows
+                if type_ in ("all", life.type) and (tag is None or tag in life.tags)
+            ]
+            waits = [office_seconds(m, at) if office else at - m for m in moments]
+            found[series("helpscout_waiting_conversations", **cut)] = len(waits)
+            if moments and not office:
+                name = "helpscout_waiting_since_timestamp_seconds"
+                found[series(name, **cut)] = min(moments)
+            for edge in (*EDGES, math.inf):
+                le = "+Inf" if edge == math.inf else str(float(edge))
+                name = "helpscout_waiting_distribution_seconds_bucket"
+                found[series(name, **cut, le=le)] = sum(wait <= edge for wait in waits)
+            for sla, target in TARGETS.items():
+                covered = (
+                    type_ in ("all", "email")
+                    if sla == "reply-4h"
+                    else (type_, segment, office) == ("email", "", True)
+                )
+                for threshold, share in (("target", 1), ("at_risk", AT_RISK)) if covered else ():
+                    name = "helpscout_sla_waiting_conversations"
+                    labels = cut | {"sla": sla, "threshold": threshold}
+                    found[series(name, **labels)] = sum(wait > share * target for wait in waits)
     return found
 
 
@@ -226,6 +320,14 @@ def test_folders_are_what_the_events_give(run: Run, simulator: Simulator, api: s
         for s in metrics.named("helpscout_queue_conversations")
     }
     assert queues == folders(simulator.world, now_of(simulator))
+
+
+def test_waiting_customers_are_what_the_events_give(run: Run, simulator: Simulator) -> None:
+    found = exported(run, simulator, "v2", **WAITING).by_series()
+    is_bad_day = simulator.options.faults == parse_faults(BAD_DAY)
+    prefixes = ("helpscout_waiting_", "helpscout_sla_waiting_")
+    waits = {key: value for key, value in found.items() if key[0].startswith(prefixes)}
+    assert waits == pytest.approx(waiting(simulator.world, now_of(simulator), is_bad_day))
 
 
 @API
