@@ -1,29 +1,27 @@
 """The queue: which customers of a mailbox wait now, and how many conversations are in its folders.
 
-It shows what /metrics has of `waiting` and `folders`, sample by sample: nothing is counted again.
+It shows what the kinds `waiting` and `folders` have found.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from exporter.collectors import COLLECTORS, Meaning
+from exporter.collectors import Meaning
+from exporter.collectors.folders import Folder, Folders
+from exporter.collectors.waiting import Waiting, WaitingCustomers, beyond, waits_of
 from exporter.questions import Key
 from exporter.sla import Objective
 from exporter.status.choice import Choice
 from exporter.status.facts import Facts, State
 from exporter.store import Entry
 
-WAITING: Final = "waiting"
-FOLDERS: Final = "folders"
 QUEUES: Final = {
     "unassigned": "Unassigned",
     "assigned": "Assigned",
     "needs_attention": "Needs attention",
 }
 """The queues that are shown, and their headings."""
-
-_Labels = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,10 @@ class Backlog:
 
 def keys_of(account: str, mailbox_id: str) -> tuple[Key, Key]:
     """Return the keys of a mailbox's queue."""
-    return Key(WAITING, account, mailbox_id), Key(FOLDERS, account, mailbox_id)
+    return (
+        Key(WaitingCustomers.name, account, mailbox_id),
+        Key(Folders.name, account, mailbox_id),
+    )
 
 
 def line(facts: Facts, choice: Choice, name: str, mailbox_id: str) -> Line | None:
@@ -129,68 +130,38 @@ def line(facts: Facts, choice: Choice, name: str, mailbox_id: str) -> Line | Non
 
 def waits(facts: Facts, choice: Choice, mailbox_id: str) -> Waits | None:
     """Return how many of a mailbox's customers wait, None where that is not known."""
-    found = list(_samples(facts, Key(WAITING, choice.account, mailbox_id)))
-    cut = {"type": choice.type, "segment": choice.segment}
-    clock = cut | {"office_hours": "true" if choice.office_hours else "false"}
-    any_time = cut | {"office_hours": "false"}
-    count = _value(found, "helpscout_waiting_conversations", clock)
-    if count is None:
+    key, _ = keys_of(choice.account, mailbox_id)
+    entry = facts.snapshot.entries.get(key)
+    if entry is None or entry.reading is None:
+        return None
+    found: Waiting = entry.reading.value
+    meaning, hours = Meaning(facts.configuration), "true" if choice.office_hours else "false"
+    cut = key._replace(type=choice.type, segment=choice.segment, office_hours=hours)
+    counted = waits_of(cut, entry.reading, meaning)
+    in_all = waits_of(cut._replace(office_hours="false"), entry.reading, meaning)
+    if counted is None or in_all is None:
         return None
     return Waits(
-        int(count),
-        _value(found, "helpscout_waiting_since_timestamp_seconds", any_time),
-        bool(_value(found, "helpscout_waiting_truncated", {})),
-        tuple(_overdue(facts, found, clock)),
+        len(counted),
+        entry.reading.as_of.timestamp() - max(in_all) if in_all else None,
+        found.is_truncated,
+        tuple(_overdue(meaning, cut, entry, counted)),
     )
 
 
-def _overdue(
-    facts: Facts, samples: list[tuple[str, _Labels, float]], cut: _Labels
-) -> Iterator[Overdue]:
-    for objective in facts.configuration.objectives:
-        beyond, at_risk = (
-            _value(
-                samples,
-                "helpscout_sla_waiting_conversations",
-                {**cut, "sla": objective.name, "threshold": threshold},
-            )
-            for threshold in ("target", "at_risk")
-        )
-        if beyond is not None and at_risk is not None:
-            yield Overdue(objective, int(beyond), int(at_risk - beyond))
+def _overdue(meaning: Meaning, cut: Key, entry: Entry, waits: list[float]) -> Iterator[Overdue]:
+    for objective in meaning.objectives:
+        if objective.judges_waits and objective.covers_now(cut, entry.mailbox):
+            late = beyond(objective, waits)
+            soon = beyond(objective, waits, meaning.settings.waiting.at_risk)
+            yield Overdue(objective, late, soon - late)
 
 
 def _piles(facts: Facts, account: str, mailbox_id: str) -> Iterator[Pile]:
-    found = list(_samples(facts, Key(FOLDERS, account, mailbox_id)))
+    _, key = keys_of(account, mailbox_id)
+    entry = facts.snapshot.entries.get(key)
+    folders: tuple[Folder, ...] = entry.reading.value if entry and entry.reading else ()
+    counts = {folder.queue: dict(folder.counts) for folder in folders}
     for queue in QUEUES:
-
-        def of(*states: str, queue: str = queue) -> int | None:
-            wanted = ({"queue": queue, "state": state} for state in states)
-            counts = (_value(found, "helpscout_queue_conversations", each) for each in wanted)
-            return next((int(count) for count in counts if count is not None), None)
-
-        yield Pile(of("active", "all"), of("pending"))
-
-
-def _samples(facts: Facts, key: Key) -> Iterator[tuple[str, _Labels, float]]:
-    entry: Entry | None = facts.snapshot.entries.get(key)
-    if entry is None or entry.reading is None:
-        return
-    meaning = Meaning(facts.configuration)
-    collector = COLLECTORS[key.collector]
-    for sample in collector.samples(key, entry.reading, entry.mailbox, meaning):
-        yield sample.family.name, dict(sample.labels), sample.value
-
-
-def _value(
-    samples: Iterable[tuple[str, _Labels, float]], family: str, wanted: _Labels
-) -> float | None:
-    """Return the value of the first sample with these labels, None where there is none."""
-    return next(
-        (
-            value
-            for name, labels, value in samples
-            if name == family and wanted.items() <= labels.items()
-        ),
-        None,
-    )
+        known = counts.get(queue, {})
+        yield Pile(known.get("active", known.get("all")), known.get("pending"))

@@ -173,6 +173,25 @@ class WaitingCustomers:
         return Waiting(tuple(Row(0, type_, segments) for type_ in TYPES), segments)
 
 
+def waits_of(cut: Key, reading: Reading, meaning: Meaning) -> list[float] | None:
+    """Return the waits of one type, segment and time in seconds, None where they are not known."""
+    waiting: Waiting = reading.value
+    waited = dict(_clocks(cut, reading.as_of.timestamp(), meaning)).get(cut.office_hours)
+    if waited is None or cut.segment not in ("", *waiting.segments):
+        return None
+    return [
+        max(waited(row.since), 0.0)
+        for row in waiting.rows
+        if (cut.type, cut.segment) in _cuts_of(row)
+    ]
+
+
+def beyond(objective: Objective, waits: list[float], share: float = 1.0) -> int:
+    """Return how many waits (seconds) are longer than this share of the SLA's target."""
+    longest = objective.target_value * share
+    return sum(seconds > longest for seconds in waits)
+
+
 def _clocks(
     key: Key, as_of: float, meaning: Meaning
 ) -> Iterator[tuple[str, Callable[[int], float]]]:
@@ -222,9 +241,8 @@ def _beyond(
     objective: Objective, at_risk: float, waits: list[float], labels: _Labels
 ) -> Iterator[Sample]:
     for threshold, share in (("target", 1.0), ("at_risk", at_risk)):
-        longest = objective.target_value * share
         named = (*labels, ("sla", objective.name), ("threshold", threshold))
-        yield Sample(SLA_WAITING, named, sum(seconds > longest for seconds in waits))
+        yield Sample(SLA_WAITING, named, beyond(objective, waits, share))
 
 
 def _remedy(error: HelpScoutError) -> str:
