@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from exporter.collectors import ask, questions_of, scope, segments_of
+from exporter.collectors import ask, lists_tags, questions_of, scope, segments_of
 from exporter.health import Missing
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget
@@ -67,8 +67,12 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
             first.setdefault(question.key.collector, question)
         said = {collector: asking(question) for collector, question in first.items()}
         tags = {name: id_ for learned in said.values() for name, id_ in learned.tags.items()}
-        segments = segments_of(account, configuration)
-        if any(segment.tags for segment in segments) and not tags:
+        segments, knows_tags = segments_of(account, configuration), True
+        if lists_tags(account, configuration):
+            listed = _listed_tags(account, client, wait)
+            tags |= listed or {}
+            knows_tags = listed is not None
+        elif any(segment.tags for segment in segments) and not tags:
             # A range without conversations may name none: a longer one does.
             longest = max(asked, key=lambda question: question.range or timedelta())
             tags = dict(asking(longest).tags)
@@ -88,11 +92,22 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
         f" {', '.join(first)} good; {len(asked)} reports, {calls:.1f} calls a minute of"
         f" {allowed:.0f} in the budget",
         (
-            *tags_of(segments, tags, {}),
+            *(tags_of(segments, tags, {}) if knows_tags else ()),
             *folders_of(segments, tags, folders, refused),
         ),
         frozenset(mailbox_patterns(configuration.named_mailboxes, mailboxes)),
     )
+
+
+def _listed_tags(
+    account: Account, client: Client, wait: Callable[[float], bool]
+) -> Mapping[str, int] | None:
+    """Return the account's tags; None, with a warning, where they cannot be listed."""
+    try:
+        return persistently(account.name, client.tags, wait).tags
+    except HelpScoutError as error:
+        client.odd(f"{error}: whether the tags of segments exist is not known")
+        return None
 
 
 def _folders(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from exporter.collectors import COLLECTORS, Meaning, imagined, questions_of
+from exporter.collectors import COLLECTORS, Meaning, imagined, lists_tags, questions_of
 from exporter.durations import format_duration
 from exporter.health import SILENCE_SECONDS
 from exporter.helpscout.account import Account
@@ -89,7 +89,8 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
     numbers = _numbers(configuration.shard, account, mailboxes)
     asked = _asked(account, configuration, numbers)
     demand = _demand(asked)
-    lists = _DISCOVERIES_PER_MINUTE * max(1, math.ceil(mailboxes / _MAILBOXES_PER_PAGE))
+    pages = max(1, math.ceil(mailboxes / _MAILBOXES_PER_PAGE))
+    lists = _DISCOVERIES_PER_MINUTE * (pages + lists_tags(account, configuration))
     # What was silent for a minute is asked its list, to see whether it answers.
     overhead = max(lists, 60 / SILENCE_SECONDS - demand)
     budget = account.requests_per_minute * account.budget * configuration.shard.budget_share

@@ -60,6 +60,14 @@ def segments_of(account: Account, settings: Configuration) -> tuple[Segment, ...
     return settings.segments if differs else ()
 
 
+def lists_tags(account: Account, settings: Configuration) -> bool:
+    """Return whether an account's tags must be listed: a segment has some, no report names any."""
+    if not any(segment.tags for segment in segments_of(account, settings)):
+        return False
+    asked = questions_of(imagined(account, replace(settings, shard=Shard()), 1))
+    return all(question.range is None for question in asked)
+
+
 def ask(client: "Client", question: Question, at: datetime, *, paid: bool = False) -> Reading:
     """Ask a question for the instant `at` (aware UTC), from which its `end_delay` is taken off.
 
@@ -94,6 +102,7 @@ __all__ = [
     "codec",
     "families",
     "imagined",
+    "lists_tags",
     "questions_of",
     "scope",
     "segments_of",

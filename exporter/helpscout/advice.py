@@ -12,7 +12,7 @@ from exporter.helpscout.account import Account
 from exporter.helpscout.errors import Foreign, HelpScoutError, Unreachable
 from exporter.reasons import REASONS
 
-_STEPS: Final = {"token": "login", "mailboxes": "mailbox list"}
+_STEPS: Final = {"token": "login", "mailboxes": "mailbox list", "tags": "list of tags"}
 
 
 @dataclass(frozen=True, slots=True)

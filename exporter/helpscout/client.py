@@ -36,9 +36,10 @@ from exporter.helpscout.judging import http_date, number, usable_body
 from exporter.helpscout.mailboxes import MAILBOXES, mailboxes_path, parse_mailboxes
 from exporter.helpscout.oddities import Oddities
 from exporter.helpscout.pages import Page, read_list
+from exporter.helpscout.tags import TAGS, Tag, parse_tags, tags_path
 from exporter.helpscout.transport import Transport
 from exporter.helpscout.wire import parse_token
-from exporter.questions import Get, Mailbox, Reading
+from exporter.questions import Get, Learned, Mailbox, Reading
 from exporter.telemetry import Telemetry
 
 _TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105 - a path, not a secret
@@ -95,6 +96,16 @@ class Client:
 
         with self._placed("mailboxes"):
             return read_list(MAILBOXES, page)
+
+    def tags(self) -> Learned:
+        """Return every tag of the account, page by page. Raises HelpScoutError, Stopping."""
+
+        def page(number: int) -> Page[Tag]:
+            body = self._get("tags", tags_path(self.api, number), paid=False)
+            return parse_tags(self.api, body, self.odd)
+
+        with self._placed("tags"):
+            return Learned({tag.name: tag.id for tag in read_list(TAGS, page)})
 
     def probe(self, seconds: float) -> None:
         """Ask the first page of the mailbox list, in so many seconds at most. It is paid for.

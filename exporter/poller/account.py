@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from exporter.collectors import COLLECTORS, questions_of, scope, segments_of
+from exporter.collectors import COLLECTORS, lists_tags, questions_of, scope, segments_of
 from exporter.health import AccountHealth, AccountStatus, Failure, Missing, Refusals
 from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget, Usage
@@ -42,12 +42,13 @@ _TICK_SECONDS: Final = 1.0
 class Job:
     """One paid attempt: a question asked at `asked_at` (monotonic), or (None) the mailbox list.
 
-    Of the list, a `probe` asks the first page only.
+    Of the list, a `probe` asks the first page only. With `tags` the account's tags are listed, too.
     """
 
     question: Question | None
     asked_at: float
     probe: bool = False
+    tags: bool = False
 
 
 class AccountPoller:
@@ -87,6 +88,7 @@ class AccountPoller:
         self._tags_said = False
         self._renamed: dict[str, str] = {}
         self._asked_segments: tuple[Segment, ...] = ()
+        self._lists_tags = lists_tags(account, settings)
         self._segments: tuple[tuple[str, bool], ...] = ()
         self._unmatched: list[Missing] = []
         """The globs and ids that match none of this account's mailboxes."""
@@ -129,6 +131,7 @@ class AccountPoller:
         """
         self._settings = settings
         self.account = next(a for a in settings.accounts if a.name == self.account.name)
+        self._lists_tags = lists_tags(self.account, settings)
         self._discovery_due = self._clock()
         self._list_again = self._listing
         for refusals in self._refusals.values():
@@ -174,7 +177,8 @@ class AccountPoller:
         if listing:
             self._listing, self._listing_since = True, now
             self._health.probing(now)
-            return Job(None, now, probe=now < self._discovery_due), now
+            probe = now < self._discovery_due
+            return Job(None, now, probe, tags=self._lists_tags and not probe), now
         question = self._schedule.take(now)
         if question is not None and (refusals := self._of(question.key)).collector_rests:
             refusals.trial_at = now + _PAUSE_SECONDS
@@ -218,8 +222,10 @@ class AccountPoller:
         self._look_for_missing()
         self._judge(now)
 
-    def discovered(self, mailboxes: list[Mailbox]) -> None:
+    def discovered(self, mailboxes: list[Mailbox], said: Learned | None = None) -> None:
         """Take the account's mailboxes as they are now: new, renamed and deleted ones.
+
+        `said` is what the list of tags says, None where it was not asked, or failed.
 
         That none is left is believed when several lists in a row say so.
         """
@@ -247,6 +253,8 @@ class AccountPoller:
         self._mailboxes = mailboxes
         self._remember()
         self._reschedule(now)
+        if said is not None:
+            self._learn(said)
         self._ok(now)
 
     def discovery_failed(self, error: HelpScoutError) -> None:
@@ -366,7 +374,7 @@ class AccountPoller:
             return
         segments, tags = self._asked_segments, self._learned.tags
         found: list[Missing] = []
-        if self._tags_said or self.first_round_done:
+        if self._tags_said or (self.first_round_done and not self._lists_tags):
             found += tags_of(segments, tags, self._renamed)
         if self._settings.needs_folders:
             refused = set[str]().union(*(r.refused_segments() for r in self._refusals.values()))

@@ -26,7 +26,7 @@ from exporter.helpscout.errors import BadResponse, HelpScoutError
 from exporter.helpscout.retries import persistently
 from exporter.poller.account import AccountPoller, Job
 from exporter.poller.account_log import NotFoundLog
-from exporter.questions import Mailbox
+from exporter.questions import Learned, Mailbox
 from exporter.schedule import Outlook
 from exporter.settings import Configuration
 from exporter.state_file import StateFile
@@ -265,7 +265,9 @@ class Poller:
                 poller.client.probe(PROBE_SECONDS)
                 return poller.probed
             if job.question is None:
-                return partial(poller.discovered, self._mailboxes(poller))
+                mailboxes = self._mailboxes(poller)
+                said = self._tags(poller) if job.tags else None
+                return partial(poller.discovered, mailboxes, said)
             reading = ask(poller.client, job.question, self._now(), paid=True)
             return partial(poller.answered, job, reading)
         except Stopping:
@@ -281,6 +283,14 @@ class Poller:
         if job.question is None:
             return partial(poller.discovery_failed, failure)
         return partial(poller.failed, job, failure)
+
+    def _tags(self, poller: AccountPoller) -> Learned | None:
+        """Return an account's tags, None where they cannot be listed: the rest works without."""
+        try:
+            return poller.client.tags()
+        except HelpScoutError as error:
+            poller.client.odd(f"{error}: segments wait until a conversation names their tags")
+            return None
 
     def _mailboxes(self, poller: AccountPoller) -> list[Mailbox]:
         paid = iter((True,))

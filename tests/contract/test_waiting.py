@@ -16,8 +16,10 @@ import pytest
 from structlog.testing import LogCapture
 
 from exporter.backfill import backfill, task
+from exporter.checking import check_account
 from exporter.core import Exporter, one_round
 from exporter.exposition import TEXT
+from exporter.planning import plan
 from exporter.settings import Configuration, load
 from exporter.status import Facts, render, view
 from tests.contract.conftest import Serve
@@ -100,8 +102,14 @@ def listed(rows: list[Any], number: int, pages: int, total: int) -> Any:
 class World:
     """A mailbox with so many customers who wait, or whose list is a body of a test's own."""
 
-    def __init__(self, waiting: int = 2, body: Any = None, more: list[Any] | None = None) -> None:
-        self.waiting, self.body, self.more = waiting, body, more or []
+    def __init__(
+        self,
+        waiting: int = 2,
+        body: Any = None,
+        more: list[Any] | None = None,
+        tags: list[Any] | None = None,
+    ) -> None:
+        self.waiting, self.body, self.more, self.tags = waiting, body, more or [], tags
 
     def __call__(self, asked: Asked) -> Reply:
         url = urlsplit(asked.target)
@@ -119,6 +127,11 @@ class World:
             total = self.waiting + len(self.more)
             pages = -(-total // PAGE)
             return as_json(listed([row(id_) for id_ in ids] + self.more, number, pages, total))
+        if url.path == "/v2/tags":
+            if self.tags is None:
+                return as_json({"message": "no tags for you"}, status=403)
+            size = {"totalElements": len(self.tags), "totalPages": 1, "number": 1}
+            return as_json({"_embedded": {"tags": self.tags}, "page": size})
         return as_json({"current": {"closed": 1}, "filterTags": [{"id": 5, "name": "vip"}]})
 
 
@@ -302,3 +315,76 @@ def test_the_past_has_nobody_who_waits(serve: Serve, tmp_path: Path) -> None:
     assert "waiting asks about now and has no past: skipped" in said
     assert "waiting" not in output.read_text()
     assert not any("/conversations" in each.target for each in service.asked)
+
+
+QUEUE_ALONE = {
+    "productivity__enabled": "false",
+    "segments": "[{name: vip, tags: [vip]}, {name: gold, tags: [gold]},"
+    " {name: typo, tags: [glod]}]",
+    "sla": "[]",
+}
+TAGS = [{"id": 5, "name": "vip", "slug": "vip"}, {"id": 6, "name": "gold"}, {"id": 7, "slug": "x"}]
+
+
+def tag_lists(service: Service) -> int:
+    return sum(asked.target.startswith("/v2/tags") for asked in service.asked)
+
+
+def test_where_no_report_names_the_tags_they_are_listed(serve: Serve, log: LogCapture) -> None:
+    service = serve(World(2, tags=TAGS))
+    exporter = Exporter(configured(service, **QUEUE_ALONE), now=lambda: NOW)
+    text = a_round(exporter)
+    assert tag_lists(service) == 1
+    counts = {
+        segment: sample(text, "waiting_conversations", type="all", segment=segment)
+        for segment in ("vip", "gold", "typo")
+    }
+    assert counts == {"vip": 2, "gold": 0, "typo": None}
+    assert sample(text, "segment_resolved", segment="gold") == 1
+    assert sample(text, "segment_resolved", segment="typo") == 0
+    (missing,) = exporter.store.missing()["acme"]
+    assert str(missing) == "segments[2] (typo): no tag is called 'glod'; is it 'gold'?"
+    odd = [entry["what"] for entry in log.entries if "what" in entry]
+    assert "_embedded.tags[2].name: is not text: the tag without a name is left out" in odd
+
+
+def test_a_list_of_tags_that_is_refused_is_a_warning(serve: Serve, log: LogCapture) -> None:
+    service = serve(World(2))
+    exporter = Exporter(configured(service, **QUEUE_ALONE), now=lambda: NOW)
+    text = a_round(exporter)
+    assert sample(text, "waiting_conversations", type="all", segment="") == 2
+    assert sample(text, "waiting_conversations", type="all", segment="vip") == 2  # rows say it
+    assert sample(text, "waiting_conversations", type="all", segment="gold") is None
+    assert sample(text, "segment_resolved", segment="gold") == 0
+    assert exporter.store.missing() == {}
+    (line,) = [entry["what"] for entry in log.entries if "what" in entry]
+    assert line.startswith("list of tags at 127.0.0.1:")
+    assert line.endswith("segments wait until a conversation names their tags")
+    assert log.entries[0]["log_level"] == "warning"
+
+
+def test_where_a_report_names_the_tags_they_are_not_listed(serve: Serve) -> None:
+    service = serve(World(2, tags=TAGS))
+    a_round(Exporter(configured(service), now=lambda: NOW))
+    assert tag_lists(service) == 0
+
+
+def test_check_knows_tags_by_their_list_and_says_nothing_of_them_without(
+    serve: Serve, log: LogCapture
+) -> None:
+    for tags, missing in ((TAGS, ["typo"]), (None, list[str]())):
+        service = serve(World(2, tags=tags))
+        configuration = configured(service, **QUEUE_ALONE)
+        checked = check_account(configuration, configuration.accounts[0])
+        assert [each.segment for each in checked.missing] == missing
+        assert "waiting good" in checked.line
+    assert any("whether the tags of segments exist" in str(entry) for entry in log.entries)
+
+
+def test_the_list_of_tags_is_planned_where_it_is_asked(serve: Serve) -> None:
+    service = serve(World(2, tags=TAGS))
+    with_list = configured(service, **QUEUE_ALONE)
+    by_id = QUEUE_ALONE | {"segments": "[]"}
+    without = configured(service, **by_id)
+    difference = plan(with_list, with_list.accounts[0], 50).overhead
+    assert difference == pytest.approx(plan(without, without.accounts[0], 50).overhead + 0.1)

@@ -1,0 +1,44 @@
+"""The list of tags of either generation: asked where no report names an account's tags."""
+
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from exporter.helpscout.account import Api, path_in
+from exporter.helpscout.errors import BadResponse
+from exporter.helpscout.pages import Listed, Page, parse_page
+from exporter.helpscout.wire import Id, Odd, Wire, judged
+
+TAGS: Final = Listed("tags", "tag")
+
+
+class Tag(NamedTuple):
+    """A tag that conversations may have."""
+
+    id: int
+    name: str
+
+
+class _Tag(Wire):
+    """1.0 calls the name `tag` in places."""
+
+    id: Id
+    name: Any = None
+    tag: Any = None
+
+
+def tags_path(api: Api, page: int) -> str:
+    """Return the path and query of a page of the list of tags, from 1."""
+    return f"{path_in(api, '/tags')}?page={page}"
+
+
+def parse_tags(api: Api, body: bytes, odd: Odd) -> Page[Tag]:
+    """Return a page of the list of tags. Raises BadResponse naming the field."""
+    return parse_page(api, body, TAGS, partial(_tag, api), odd)
+
+
+def _tag(api: Api, where: str, item: Any) -> Tag:
+    wire = judged(_Tag, where, item)
+    name = wire.tag if api == "v1" and wire.name is None else wire.name
+    if not isinstance(name, str):
+        raise BadResponse(f"{where}.name: is not text")
+    return Tag(wire.id, name)
