@@ -742,10 +742,22 @@ def test_annotations_follow_the_same_order_and_keep_the_rules_texts() -> None:
                 "HelpscoutShardsMismatched": "60m",
             },
         ),
-        ({"components": {"support": {"for": "2d"}}}, {"HelpscoutSlaAtRisk": "2d"}),
+        (
+            {"components": {"support": {"for": "2d"}}},
+            {
+                "HelpscoutSlaAtRisk": "2d",
+                "HelpscoutCustomersWaitNearTarget": "2d",
+                "HelpscoutNobodyReplies": "2d",
+                "HelpscoutQueueGrows": "2d",
+            },
+        ),
         (
             {"alertFor": "45m", "components": {"exporter": {"for": "1m"}}},
-            {"HelpscoutSlaAtRisk": "45m"},
+            {
+                "HelpscoutSlaAtRisk": "45m",
+                "HelpscoutCustomersWaitNearTarget": "45m",
+                "HelpscoutNobodyReplies": "45m",
+            },
         ),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import helm_python as helm
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -154,7 +155,12 @@ def test_the_charts_own_value_files_for_its_installation_tests_render() -> None:
     files = sorted((CHART / "ci").glob("*-values.yaml"))
     assert len(files) >= 4
     for path in files:
-        assert render(path.read_text()).workload
+        found = render(path.read_text())
+        assert found.workload
+        for manifest in found.manifests:
+            if manifest["apiVersion"].partition("/")[0] != "monitoring.coreos.com":
+                for version in ("1.30", "1.36"):
+                    kubernetes_validate.validate(manifest, version, strict=True)
 
 
 @pytest.mark.parametrize(

@@ -341,7 +341,7 @@ spec:
       image: {{ include "helpscout-exporter.image" . }}
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       args:
-        {{- prepend .Values.extraArgs (.Values.demo | ternary "demo" "serve") | toYaml | nindent 8 }}
+        {{- prepend (default list .Values.extraArgs) (.Values.demo | ternary "demo" "serve") | toYaml | nindent 8 }}
       {{- with .Values.securityContext }}
       securityContext:
         {{- toYaml . | nindent 8 }}
@@ -762,8 +762,10 @@ webConfiguration: webConfig
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
 {{- fail "podMonitor.enabled: serviceMonitor.enabled is set, too, and every pod would be scraped twice: keep one of them" }}
 {{- end }}
-{{- if and .Values.strategy.rollingUpdate (ne .Values.strategy.type "RollingUpdate") }}
-{{- fail (printf "strategy.rollingUpdate: does not go with type %s: set strategy.type to RollingUpdate, too" .Values.strategy.type) }}
+{{- with .Values.strategy }}
+{{- if and .rollingUpdate (ne .type "RollingUpdate") }}
+{{- fail (printf "strategy.rollingUpdate: does not go with type %s: set strategy.type to RollingUpdate, too" .type) }}
+{{- end }}
 {{- end }}
 {{- $route := include "helpscout-exporter.route" . | fromYaml }}
 {{- if and $route.enabled (not $route.parentRefs) }}
