@@ -31,6 +31,10 @@ def demo(listen: Sequence[str]) -> None:
             "HELPSCOUT_BASE_URL": f"{service.url}/v2",
             "HELPSCOUT_ACCOUNTS__0__NAME": "demo",
             "HELPSCOUT_ACCOUNTS__0__CONCURRENCY": "8",
+            "HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE__TIMEZONE": "UTC",
+            "HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE__HOURS": '{mon-fri: "09:00-17:00"}',
+            "HELPSCOUT_WAITING__ENABLED": "true",
+            "HELPSCOUT_HAPPINESS__ENABLED": "true",
             "HELPSCOUT_COMPARE": "true",
             "HELPSCOUT_SLA": _DEMO_SLA,
         }
