@@ -284,7 +284,7 @@ def need(program: str, version: str = "installed") -> str:
     Where it is missing that is a failure in CI and wherever apt-get could bring it
     (scripts/debian-packages, scripts/newer-programs), elsewhere the test is skipped and says so.
     """
-    script, folder = "debian-packages", None
+    script, folder = "debian-packages", f"{os.environ['PATH']}:/usr/sbin"  # not in every user's
     if version == "newer":
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         script, folder = "newer-programs", f"{cache}/helpscout-exporter/newer-programs/usr/bin"
