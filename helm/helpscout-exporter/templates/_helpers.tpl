@@ -615,8 +615,8 @@ values.schema.json lists them, so that it is this message that is seen.
 {{- define "helpscout-exporter.otherNames" -}}
 additionalAnnotations: commonAnnotations
 additionalLabels: commonLabels
-autoscaling: shards
 automountServiceAccountToken: ""
+autoscaling: shards
 command: extraArgs
 configmaps: extraVolumes and extraVolumeMounts
 containerSecurityContext: securityContext
@@ -651,16 +651,30 @@ ingress.pathType: ingress.hosts[].paths[].pathType
 kind: shards
 labels: commonLabels
 metrics: serviceMonitor
+networkPolicy.allowMonitoringNamespace: networkPolicy.ingressFrom
 networkPolicy.egress: networkPolicy.extraEgress
 networkPolicy.ingress: networkPolicy.ingressFrom or networkPolicy.extraIngress
+networkPolicy.monitoringNamespaceName: networkPolicy.ingressFrom
 options: extraArgs
 pdb: podDisruptionBudget
 persistentVolume: persistence
 pod: podAnnotations or podLabels
 podMonitor.additionalMetricsRelabels: podMonitor.metricRelabelings
 podMonitor.additionalRelabeling: podMonitor.relabelings
+podMonitor.attachMetadata: podMonitor.extraSpec.attachMetadata
+podMonitor.bearerTokenFile: podMonitor.authorization
+podMonitor.bearerTokenSecret: podMonitor.authorization
 podMonitor.extraLabels: podMonitor.labels
+podMonitor.honorTimestamps: podMonitor.extraEndpoint.honorTimestamps
+podMonitor.labelLimit: podMonitor.extraSpec.labelLimit
+podMonitor.labelNameLengthLimit: podMonitor.extraSpec.labelNameLengthLimit
+podMonitor.labelValueLengthLimit: podMonitor.extraSpec.labelValueLengthLimit
+podMonitor.params: podMonitor.extraEndpoint.params
 podMonitor.path: config.web.telemetry_path
+podMonitor.proxyUrl: podMonitor.extraEndpoint.proxyUrl
+podMonitor.scrapeClass: podMonitor.extraSpec.scrapeClass
+podMonitor.selectorOverride: podMonitor.labels
+podMonitor.targetLimit: podMonitor.extraSpec.targetLimit
 podMonitor.telemetryPath: config.web.telemetry_path
 podSecurityPolicy: ""
 prometheus: serviceMonitor, podMonitor or prometheusRule
@@ -682,11 +696,21 @@ serviceAccount.automountServiceAccountToken: ""
 serviceMonitor.additionalMetricsRelabels: serviceMonitor.metricRelabelings
 serviceMonitor.additionalRelabeling: serviceMonitor.relabelings
 serviceMonitor.additionalRelabelings: serviceMonitor.relabelings
+serviceMonitor.attachMetadata: serviceMonitor.extraSpec.attachMetadata
 serviceMonitor.bearerTokenFile: serviceMonitor.authorization
 serviceMonitor.bearerTokenSecret: serviceMonitor.authorization
 serviceMonitor.extraLabels: serviceMonitor.labels
+serviceMonitor.honorTimestamps: serviceMonitor.extraEndpoint.honorTimestamps
+serviceMonitor.labelLimit: serviceMonitor.extraSpec.labelLimit
+serviceMonitor.labelNameLengthLimit: serviceMonitor.extraSpec.labelNameLengthLimit
+serviceMonitor.labelValueLengthLimit: serviceMonitor.extraSpec.labelValueLengthLimit
+serviceMonitor.params: serviceMonitor.extraEndpoint.params
 serviceMonitor.path: config.web.telemetry_path
+serviceMonitor.proxyUrl: serviceMonitor.extraEndpoint.proxyUrl
+serviceMonitor.scrapeClass: serviceMonitor.extraSpec.scrapeClass
 serviceMonitor.selector: serviceMonitor.labels
+serviceMonitor.selectorOverride: serviceMonitor.labels
+serviceMonitor.targetLimit: serviceMonitor.extraSpec.targetLimit
 serviceMonitor.telemetryPath: config.web.telemetry_path
 sidecars: extraContainers
 volumeMounts: extraVolumeMounts
@@ -757,6 +781,14 @@ webConfiguration: webConfig
 {{- end }}
 {{- if and $monitor.enabled $.Values.webConfig.basic_auth_users (not $monitor.basicAuth) (not $monitor.authorization) }}
 {{- fail (printf "%s.basicAuth: is missing: webConfig.basic_auth_users asks for a password" $name) }}
+{{- end }}
+{{- end }}
+{{- range $name := list "startup" "liveness" "readiness" }}
+{{- range $where, $probe := dict (printf "probes.%s" $name) (get $.Values.probes $name) (printf "%sProbe" $name) (get $.Values (printf "%sProbe" $name)) }}
+{{- $port := dig "httpGet" "port" (dig "tcpSocket" "port" "metrics" (default dict $probe)) (default dict $probe) }}
+{{- if and (kindIs "string" $port) (ne $port "metrics") }}
+{{- fail (printf "%s: %q is not a port of the container: its name is metrics" $where $port) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
