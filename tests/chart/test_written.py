@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from exporter import __version__
-from exporter.settings import leaves
+from exporter.settings import ConfigurationError, leaves
+from exporter.web import webconfig
 from scripts import chart as written
 from scripts.chart import CHART
 from scripts.repository import image
@@ -231,6 +232,24 @@ def test_the_chart_knows_which_alert_gives_way_to_which_as_the_page_has_it() -> 
             if and_all:
                 wanted[cause] |= set(known["HelpscoutAccountDown"])
     assert {cause: set(followers) for cause, followers in known.items()} == wanted
+
+
+def test_the_schema_knows_every_key_of_the_web_configuration(tmp_path: Path) -> None:
+    """The message about an unknown key lists those that there are."""
+    known = SCHEMA["definitions"]["webConfig"]["properties"]
+    file = tmp_path / "web.yml"
+    file.write_text("x: 1\ntls_server_config: {x: 1}\nhttp_server_config: {x: 1}\n")
+    with pytest.raises(ConfigurationError) as refused:
+        webconfig.read(file)
+    for place, properties in (
+        ("", known),
+        ("tls_server_config.", known["tls_server_config"]["properties"]),
+        ("http_server_config.", known["http_server_config"]["properties"]),
+    ):
+        (listed,) = re.findall(
+            rf'yml: {place}"?x"?: unknown key: it is one of (.+)', str(refused.value)
+        )
+        assert set(listed.split(", ")) == set(properties)
 
 
 def test_the_schema_knows_every_key_of_the_configuration() -> None:

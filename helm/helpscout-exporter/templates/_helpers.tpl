@@ -167,7 +167,12 @@ The accounts as the program gets them: what is not given is a key of the Secret,
 {{- define "helpscout-exporter.webConfig" -}}
 {{- $web := deepCopy .Values.webConfig }}
 {{- if and .Values.tls.existingSecret (not .Values.existingWebConfigSecret) }}
-{{- $own := dict "cert_file" "/etc/helpscout-exporter/tls/tls.crt" "key_file" "/etc/helpscout-exporter/tls/tls.key" }}
+{{- $own := dict }}
+{{- range $key, $file := dict "cert" "tls.crt" "key" "tls.key" }}
+{{- if not (dig "tls_server_config" $key "" $web) }}
+{{- $_ := set $own (printf "%s_file" $key) (printf "/etc/helpscout-exporter/tls/%s" $file) }}
+{{- end }}
+{{- end }}
 {{- $web = merge $web (dict "tls_server_config" $own) }}
 {{- end }}
 {{- toYaml $web }}
