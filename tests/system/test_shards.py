@@ -1,14 +1,17 @@
 """Work split over processes: each report on one of them, together what one alone would show."""
 
+import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support import Ended, Metrics, Run, eventually, scrape
+from tests.support import Ended, Metrics, Process, Run, eventually, get, scrape
 from tests.system.conftest import NOW, Start, address, desk
 
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -127,3 +130,98 @@ def test_shards_that_split_an_account_stay_within_its_limit_together(
     assert calls <= limit * budget / 60 * took + 2 * len(shards)
     assert calls >= 41 * 2 + 40 + 2 * len(shards)  # with a login and a list each
     assert [metrics.value("helpscout_exporter_shards") for metrics in found] == [4] * 4
+
+
+def without_own(metrics: Metrics) -> dict[Series, float]:
+    """Return what is told of Help Scout, not of the process."""
+    return {
+        series: value
+        for series, value in metrics.by_series().items()
+        if not series[0].startswith(("helpscout_exporter_", "process_", "python_"))
+    }
+
+
+def saved(path: Path) -> int:
+    """Return how many readings a state file has."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return int(database.execute("SELECT count(*) FROM reports").fetchone()[0])
+
+
+def calls_answered(url: str) -> Counter[str]:
+    """Return how many calls the simulator has answered, by endpoint, and how many it refused."""
+    accounts = get(f"{url}/_stats").json()["accounts"].values()
+    found = Counter[str]()
+    for account in accounts:
+        found["throttled"] += account["throttled"]
+        for endpoint, by_status in account["calls"].items():
+            found[endpoint] += sum(by_status.values())
+    return found
+
+
+def test_a_shard_that_is_killed_takes_its_series_along_and_brings_all_of_them_back(
+    start: Start, tmp_path: Path
+) -> None:
+    url = desk(start, "--now", NOW, "--mailboxes", "20").url
+    config = configuration(tmp_path, url, 1)
+    files = [tmp_path / f"state-{n}.db" for n in range(2)]
+
+    def started(index: int) -> Process:
+        own = {"HELPSCOUT_STATE_FILE": str(files[index])}
+        return start("serve", "--config", config, environ=shard(index, 2, "mailbox") | own)
+
+    killed, other = started(0), started(1)
+    at = [address(killed), address(other)]
+
+    def all_there() -> list[Metrics] | None:
+        found = [scrape(each) for each in at]
+        good = sum(sample.value for metrics in found for sample in metrics.named(SUCCESS))
+        return found if good == 21 * 2 + 20 else None
+
+    before = eventually(all_there, "every report on one of the shards", 120)
+    eventually(lambda: saved(files[0]) == len(before[0].named(SUCCESS)), "all of it is saved")
+    asked = calls_answered(url)
+
+    killed.signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert without_own(scrape(at[1])) == without_own(before[1]), (
+        "the other shard takes nothing over"
+    )
+
+    again = address(started(0))
+    assert of_reports(without_own(scrape(again))) == of_reports(without_own(before[0]))
+    more = calls_answered(url) - asked
+    assert set(more) <= {"token", "mailboxes"}, "nothing that is known is asked again"
+
+
+def test_two_replicas_with_half_of_the_budget_each_stay_within_it_and_say_the_same(
+    start: Start, tmp_path: Path
+) -> None:
+    limit, budget, mailboxes = 2_400, 0.5, 20
+    world = ("--now", NOW, "--mailboxes", str(mailboxes), "--rate-limit", str(limit))
+    url = desk(start, *world).url
+    config = configuration(tmp_path, url, 1, budget / 2)
+    began = time.monotonic()
+    replicas = [address(start("serve", "--config", config)) for _ in range(2)]
+    questions = (mailboxes + 1) * 2 + mailboxes
+
+    def all_there() -> list[Metrics] | None:
+        found = [scrape(each) for each in replicas]
+        good = [sum(sample.value for sample in each.named(SUCCESS)) for each in found]
+        return found if good == [questions] * 2 else None
+
+    found = eventually(all_there, "every report on both", 120)
+    took, calls = time.monotonic() - began, calls_answered(url)
+    throttled = calls.pop("throttled")
+    assert throttled == 0
+    assert 2 * questions <= calls.total() <= limit * budget / 60 * (took + 2 * len(replicas))
+    first, second = (
+        {s: 0 if s[0] == MOMENTS else value for s, value in without_own(each).items()}
+        for each in found
+    )
+    assert first == second, "a rule that takes the largest counts them once"
+
+    # A pair of Prometheus servers costs nothing: scrapes ask no questions.
+    for _ in range(20):
+        scrape(replicas[0])
+    after = calls_answered(url)
+    assert (after["report"], after["folders"]) == (calls["report"], calls["folders"])
