@@ -101,10 +101,13 @@ def test_scalings_plan_runs_and_counts_what_the_page_counts(tmp_path: Path) -> N
         cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     # 61 x 4 x 3 reports of 48 series, 0.08 calls a minute for each mailbox and type.
-    together = next(row.split() for row in shown.splitlines() if row.startswith("together"))
-    assert int(together[1]) == 732
-    assert int(together[-1]) == 732 * 48
-    assert abs(float(together[2]) / (61 * 4) - 0.245) < 0.01
+    rows = [row.split() for row in shown.splitlines() if row]
+    reports = [row for row in rows if row[0] == "productivity"]
+    assert [int(row[2]) for row in reports] == [61 * 4] * 3
+    assert [int(row[-1]) for row in reports] == [61 * 4 * 48] * 3
+    assert abs(sum(float(row[3]) for row in reports) / (61 * 4) - 0.245) < 0.01
+    (folders,) = (row for row in rows if row[0] == "folders")
+    assert (int(folders[1]), float(folders[2]), int(folders[-1])) == (60, 60 * 0.2, 60 * 14)
 
 
 @EACH_VERSION
