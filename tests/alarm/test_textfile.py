@@ -91,8 +91,9 @@ class Node:
         return bool(self.server.query(f"max_over_time({firing}[{seconds}s])"))
 
     def told(self, seconds: int) -> set[str]:
-        """Return every alert that has fired in the last seconds."""
-        found = self.server.query(f'max_over_time(ALERTS{{alertstate="firing"}}[{seconds}s])')
+        """Return every alert on the exporter that has fired in the last seconds."""
+        firing = 'ALERTS{component="exporter",alertstate="firing"}'
+        found = self.server.query(f"max_over_time({firing}[{seconds}s])")
         return {sample["metric"]["alertname"] for sample in found}
 
 
