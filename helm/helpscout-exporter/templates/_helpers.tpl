@@ -614,15 +614,19 @@ selector:
 {{/* --- what the schema cannot say ---------------------------------------------------------- */}}
 
 {{/*
-Names that other charts have for what this one calls otherwise: each is refused with the right one.
+Names that other charts have for what this one calls otherwise: each is refused with the right one, or
+where there is none, with the reason (after a hyphen).
 values.schema.json lists them, so that it is this message that is seen.
 */}}
 {{- define "helpscout-exporter.otherNames" -}}
 additionalAnnotations: commonAnnotations
 additionalLabels: commonLabels
-automountServiceAccountToken: ""
+automountServiceAccountToken: "-the exporter needs no rights in the cluster"
 autoscaling: shards
 command: extraArgs
+configReload: "-a changed configuration is a new pod"
+configReloader: "-a changed configuration is a new pod"
+configmapReload: "-a changed configuration is a new pod"
 configmaps: extraVolumes and extraVolumeMounts
 containerSecurityContext: securityContext
 customAnnotations: commonAnnotations
@@ -654,6 +658,7 @@ ingress.ingressClassName: ingress.className
 ingress.path: ingress.hosts[].paths[].path
 ingress.pathType: ingress.hosts[].paths[].pathType
 kind: shards
+kubeRBACProxy: webConfig
 labels: commonLabels
 metrics: serviceMonitor
 networkPolicy.allowMonitoringNamespace: networkPolicy.ingressFrom
@@ -681,23 +686,25 @@ podMonitor.scrapeClass: podMonitor.extraSpec.scrapeClass
 podMonitor.selectorOverride: podMonitor.labels
 podMonitor.targetLimit: podMonitor.extraSpec.targetLimit
 podMonitor.telemetryPath: config.web.telemetry_path
-podSecurityPolicy: ""
+podSecurityPolicy: "-the exporter needs no rights in the cluster"
 prometheus: serviceMonitor, podMonitor or prometheusRule
 prometheusRule.additionalRules: prometheusRule.additionalGroups
 prometheusRule.extraLabels: prometheusRule.labels
 prometheusRule.groups: prometheusRule.additionalGroups
 prometheusRule.rules: prometheusRule.additionalGroups
 prometheusRules: prometheusRule
-rbac: ""
+rbac: "-the exporter needs no rights in the cluster"
 replicaCount: shards
 replicas: shards
 secret: credentials or existingSecret
+secretConfig: config
+secretMounts: extraVolumes and extraVolumeMounts
 secretName: existingSecret
 service.externalPort: service.port
 service.internalPort: containerPort
 service.servicePort: service.port
 service.targetPort: containerPort
-serviceAccount.automountServiceAccountToken: ""
+serviceAccount.automountServiceAccountToken: "-the exporter needs no rights in the cluster"
 serviceMonitor.additionalMetricsRelabels: serviceMonitor.metricRelabelings
 serviceMonitor.additionalRelabeling: serviceMonitor.relabelings
 serviceMonitor.additionalRelabelings: serviceMonitor.relabelings
@@ -717,7 +724,10 @@ serviceMonitor.selector: serviceMonitor.labels
 serviceMonitor.selectorOverride: serviceMonitor.labels
 serviceMonitor.targetLimit: serviceMonitor.extraSpec.targetLimit
 serviceMonitor.telemetryPath: config.web.telemetry_path
+serviceMonitor.timeout: serviceMonitor.scrapeTimeout
+sidecarVolumeMount: extraContainers
 sidecars: extraContainers
+verticalPodAutoscaler: resources
 volumeMounts: extraVolumeMounts
 volumes: extraVolumes
 web: config.web or webConfig
@@ -732,10 +742,10 @@ webConfiguration: webConfig
 {{- $values = default dict (get $values .) }}
 {{- end }}
 {{- if hasKey $values (last $parts) }}
-{{- if $right }}
-{{- fail (printf "%s: is %s in this chart" $name $right) }}
+{{- if hasPrefix "-" $right }}
+{{- fail (printf "%s: is not in this chart: %s" $name (trimPrefix "-" $right)) }}
 {{- end }}
-{{- fail (printf "%s: is not in this chart: the exporter needs no rights in the cluster" $name) }}
+{{- fail (printf "%s: is %s in this chart" $name $right) }}
 {{- end }}
 {{- end }}
 {{- end }}
