@@ -68,8 +68,9 @@ def get(url: str, *, timeout: float = 10.0, **headers: str) -> requests.Response
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without its own settings of the program, and these."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HELPSCOUT_")}
+    """Return this process's environment without what sets the program or make, and these."""
+    others = ("HELPSCOUT_", "MAKE", "MFLAGS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return kept | variables
 
 
