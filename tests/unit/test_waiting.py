@@ -519,3 +519,11 @@ def test_it_is_registered_and_its_value_is_kept_as_it_is() -> None:
     assert isinstance(COLLECTORS["waiting"], WaitingCustomers)
     value = reading_of(60, segments=("vip",)).value
     assert codec("waiting").validate_json(codec("waiting").dump_json(value)) == value
+
+
+def test_each_mailbox_is_asked_by_one_shard() -> None:
+    of_shards = [
+        [question.key.mailbox_id for question in of_waiting(settings(shard=shard))]
+        for shard in ("{index: 0, total: 2, by: mailbox}", "{index: 1, total: 2, by: mailbox}")
+    ]
+    assert sorted(of_shards[0] + of_shards[1]) == ["1", "2", "3"]
