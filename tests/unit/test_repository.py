@@ -17,8 +17,7 @@ ADDRESS = re.compile(rf"(?:github\.com|ghcr\.io)/([\w.-]+/{NAME})\b", re.IGNOREC
 COPIES = (
     "pyproject.toml",
     "Dockerfile",
-    "prometheus/rules/",
-    "prometheus/tests/",
+    "prometheus/",
     "grafana/examples/",
     "helm/helpscout-exporter/Chart.yaml",
     "helm/helpscout-exporter/files/rules/",
