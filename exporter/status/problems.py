@@ -5,7 +5,7 @@ says, too: the failure's own remedy (exporter/helpscout/advice.py), or, if every
 fails alike, what that tells. `runbook` names the section of docs/runbooks.md with the rest of it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -137,17 +137,17 @@ def _of_account(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Ite
 
 
 def _of_reports(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Iterator[Problem]:
-    """What fails beside what the account's own problems say already, by reason."""
+    """What fails beside what the account's own problems say already, by kind and reason."""
     told = facts.snapshot.accounts[account].problems
-    by_reason: dict[tuple[str, bool], dict[Key, Trouble]] = defaultdict(dict)
+    by_reason: dict[tuple[str, str, bool], dict[Key, Trouble]] = defaultdict(dict)
     for key, trouble in troubles.items():
         entry = facts.snapshot.entries.get(key)
         if trouble.failure.problem not in told and entry is not None:
             never = entry.succeeded_at is None
-            by_reason[trouble.failure.reason, never][key] = trouble
-    everything = sum(key.account == account for key in facts.snapshot.entries)
-    for (reason, never), failing in by_reason.items():
-        is_wide = len(failing) == everything > 1
+            by_reason[key.collector, trouble.failure.reason, never][key] = trouble
+    everything = Counter(key.collector for key in facts.snapshot.entries if key.account == account)
+    for (collector, reason, never), failing in by_reason.items():
+        is_wide = len(failing) == everything[collector] > 1
         for remedy, alike in _by_remedy(reason, failing, is_wide=is_wide).items():
             last = max(alike.values(), key=lambda trouble: trouble.at)
             yield Problem(
@@ -178,7 +178,7 @@ def _by_remedy(
     for key, trouble in failing.items():
         found[trouble.failure.remedy or general.advice][key] = trouble
     many = len(found) > (1 if is_wide else _MOST_REMEDIES)
-    return {general.advice: failing} if many or (is_wide and general.refuses_question) else found
+    return {general.advice: failing} if many else found
 
 
 def _of_schedule(facts: Facts, account: str, late: list[Key]) -> Iterator[Problem]:

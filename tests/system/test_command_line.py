@@ -229,7 +229,7 @@ def test_check_says_what_it_found(run: Run, frozen_desk: Desk, api: str) -> None
     process = run("check", environ=frozen_desk.environ(api))
     assert process.code == 0
     assert process.stdout.startswith(f"default: login good (API {api[1]}.0), 6 mailboxes")
-    assert "84 reports" in process.stdout
+    assert "productivity, folders good; 90 reports" in process.stdout
     assert process.stdout.count("\n") == 1
     assert process.stderr == ""
 

@@ -29,6 +29,7 @@ from exporter.poller.account import Job
 from exporter.questions import Key, Mailbox
 from exporter.reasons import PROBLEMS, REASONS
 from exporter.selection import MailboxChoice
+from exporter.settings.collectors import FoldersSettings
 from exporter.state_file import StateFile
 from tests.readings import settings
 from tests.unit.poller_world import ACCOUNT, DAY, MONTH, SETTINGS, Run, Service, World
@@ -151,14 +152,78 @@ def test_row_9_reports_are_not_in_the_plan() -> None:
     assert all(later - earlier >= 900 for earlier, later in pairwise(again))
 
 
-def test_rows_10_and_11_what_one_collector_is_refused_stops_nothing_else() -> None:
-    # The other collector's part is the list here: it goes on while reports are refused.
-    run = Run(World(A_DAY), reports_only(lambda: NotAllowed("HTTP 403", status=403)), SIX)
+def collector_only(collector: str, outcome: Callable[[], HelpScoutError]) -> Service:
+    """Every question of one kind ends so, and all else is fine."""
+    return lambda _, job: outcome() if job.question and is_of(job.question.key, collector) else None
+
+
+def is_of(key: Key | None, collector: str) -> bool:
+    return key is not None and key.collector == collector
+
+
+WITH_QUEUES = replace(A_DAY, folders=FoldersSettings())
+
+
+def collectors_up(run: Run) -> dict[str, bool]:
+    return dict(run.world.store.snapshot().accounts["acme"].collectors)
+
+
+def asked_of(run: Run, collector: str) -> list[float]:
+    return [at for at, _, key in run.asked if is_of(key, collector)]
+
+
+@pytest.mark.parametrize("error", [NotAllowed, NotThere])
+def test_row_10_folders_are_refused_and_the_account_is_not_ill(
+    error: type[HelpScoutError],
+) -> None:
+    run = Run(
+        World(WITH_QUEUES), collector_only("folders", lambda: error("HTTP 4xx", status=403)), SIX
+    )
+    run.until(60)
+    assert collectors_up(run) == {"productivity": True, "folders": False}
+    assert len(asked_of(run, "folders")) == 6
+    run.until(60 + 2 * 900)
+    assert 2 <= len(asked_of(run, "folders")) - 6 <= 3, "one question every 15 minutes"
+    assert run.world.up()
+    assert run.world.problems == set()
+    assert len(asked_of(run, "productivity")) >= 6 * 6, "reports go on every 5 minutes"
+
+
+def test_row_11_reports_are_not_in_the_plan_and_folders_go_on() -> None:
+    forbidden = collector_only("productivity", lambda: NotAllowed("HTTP 403", status=403))
+    run = Run(World(WITH_QUEUES), forbidden, SIX)
     run.until(1_500)
-    lists = [at for at, kind, _ in run.asked if kind == "list"]
-    assert len(lists) == 3
     assert run.world.up()
     assert run.world.problems == {"plan"}
+    assert collectors_up(run) == {"productivity": False, "folders": True}
+    assert len(asked_of(run, "folders")) >= 6 * 5
+
+
+def test_a_mailbox_whose_folders_are_refused_is_left_alone_by_that_collector_only() -> None:
+    def service(_: float, job: Job) -> HelpScoutError | None:
+        key = job.question.key if job.question else None
+        refused = is_of(key, "folders") and key is not None and key.mailbox_id == "3"
+        return NotThere("HTTP 404", status=404) if refused else None
+
+    run = Run(World(WITH_QUEUES), service, SIX)
+    run.until(890)
+    assert collectors_up(run) == {"productivity": True, "folders": True}
+    asked = [key for _, _, key in run.asked if key is not None and key.mailbox_id == "3"]
+    assert sum(key.collector == "folders" for key in asked) == 1
+    assert sum(key.collector == "productivity" for key in asked) >= 3
+
+
+def test_folders_that_are_there_again_are_asked_at_once() -> None:
+    def service(at: float, job: Job) -> HelpScoutError | None:
+        refused = at < 600 and job.question is not None and is_of(job.question.key, "folders")
+        return NotAllowed("HTTP 403", status=403) if refused else None
+
+    run = Run(World(WITH_QUEUES), service, SIX)
+    run.until(1_000)
+    again = [at for at in asked_of(run, "folders") if at > 600]
+    assert len(again) >= 6
+    assert again[5] - again[0] < 5
+    assert collectors_up(run)["folders"] is True
 
 
 def test_row_12_the_limit_is_used_up_for_half_an_hour() -> None:

@@ -7,10 +7,11 @@ from structlog.testing import LogCapture
 
 from exporter.helpscout.errors import NotThere, ServiceFailed
 from exporter.missing import mailbox_patterns, tags_of
-from exporter.questions import Mailbox
+from exporter.questions import Learned, Mailbox, Reading
 from exporter.selection import Segment
 from exporter.settings import load
-from tests.readings import reading
+from exporter.settings.collectors import FoldersSettings, ProductivitySettings
+from tests.readings import AT, reading
 from tests.unit.poller_world import BOXES, DAY, REPORT, SETTINGS, World
 
 TAGS = {"vip": 5, "Refund": 6, "refund": 7, "bug": 8}
@@ -132,6 +133,62 @@ def test_folders_that_every_mailbox_refuses_are_missing_and_those_of_one_are_not
     assert [str(each) for each in world.store.missing()["acme"]] == [
         "segments[1] (nobody's): Help Scout refuses its folders (2)"
     ]
+
+
+def answered(world: World, folders: dict[str, tuple[int, ...]], rounds: int = 1) -> None:
+    """Answer what is due; each mailbox has these folders, and one that is left out refuses."""
+    for _ in range(rounds):
+        while (job := world.job()) is not None and job.question is not None:
+            key = job.question.key
+            if key.collector != "folders":
+                world.poller.answered(job, reading(REPORT, {"vip": 5}))
+            elif key.mailbox_id in folders:
+                ids = dict.fromkeys(folders[key.mailbox_id], key.mailbox_id)
+                world.poller.answered(job, Reading((), AT, Learned(folders=ids)))
+            else:
+                world.poller.failed(job, NotThere("HTTP 404", status=404))
+        world.poller.tick(world.now)
+        world.now += 301
+
+
+QUEUES = replace(SETTINGS, windows=(DAY,), folders=FoldersSettings())
+
+
+def test_a_folder_that_no_mailbox_has_is_said_once_all_folders_are_known(log: LogCapture) -> None:
+    cuts = (Segment("ours", folders=(11, 21)), Segment("lost", ("vip",), (11, 99)))
+    world = World(replace(QUEUES, segments=cuts))
+    world.discover(BOXES)
+    answered(world, {"1": (10, 11), "2": (20, 21)})
+    assert segments(world) == {"ours": True, "lost": False}
+    assert said(log) == ["segments[1] (lost): no selected mailbox has the folder 99"]
+    answered(world, {"1": (10, 11, 99), "2": (20, 21)})
+    assert segments(world) == {"ours": True, "lost": True}
+    assert world.store.missing() == {}
+
+
+def test_while_the_folders_of_one_mailbox_are_not_known_none_is_said_to_be_missing() -> None:
+    world = World(replace(QUEUES, segments=(Segment("cut", folders=(99,)),)))
+    world.discover(BOXES)
+    answered(world, {"1": (10, 11)}, rounds=2)
+    assert segments(world) == {"cut": True}
+    assert world.store.missing() == {}
+
+
+def test_folders_are_not_kept_where_no_segment_names_one() -> None:
+    world = World(replace(QUEUES, segments=(Segment("vip", ("vip",)),)))
+    world.discover(BOXES)
+    answered(world, {"1": (10,), "2": (20,)})
+    assert world.poller._learned.folders == {}
+
+
+def test_an_account_that_asks_nothing_by_segment_misses_none() -> None:
+    cuts = (Segment("vip", ("vip",)), Segment("lost", folders=(99,)))
+    off = ProductivitySettings(enabled=False)
+    world = World(replace(QUEUES, segments=cuts, productivity=off))
+    world.discover(BOXES)
+    answered(world, {"1": (10,), "2": (20,)}, rounds=2)
+    assert segments(world) == {}
+    assert world.store.missing() == {}
 
 
 def test_a_passing_failure_neither_finds_a_folder_nor_loses_one() -> None:

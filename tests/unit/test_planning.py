@@ -1,12 +1,16 @@
 """What a configuration costs, and the ways out where that is too much."""
 
+from bisect import bisect_left
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from exporter.collectors import imagined, questions_of
 from exporter.planning import AccountPlan, assumptions, plan, table
+from exporter.questions import Mailbox
 from exporter.settings import load
+from tests.unit.poller_world import ACCOUNT, Run, World
 
 LOGIN = {"HELPSCOUT_CLIENT_ID": "a", "HELPSCOUT_CLIENT_SECRET": "b"}
 
@@ -115,6 +119,22 @@ def test_five_hundred_mailboxes_on_a_plus_plan_are_told_what_is_reachable() -> N
     assert "\nproductivity 24h     2004      400.8    100.2%     5m     24m42s " in text
     assert "\nfolders               500      100.0     25.0%     5m       5m2s " in text
     assert "\ndoes not fit: 592.5 calls/min of 200.0 in the budget;" in text
+
+
+def test_the_poller_keeps_to_what_the_plan_says() -> None:
+    # A fifth of five hundred mailboxes on a Plus plan: 40 calls a minute, of which folders get 20.
+    account = replace(ACCOUNT, requests_per_minute=80)
+    boxes = [Mailbox(number, f"Box {number}", "", "") for number in range(1, 101)]
+    world = World(load(None, LOGIN), limit=80, account=account)
+    run = Run(world, lambda at, job: None, boxes)
+    run.until(720)
+    asked = [at for at, _, _ in run.asked]
+    busiest = max(bisect_left(asked, at + 60) - index for index, at in enumerate(asked))
+    assert busiest <= 40 + 1, "the budget, and what may be asked at once"
+    assert len(asked) > 11 * 40, "none of it is left unused"
+    folders = Counter(key for _, _, key in run.asked if key and key.collector == "folders")
+    assert len(folders) == 100
+    assert min(folders.values()) >= 2, "queues are asked about as often as the plan says"
 
 
 def test_kinds_of_question_are_named_among_the_ways_to_save() -> None:

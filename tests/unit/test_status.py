@@ -524,6 +524,28 @@ def test_what_is_refused_everywhere_is_no_fault_of_one_filter(reason: str) -> No
     assert problem.advice.lower().startswith(REASONS[reason].advice.lower())
 
 
+def test_folders_that_are_refused_everywhere_are_no_matter_of_the_plan() -> None:
+    world = World()
+    queues = [Key("folders", "acme", mailbox_id) for mailbox_id in ("2", "10")]
+    world.store.schedule("acme", [*world.reports(), *queues])
+    for key in queues:
+        world.store.failed(key, Failure("plan", "HTTP 403", None, "leave folders out"))
+    (problem,) = shown(world).problems
+    assert problem.title == "Help Scout does not allow it: 2 reports"
+    assert problem.advice == "Leave folders out."
+
+
+def test_reports_that_are_refused_everywhere_are_so_where_folders_arrive() -> None:
+    world = World()
+    queues = Key("folders", "acme", "2")
+    world.store.schedule("acme", [*world.reports(), queues])
+    world.store.succeeded(queues, reading(()))
+    for number, key in enumerate(world.reports()):
+        world.store.failed(key, Failure("plan", "HTTP 403", None, f"check segment {number % 3}"))
+    (problem,) = shown(world).problems
+    assert problem.advice.lower().startswith(REASONS["plan"].advice.lower())
+
+
 def test_a_reason_with_many_remedies_is_one_matter() -> None:
     world = World()
     for number, key in enumerate(world.reports()[1:]):
