@@ -49,7 +49,7 @@ class Order(NamedTuple):
 
 
 class Orders:
-    """All orders together. Of those that cover an event, silence comes first, then list order."""
+    """All orders together: replies are late, then swift, and then there may be silence."""
 
     def __init__(self, orders: Iterable[Order] = ()) -> None:
         self.orders = tuple(orders)
@@ -80,6 +80,8 @@ def _obey(life: Conversation, orders: list[Order]) -> Conversation | None:
     replies: list[Reply] = []
     for planned, kind, handle in _events(life):
         at = planned + shift
+        if kind == _REPLY or (kind == _GONE and at < end):
+            at = _replied(at, asked, orders)
         if kind in _BY_THE_TEAM:
             silence = next((o for o in orders if o.silent and o.covers(at)), None)
             if silence and kind == _OUTGOING:
@@ -88,8 +90,6 @@ def _obey(life: Conversation, orders: list[Order]) -> Conversation | None:
                 break
             if silence:
                 at = silence.end + life.id % _AFTER_SILENCE
-            elif kind == _REPLY:
-                at = _replied(at, asked, orders)
             shift = at - planned
         if at >= end:
             break
@@ -124,7 +124,7 @@ def _order(event: tuple[int, int, int]) -> tuple[int, float]:
 
 
 def _replied(at: int, asked: int, orders: list[Order]) -> int:
-    """When a reply comes that would come then."""
+    """When a reply comes, or a message is found to need none, that would come then."""
     at += sum(order.late for order in orders if order.covers(at))
     for order in orders:
         if order.within is not None and order.covers(at):

@@ -131,6 +131,15 @@ def test_under_silence_everybody_who_writes_waits_since_then() -> None:
     assert len(waiting) > len([one for one in standing(now) if one.waits])
 
 
+def test_a_swift_team_has_answered_all_by_the_time_it_falls_silent() -> None:
+    orders = Order(within=HOUR // 2), Order(start=ELEVEN, silent=True)
+    for now, longest in ((ELEVEN - 1, HOUR // 2), (ELEVEN + 2 * HOUR, HOUR // 2 + 2 * HOUR)):
+        waits = [office_by_hand(one.since, now) for one in standing(now, *orders) if one.waits]
+        assert waits
+        assert max(waits) <= longest
+    assert max(waits) > HOUR
+
+
 def test_a_snoozed_share_waits_no_longer_until_the_order_ends() -> None:
     end = ELEVEN + 4 * HOUR
     order = Order(start=ELEVEN, end=end, snooze=1.0)
