@@ -137,17 +137,18 @@ def _of_account(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Ite
 
 
 def _of_reports(facts: Facts, account: str, troubles: dict[Key, Trouble]) -> Iterator[Problem]:
-    """What fails beside what the account's own problems say already, by kind and reason."""
+    """What fails beside what the account's own problems say already, by reason."""
     told = facts.snapshot.accounts[account].problems
-    by_reason: dict[tuple[str, str, bool], dict[Key, Trouble]] = defaultdict(dict)
+    by_reason: dict[tuple[str, bool], dict[Key, Trouble]] = defaultdict(dict)
     for key, trouble in troubles.items():
         entry = facts.snapshot.entries.get(key)
         if trouble.failure.problem not in told and entry is not None:
             never = entry.succeeded_at is None
-            by_reason[key.collector, trouble.failure.reason, never][key] = trouble
+            by_reason[trouble.failure.reason, never][key] = trouble
     everything = Counter(key.collector for key in facts.snapshot.entries if key.account == account)
-    for (collector, reason, never), failing in by_reason.items():
-        is_wide = len(failing) == everything[collector] > 1
+    for (reason, never), failing in by_reason.items():
+        kinds = {key.collector for key in failing}
+        is_wide = len(failing) == sum(everything[kind] for kind in kinds) > 1
         for remedy, alike in _by_remedy(reason, failing, is_wide=is_wide).items():
             last = max(alike.values(), key=lambda trouble: trouble.at)
             yield Problem(
