@@ -232,6 +232,7 @@ class Bench:
                 account(WELL, self.simulator.url, 2, api),
             ],
             "mailboxes": {"all": False},
+            "folders": {"enabled": False},  # all rows are about reports of a window
             "types": ["all"],
             "windows": [{"range": window, "every": "10s"} for window in WINDOWS],
             "web": {"listen": "127.0.0.1:0", "enable_lifecycle": True},
