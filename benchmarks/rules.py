@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -58,6 +59,7 @@ def exposition(*, missed: bool) -> str:
         *("helpscout_exporter_build_info 1", "helpscout_exporter_shards 1"),
         *("helpscout_exporter_shard_index 0", "helpscout_exporter_state_file_ok 1"),
         "helpscout_exporter_config_last_reload_successful 1",
+        'helpscout_office_hours_open{account="a"} 1',
         *('helpscout_up{account="a"} 1', 'helpscout_collector_up{account="a",collector="p"} 1'),
     ]
     share = 0.5 if missed else 0.95
@@ -78,6 +80,7 @@ def exposition(*, missed: bool) -> str:
                 )
                 lines += [
                     f"helpscout_conversations{{{key}}} 300",
+                    f"helpscout_replies_sent{{{key}}} 400",
                     f"helpscout_previous_conversations{{{key}}} 280",
                     f"helpscout_response_time_seconds{{{key}}} 3600",
                     f"helpscout_replies_to_resolve{{{key}}} 2.5",
@@ -93,7 +96,33 @@ def exposition(*, missed: bool) -> str:
                         labels = f'{{{key},sla="{sla}",horizon="{horizon}"}}'
                         lines.append(f"helpscout_sla_compliance_ratio{labels} {share}")
                         lines.append(f"helpscout_sla_conversations{labels} 300")
+    for mailbox in range(MAILBOXES):
+        lines += _now(f'account="a",mailbox="Mailbox {mailbox}",mailbox_id="{mailbox}"', missed)
     return "\n".join(lines) + "\n"
+
+
+def _now(mailbox: str, missed: bool) -> Iterator[str]:
+    """Yield what a mailbox exports of its queue, its waits and its ratings."""
+    for number, queue in enumerate(("unassigned", "assigned", "mine", "needs_attention", "drafts")):
+        states = ("active", "pending") if number < 3 else ("all",)
+        for state in states:
+            own = f'{mailbox},queue="{queue}",folder="",folder_id="{number}",state="{state}"'
+            yield f"helpscout_queue_conversations{{{own}}} {0 if state == 'all' else 12}"
+    yield f"helpscout_waiting_truncated{{{mailbox}}} 0"
+    for kind in TYPES:
+        cut = f'{mailbox},type="{kind}",segment="",office_hours="false"'
+        yield f"helpscout_waiting_conversations{{{cut}}} 12"
+        yield f"helpscout_waiting_since_timestamp_seconds{{{cut}}} NOW"
+    for sla in SLAS:
+        cut = f'{mailbox},type="email",segment="",office_hours="false",sla="{sla}"'
+        for threshold in ("target", "at_risk"):
+            of = f'{{{cut},threshold="{threshold}"}}'
+            yield f"helpscout_sla_waiting_conversations{of} {3 if missed else 0}"
+    for window in ("7d", "30d"):
+        cut = f'{mailbox},type="all",window="{window}"'
+        yield f"helpscout_happiness_score{{{cut}}} 80"
+        for rating in ("great", "okay", "not_good"):
+            yield f'helpscout_happiness_ratings{{{cut},rating="{rating}"}} 40'
 
 
 class Source:
@@ -235,7 +264,7 @@ def main() -> None:
         f"{MAILBOXES} mailboxes, {len(TYPES)} types, {len(WINDOWS)} windows, {len(SLAS)} SLAs,"
         " `compare`: 66,132 series of changes. Seconds for one evaluation of each group in Prometheus,"
         " and of one rule that records every change with its gaps bridged. Where every SLA is missed,"
-        " 1,000 alerts wait, and Prometheus writes all their texts at each evaluation; that has no"
+        " 2,000 alerts wait, and Prometheus writes all their texts at each evaluation; that has no"
         " target but to end before the next one.\n\n"
     )
     titles = ("Prometheus", *GROUPS, "all", "processor", "that one rule", "ratio")
@@ -244,7 +273,7 @@ def main() -> None:
     write("Rules", text)
 
 
-GROUPS: Final = ("sla", "change", "exporter", "figures")
+GROUPS: Final = ("sla", "waiting", "queue", "ratings", "change", "exporter", "figures")
 
 if __name__ == "__main__":
     main()

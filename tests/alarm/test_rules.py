@@ -225,6 +225,16 @@ def test_no_range_begins_where_a_sample_may_be() -> None:
     assert [d for d in durations if seconds(d) % 5 == 0] == [], "let them be a second longer"
 
 
+def test_no_figure_of_a_window_is_averaged_or_rated_over_time() -> None:
+    """It is a mean or a count over its window already; a mean of days is not the week's."""
+    expressions = [rule["expr"] for rule in [*ALERTS, *RECORDS]]
+    for path in (GRAFANA / "dashboards").iterdir():
+        expressions += re.findall(r'"expr": "(.*)"', path.read_text())
+    of_a_window = r"(?:i?rate|i?delta|increase|avg_over_time|sum_over_time)\(helpscout[_:]"
+    found = [e for e in expressions if re.search(of_a_window + r"(?!exporter_|account_)", e)]
+    assert found == []
+
+
 def test_thresholds_of_service_levels_stand_in_the_exporters_configuration_only() -> None:
     for rule in (rule for rule in [*ALERTS, *RECORDS] if "sla_margin" in rule["expr"]):
         limits = re.findall(r"(?<!seconds )[<>] *([\d.]+)", rule["expr"])
