@@ -107,7 +107,7 @@ BEFORE = "previousStart=2026-03-09T14:30:01Z&previousEnd=2026-03-10T14:30:00Z"
         ),
         (
             replace(ONE, spec=(*ONE.spec, "compare")),
-            f"{SPAN}&{BEFORE}&mailboxes=7&types=email&officeHours={{no}}",
+            f"{SPAN}&mailboxes=7&types=email&{BEFORE}&officeHours={{no}}",
         ),
     ],
 )
