@@ -142,7 +142,7 @@ class Source:
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.end_headers()
                 # A scrape that a reload cuts off is no matter.
-                with contextlib.suppress(BrokenPipeError):
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     self.wfile.write(text.replace("\n", f" {moment}000\n").encode())
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - theirs
