@@ -14,7 +14,7 @@ RUN --mount=type=secret,id=ca,required=false \
  && /opt/exporter/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 # A label that names another version than the program does is refused.
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /opt/exporter/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl \
@@ -23,7 +23,7 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
  && /opt/exporter/bin/pip uninstall --yes pip
 
 FROM ${BASE_IMAGE}
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG SOURCE=https://github.com/helpscout-exporter/helpscout-exporter
 # A release adds when it was built and from which base: `created`, `base.name` and `base.digest`.

@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 REPOSITORY = "https://github.com/helpscout-exporter/helpscout-exporter"
 """Where the project lives. All else follows: see scripts/repository.py."""
 
