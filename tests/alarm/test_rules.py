@@ -70,6 +70,7 @@ def test_vmalert_accepts_the_rules() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.timeout(300)
 @EACH_VERSION
 def test_the_rules_pass_their_own_tests(version: str) -> None:
     with ThreadPoolExecutor() as pool:
