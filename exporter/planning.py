@@ -23,6 +23,8 @@ from exporter.state_file import mailbox_counts
 _DISCOVERIES_PER_MINUTE: Final = 0.1
 _MAILBOXES_PER_PAGE: Final = 50
 _LONGEST_EVERY: Final = timedelta(days=1)
+_LONGEST_NOW: Final = timedelta(hours=1)
+"""What is about now says little if it is asked less often: then it can as well be turned off."""
 _WAYS_OUT: Final = 3
 _SOME_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _OWN_SERIES: Final = 2
@@ -332,9 +334,11 @@ def _of_collectors(
         if name not in names:
             continue
         own = _demand(each for each in asked if each.question.key.collector == name)
-        if hasattr(block, "every") and (slower := _slower(block.every, own, excess)):
-            changed: Any = replace(block, every=slower)
-            yield _words(name, slower, block.every), replace(configuration, **{name: changed})
+        if hasattr(block, "every"):
+            slower = _slower(block.every, own, excess, _LONGEST_NOW)
+            if slower and own > excess:
+                changed: Any = replace(block, every=slower)
+                yield _words(name, slower, block.every), replace(configuration, **{name: changed})
         if len(names) > 1 and (hasattr(block, "every") or hasattr(block, "windows")):
             changed = replace(block, enabled=False)
             yield f"turn {name} off", replace(configuration, **{name: changed})
@@ -347,13 +351,15 @@ def _blocks(configuration: Configuration) -> Iterator[tuple[str, Any]]:
             yield name, block
 
 
-def _slower(every: timedelta, own: float, excess: float) -> timedelta | None:
+def _slower(
+    every: timedelta, own: float, excess: float, longest: timedelta = _LONGEST_EVERY
+) -> timedelta | None:
     """Return an interval at which questions that take `own` calls a minute save `excess` of them.
 
     In whole minutes, the longest there is if none is long enough; None where that is not longer.
     """
     factor = own / (own - excess) if own > excess else math.inf
-    seconds = min(every.total_seconds() * factor, _LONGEST_EVERY.total_seconds())
+    seconds = min(every.total_seconds() * factor, longest.total_seconds())
     slower = timedelta(minutes=math.ceil(seconds / 60))
     return slower if slower > every else None
 
