@@ -59,7 +59,7 @@ layers: $(VENV)/.dev-ready
 MEASURED = COVERAGE_FILE=.coverage.$@ $(BIN)/pytest --cov-report= --cov-fail-under=0
 
 unit: $(VENV)/.dev-ready
-	$(MEASURED) --cov tests/unit tests/contract
+	$(MEASURED) --cov=exporter tests/unit tests/contract
 
 system: $(VENV)/.dev-ready debian-packages
 	$(MEASURED) $(addprefix --cov=exporter.,cli core checking daemon poller) tests/system

@@ -28,7 +28,7 @@ from tests.faults.bench import (
     total,
 )
 from tests.faults.conftest import Matrix
-from tests.support import Metrics, eventually, need
+from tests.support import PROGRAM, Metrics, eventually, need
 
 _HOUR: Final = 3600.0
 _WRONG: Final = "this machine's clock differs from Help Scout's: windows end at the wrong time"
@@ -70,7 +70,8 @@ def play_clock(first: float, bench: Bench) -> None:
     offset = bench.folder / "offset"
     offset.write_text("+0\n")
     settings = bench.settings(state_file=str(bench.folder / "state.db"))
-    daemon = bench.serve(settings, variables=fake_clock(offset))
+    # A library that is loaded before all others needs a start of its own.
+    daemon = bench.serve(settings, command=PROGRAM, variables=fake_clock(offset))
     daemon.until(all_good, "a whole round")
     began, lines = time.monotonic(), len(daemon.log())
     calls = sum(call.endpoint == "report" for call in bench.proxy.calls)
