@@ -36,10 +36,10 @@ install: $(VENV)/.ready  ## the program as .venv/bin/helpscout-exporter
 demo: install  ## exporter and simulator together, no credentials
 	@$(BIN)/helpscout-exporter demo
 
-# make starts the groups in this order, the slowest first, and three at a time (JOBS), for many a test
+# make starts the groups in this order, the slowest first, and two at a time (JOBS), for many a test
 # waits: each shows what it said when it has ended, and one that fails lets the others end.
 GROUPS := unit system faults backfill alarm image-where-possible page lint types layers coverage
-JOBS ?= 3
+JOBS ?= 2
 
 test: $(VENV)/.dev-ready debian-packages  ## every check
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) $(filter --output-sync,$(.FEATURES:output-sync=--output-sync)) $(GROUPS)
