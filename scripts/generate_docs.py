@@ -214,7 +214,7 @@ FAMILIES: Final[Mapping[str, Note]] = {
     ),
     f"{_EXPORTER}rate_budget_per_minute": Note(
         _NEVER,
-        f"sum by (account) (rate({_EXPORTER}api_requests_total[5m])) * 60\n"
+        f"sum without (operation, code) (rate({_EXPORTER}api_requests_total[5m])) * 60\n"
         f"  / {_EXPORTER}rate_budget_per_minute",
     ),
     f"{_EXPORTER}throttled": Note(
