@@ -167,8 +167,8 @@ def test_an_ill_mailbox_is_told_with_help_scouts_words_and_reference(
 def test_hostile_names_are_text(visit: Open, troubled: str) -> None:
     with visit(troubled) as seen:
         page = seen.go()
-        expect(page.locator(".mailbox bdi", has_text="alert(1)")).to_have_text([ATTACK, ATTACK])
-        expect(page.locator(".mailbox bdi", has_text="Desk <b>")).to_have_text("Desk <b>")
+        expect(page.locator(".mailbox bdi", has_text="alert(1)")).to_have_text([ATTACK] * 2)
+        expect(page.locator(".mailbox bdi", has_text="Desk <b>")).to_have_text(["Desk <b>"] * 2)
         assert page.locator("main script, main img, main b").count() == 0
         page = seen.go(f"/?q={ATTACK}")
         expect(page.locator("#q")).to_have_value(ATTACK)

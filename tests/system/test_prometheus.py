@@ -300,18 +300,24 @@ def test_promtool_has_nothing_to_say_about_the_exposition(
     exporter: str, query: str, version: str
 ) -> None:
     text = get(f"{exporter}/metrics{query}", Accept=TEXT).text
-    assert promtool("check", "metrics", version=version, stdin=text) == (0, "")
+    _, said = promtool("check", "metrics", version=version, stdin=text)
+    # It takes the hours of an office for a unit.
+    office = "helpscout_office_hours_open use base unit"
+    assert [line for line in said.splitlines() if not line.startswith(office)] == []
 
 
 def test_the_exposition_is_read_by_the_client_librarys_own_parsers(exporter: str) -> None:
-    text = Metrics.of_text(get(f"{exporter}/metrics", Accept=TEXT).text)
-    openmetrics = Metrics.of_openmetrics(get(f"{exporter}/metrics", Accept=OPENMETRICS).text)
-
     def reports(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         own = ("helpscout_exporter_", "process_", "python_")
         return {s: v for s, v in metrics.by_series().items() if not s[0].startswith(own)}
 
-    assert reports(text) == reports(openmetrics)
+    def are_alike() -> bool:
+        text = Metrics.of_text(get(f"{exporter}/metrics", Accept=TEXT).text)
+        openmetrics = Metrics.of_openmetrics(get(f"{exporter}/metrics", Accept=OPENMETRICS).text)
+        return reports(text) == reports(openmetrics)
+
+    # Between the two an answer may have arrived.
+    eventually(are_alike, "the same in both")
 
 
 def test_scrapers_that_hang_up_leave_no_word_outside_the_log(process: Process) -> None:
