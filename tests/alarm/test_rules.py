@@ -27,6 +27,9 @@ from tests.alarm.promql import names, problems
 from tests.servers import EACH_VERSION, promtool
 from tests.support import ROOT, need
 
+# promtool computes days and weeks of every rule, beside other groups of checks.
+pytestmark = pytest.mark.timeout(300)
+
 OF_THE_TEAM = {
     "HelpscoutSlaMissed",
     "HelpscoutSlaAtRisk",
@@ -70,7 +73,6 @@ def test_vmalert_accepts_the_rules() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.timeout(300)
 @EACH_VERSION
 def test_the_rules_pass_their_own_tests(version: str) -> None:
     with ThreadPoolExecutor() as pool:
