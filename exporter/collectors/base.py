@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from exporter.helpscout.account import Account, Api
+from exporter.helpscout.errors import Foreign, HelpScoutError
 from exporter.questions import ALL, Get, Key, Mailbox, Question, Reading
+from exporter.reasons import REASONS
 from exporter.selection import MailboxChoice
 from exporter.settings import Configuration
 from exporter.sla import Objective
@@ -102,6 +104,13 @@ class Collector(Protocol):
 
     def specimen(self, question: Question) -> Any:
         """Return a value with everything measured: its samples are all that a key can have."""
+
+
+def mailbox_remedy(error: HelpScoutError, advice: str) -> str:
+    """Return what to do where a mailbox is refused, empty where the error is not about it."""
+    if isinstance(error, Foreign) or not REASONS[error.reason].rests:
+        return ""
+    return f"was the mailbox deleted? {advice}" if error.reason == "not_found" else advice
 
 
 def scope(

@@ -10,13 +10,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from exporter.collectors.base import Meaning, Sample, Scope
+from exporter.collectors.base import Meaning, Sample, Scope, mailbox_remedy
 from exporter.helpscout.account import Api, path_in
-from exporter.helpscout.errors import Foreign, HelpScoutError
+from exporter.helpscout.errors import HelpScoutError
 from exporter.helpscout.pages import Listed, Page, parse_page, read_list
 from exporter.helpscout.wire import Id, Odd, Wire, count_of, judged
 from exporter.questions import ALL, Get, Key, Learned, Question, Reading
-from exporter.reasons import REASONS
 from exporter.telemetry import Family
 
 QUEUE: Final = Family(
@@ -57,6 +56,10 @@ _STATES: Final[Mapping[str, tuple[str, ...]]] = {
 """What is exported of each queue. In the first four, what is not active is pending."""
 _NAMED: Final = frozenset({"team", _CUSTOM})
 """Of these a mailbox may have several, each with a name of its own."""
+_REFUSED: Final = (
+    "May the user behind the credentials see the mailbox? To do without its queues, leave folders"
+    " out of the account's collectors"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class Folders:
         try:
             found = read_list(_FOLDERS, page)
         except HelpScoutError as error:
-            error.remedy = error.remedy or _remedy(error)
+            error.remedy = error.remedy or mailbox_remedy(error, _REFUSED)
             raise
         return Reading(
             tuple(folder for folder in found if folder.counts),
@@ -163,14 +166,3 @@ def _counts(wire: _Folder, queue: str, odd: Odd) -> Iterator[tuple[str, int]]:
             yield "pending", total - active
         else:
             odd(f"{where}: activeCount: is above totalCount, so how many are pending is left out")
-
-
-def _remedy(error: HelpScoutError) -> str:
-    """Return what to do about a refusal, empty where it is not one of this mailbox's folders."""
-    if isinstance(error, Foreign) or not REASONS[error.reason].rests:
-        return ""
-    gone = "was the mailbox deleted? " if error.reason == "not_found" else ""
-    return (
-        f"{gone}May the user behind the credentials see the mailbox? To do without its queues,"
-        " leave folders out of the account's collectors"
-    )

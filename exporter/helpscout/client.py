@@ -33,10 +33,10 @@ from exporter.helpscout.errors import (
     Unreachable,
 )
 from exporter.helpscout.judging import http_date, number, usable_body
-from exporter.helpscout.mailboxes import MAILBOXES, mailboxes_path, parse_mailboxes
+from exporter.helpscout.mailboxes import MAILBOXES, parse_mailboxes
 from exporter.helpscout.oddities import Oddities
-from exporter.helpscout.pages import Page, read_list
-from exporter.helpscout.tags import TAGS, Tag, parse_tags, tags_path
+from exporter.helpscout.pages import Page, list_path, read_list
+from exporter.helpscout.tags import TAGS, Tag, parse_tags
 from exporter.helpscout.transport import Transport
 from exporter.helpscout.wire import parse_token
 from exporter.questions import Get, Learned, Mailbox, Reading
@@ -90,7 +90,7 @@ class Client:
         unpaid = count()
 
         def page(number: int) -> Page[Mailbox]:
-            path = mailboxes_path(self.api, number)
+            path = list_path(self.api, MAILBOXES, number)
             body = self._get("mailboxes", path, paid and next(unpaid) == 0)
             return parse_mailboxes(self.api, body, self.odd)
 
@@ -101,7 +101,7 @@ class Client:
         """Return every tag of the account, page by page. Raises HelpScoutError, Stopping."""
 
         def page(number: int) -> Page[Tag]:
-            body = self._get("tags", tags_path(self.api, number), paid=False)
+            body = self._get("tags", list_path(self.api, TAGS, number), paid=False)
             return parse_tags(self.api, body, self.odd)
 
         with self._placed("tags"):
@@ -112,7 +112,7 @@ class Client:
 
         Raises HelpScoutError, Stopping.
         """
-        path = mailboxes_path(self.api, 1)
+        path = list_path(self.api, MAILBOXES, 1)
         with self._placed("mailboxes"):
             body = self._get("mailboxes", path, paid=True, timeout_seconds=seconds)
             parse_mailboxes(self.api, body, self.odd)

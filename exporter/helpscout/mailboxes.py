@@ -1,9 +1,9 @@
-"""The mailbox list of either generation: its path, and what is read of a page."""
+"""The mailbox list of either generation: what is read of a page."""
 
 from functools import partial
 from typing import Any, Final
 
-from exporter.helpscout.account import Api, path_in
+from exporter.helpscout.account import Api
 from exporter.helpscout.pages import Listed, Page, parse_page
 from exporter.helpscout.wire import Id, Odd, Wire, judged
 from exporter.questions import Mailbox
@@ -18,11 +18,6 @@ class _Mailbox(Wire):
     name: Any = None
     slug: Any = None
     email: Any = None
-
-
-def mailboxes_path(api: Api, page: int) -> str:
-    """Return the path and query of a page of the mailbox list, from 1."""
-    return f"{path_in(api, '/mailboxes')}?page={page}"
 
 
 def parse_mailboxes(api: Api, body: bytes, odd: Odd) -> Page[Mailbox]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import Field
 
-from exporter.helpscout.account import Api
+from exporter.helpscout.account import Api, path_in
 from exporter.helpscout.errors import BadResponse, ShortList
 from exporter.helpscout.wire import Odd, Wire, parse, quoted
 
@@ -69,6 +69,11 @@ class _HalPage(Wire):
     embedded: Any = Field(default_factory=dict[str, Any], alias="_embedded")
     links: Any = Field(default=None, alias="_links")
     page: _HalPageInfo
+
+
+def list_path(api: Api, listed: Listed, page: int) -> str:
+    """Return the path and query of a page of an account's list, from 1."""
+    return f"{path_in(api, f'/{listed.many}')}?page={page}"
 
 
 def parse_page(

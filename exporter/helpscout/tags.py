@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from exporter.helpscout.account import Api, path_in
+from exporter.helpscout.account import Api
 from exporter.helpscout.errors import BadResponse
 from exporter.helpscout.pages import Listed, Page, parse_page
 from exporter.helpscout.wire import Id, Odd, Wire, judged
@@ -24,11 +24,6 @@ class _Tag(Wire):
     id: Id
     name: Any = None
     tag: Any = None
-
-
-def tags_path(api: Api, page: int) -> str:
-    """Return the path and query of a page of the list of tags, from 1."""
-    return f"{path_in(api, '/tags')}?page={page}"
 
 
 def parse_tags(api: Api, body: bytes, odd: Odd) -> Page[Tag]:

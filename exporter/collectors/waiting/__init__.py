@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import accumulate
 from typing import Final
 
-from exporter.collectors.base import Meaning, Sample, Scope
+from exporter.collectors.base import Meaning, Sample, Scope, mailbox_remedy
 from exporter.collectors.waiting.wire import (
     CONVERSATIONS,
     Conversation,
@@ -21,10 +21,9 @@ from exporter.collectors.waiting.wire import (
     tags_of,
 )
 from exporter.helpscout.account import Api
-from exporter.helpscout.errors import Foreign, HelpScoutError
+from exporter.helpscout.errors import HelpScoutError
 from exporter.helpscout.pages import Page, read_pages
 from exporter.questions import ALL, TYPES, Get, Key, Learned, Question, Reading
-from exporter.reasons import REASONS
 from exporter.sla import EDGES, Objective
 from exporter.telemetry import Family
 
@@ -68,6 +67,10 @@ _LE: Final = (*(f"{edge}.0" for edge in _EDGES), "+Inf")
 
 _Cut = tuple[str, str]
 """A type and a segment."""
+_REFUSED: Final = (
+    "May the user behind the credentials read the mailbox's conversations? If not, leave waiting"
+    " out of the account's collectors"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class WaitingCustomers:
         try:
             conversations, is_truncated = read_pages(CONVERSATIONS, page, most)
         except HelpScoutError as error:
-            error.remedy = error.remedy or _remedy(error)
+            error.remedy = error.remedy or mailbox_remedy(error, _REFUSED)
             raise
         rows = tuple(row for each in conversations if (row := each.row(segments)) is not None)
         where = f"mailbox {question.key.mailbox_id}"
@@ -243,14 +246,3 @@ def _beyond(
     for threshold, share in (("target", 1.0), ("at_risk", at_risk)):
         named = (*labels, ("sla", objective.name), ("threshold", threshold))
         yield Sample(SLA_WAITING, named, beyond(objective, waits, share))
-
-
-def _remedy(error: HelpScoutError) -> str:
-    """Return what to do about a refusal, empty where it is not one of this mailbox's list."""
-    if isinstance(error, Foreign) or not REASONS[error.reason].rests:
-        return ""
-    gone = "was the mailbox deleted? " if error.reason == "not_found" else ""
-    return (
-        f"{gone}May the user behind the credentials read the mailbox's conversations? If not, leave"
-        " waiting out of the account's collectors"
-    )
