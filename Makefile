@@ -87,13 +87,13 @@ debian-packages:  # what the system tests start for real, in an older and a newe
 	@scripts/debian-packages
 	@scripts/newer-programs
 
-docs: $(VENV)/.dev-ready  ## writes the generated pages anew
+docs: $(VENV)/.dev-ready  ## generates the pages again
 	$(BIN)/python -m scripts.generate_docs
 
-dashboards: $(VENV)/.dev-ready  ## writes Grafana's dashboards and alert rules anew
+dashboards: $(VENV)/.dev-ready  ## generates the dashboards and alert rules of Grafana again
 	$(BIN)/python -m scripts.dashboards
 
-chart: $(VENV)/.dev-ready  ## writes the Helm chart's copies and its table of values anew
+chart: $(VENV)/.dev-ready  ## generates the copies and the table of values of the chart again
 	$(BIN)/python -m scripts.chart
 
 image-lint: $(VENV)/.dev-ready
@@ -126,7 +126,7 @@ mutants: $(VENV)/.dev-ready  ## puts known faults into the code, one at a time; 
 audit: $(VENV)/.dev-ready  ## looks for known vulnerabilities in what is pinned (asks the network)
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.txt
 
-lock:  ## pins every dependency anew (versions and hashes, no index address)
+lock:  ## pins every dependency again (versions and hashes, no index address)
 	scripts/lock
 
 clean:  ## removes what the other targets made

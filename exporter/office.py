@@ -139,7 +139,7 @@ class OfficeSchedule:
     """Hours per weekday in a time zone, and days on which no span starts.
 
     Instants are Unix time in seconds. Where the clock is put forward or back, the hours are those
-    that the local clock shows: a skipped hour is no time at all, a repeated one counts twice.
+    that the local clock shows: a skipped hour does not count, a repeated one counts twice.
     """
 
     timezone: Annotated[

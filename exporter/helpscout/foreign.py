@@ -26,7 +26,7 @@ def is_json(kind: str) -> bool:
 
 
 def is_foreign(answer: Answer) -> bool:
-    """Return whether an answer that is no success comes from something in between.
+    """Return whether an answer that is not a success comes from something in between.
 
     Help Scout's errors are JSON, at times under another content type, or a few plain words, or
     nothing. All else says nothing about the account. A 429 is believed whatever its body is.

@@ -2,7 +2,7 @@
 
 Lenient to what docs/api-facts.md says varies: unknown fields, missing ones, integers or floats,
 ranges in any order or left out. One odd element or field costs itself and nothing else: `odd` is
-told a line that names it. Strict to what is no number where a figure is expected: that is a
+told a line that names it. Strict to what is not a number where a figure is expected: that is a
 BadResponse naming the field, for a wrong number is worse than none. A field that nobody asked for
 is not judged.
 """
@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from exporter.helpscout.errors import BadResponse
 
-# Beyond 2**53 a float is no exact count any more, and sums of such figures overflow.
+# Beyond 2**53 a float is not an exact count any more, and sums of such figures overflow.
 _MOST: Final = 2**53
 Number = Annotated[float, Field(ge=0, le=_MOST, allow_inf_nan=False)]
 Id = Annotated[int, Field(ge=1)]

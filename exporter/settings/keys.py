@@ -99,7 +99,7 @@ def variable(path: KeyPath) -> str:
 
 
 def key_of(name: str) -> KeyPath | None:
-    """Return the key that a variable sets, None if its first word is no key."""
+    """Return the key that a variable sets, None if its first word is not a key."""
     path = SHORT.get(name) or split(name.removeprefix(PREFIX).lower().split("__"))
     return path if path[0] in KEYS[()].keys else None
 

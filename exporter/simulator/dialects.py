@@ -29,7 +29,7 @@ _MEANS = (*_DISTRIBUTIONS, "resolutionTime")
 
 
 class Refused(Exception):
-    """An answer that is no success; `name` is that of the parameter at fault, if it is one."""
+    """An answer that is not a success; `name` is that of the parameter at fault, if it is one."""
 
     def __init__(self, status: int, message: str, name: str = "", value: str = "") -> None:
         self.status, self.message, self.name, self.value = status, message, name, value

@@ -1,7 +1,7 @@
 """The productivity report's arithmetic, over events, by these definitions.
 
 An event is in a range if `start <= at <= end`, and has happened. Of what the filter admits:
-- conversations: those with a reply in the range. An outgoing thread is no reply to anybody.
+- conversations: those with a reply in the range. An outgoing thread is not a reply to anybody.
 - response time: mean wait over the replies in the range; first response time: over those that are
   their conversation's first; handle time: mean over the replies.
 - a conversation is resolved once, at its first closing at or after its first reply. Resolved are

@@ -287,7 +287,7 @@ class _Server(uvicorn.Server):
 
 class _Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Unlike uvicorn's own it is silent: cutting a connection is no error here."""
+        """Unlike uvicorn's own it is silent: cutting a connection is not an error here."""
         super().__init__(*args, **kwargs)
         self.logger = logging.getLogger("exporter.simulator.silent")
         self.logger.disabled = True

@@ -172,7 +172,7 @@ def _by_remedy(
 ) -> dict[str, dict[Key, Trouble]]:
     """Return failures by what is to be done, in a few groups: many different ones are one matter.
 
-    What fails everywhere is no fault of one filter.
+    What fails everywhere is not the fault of one filter.
     """
     general = REASONS[reason]
     found: dict[str, dict[Key, Trouble]] = defaultdict(dict)

@@ -118,7 +118,7 @@ def both_of_the_demo(
     complete = f"sum(helpscout_report_success) == sum(helpscout_exporter_reports) >= {DEMO_REPORTS}"
     for server in found.values():
         eventually(partial(server.query, complete), "a scrape of the demo's whole round")
-    # The round may fall between two scrapes. Who reloads has the mailboxes listed anew, and that
+    # The round may fall between two scrapes. Who reloads has the mailboxes listed again, and that
     # call is one that Prometheus sees.
     process.signal(signal.SIGHUP)
     called = "sum(rate(helpscout_exporter_api_requests_total[10m])) > 0"
@@ -203,7 +203,7 @@ def test_every_variable_finds_what_is_chosen_at_first(
         assert first == "$__all" or first in values
 
 
-def test_the_mailbox_variable_tells_two_of_one_name_apart(prometheus: Prometheus) -> None:
+def test_the_mailbox_variable_distinguishes_two_of_one_name(prometheus: Prometheus) -> None:
     rows = prometheus.query("max by (mailbox, mailbox_id) (helpscout_report_success)")
     assert sorted((row["metric"]["mailbox_id"], row["metric"]["mailbox"]) for row in rows) == [
         ("1001", "Support"),

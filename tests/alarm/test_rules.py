@@ -200,7 +200,7 @@ def test_every_rule_names_metrics_and_labels_that_exist(rule: dict[str, Any]) ->
 @pytest.mark.parametrize(
     "rule", [*RECORDS, *ALERTS], ids=lambda rule: rule.get("record") or rule["alert"]
 )
-def test_no_rule_drops_what_tells_exporters_apart_or_keeps_what_names_a_process(
+def test_no_rule_drops_what_distinguishes_exporters_or_keeps_what_names_a_process(
     rule: dict[str, Any],
 ) -> None:
     expression = rule["expr"]

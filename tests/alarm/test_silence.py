@@ -88,7 +88,7 @@ def _passes(
 
 
 @EACH_VERSION
-def test_by_folders_and_replies_alone_a_silent_team_is_told_of_within_four_and_a_half_hours(
+def test_by_folders_and_replies_alone_a_silent_team_is_reported_within_four_and_a_half_hours(
     version: str, tmp_path: Path
 ) -> None:
     told = SILENT_FROM + 4.5 * HOUR
@@ -106,7 +106,7 @@ def test_by_folders_and_replies_alone_a_silent_team_is_told_of_within_four_and_a
 
 
 @EACH_VERSION
-def test_with_the_waits_known_customers_who_wait_are_told_of_within_fifteen_minutes_of_the_target(
+def test_with_the_waits_known_an_alert_fires_within_fifteen_minutes_of_the_target(
     version: str, tmp_path: Path
 ) -> None:
     teams = (*WATCHED, _healthy(WATCHED[0]), _healthy(WATCHED[1]))

@@ -235,8 +235,8 @@ def watches(
     for watch in watches.values():
         watch.days["well"] = list(watch.webhook.messages)
 
-    def asked_anew(*rules: dict[str, Any]) -> None:
-        # Who reloads lists the mailboxes and logs in anew: no minute has to go by first.
+    def asked_again(*rules: dict[str, Any]) -> None:
+        # Who reloads lists the mailboxes and logs in again: no minute has to go by first.
         story.happens(*rules)
         for process in (team, crowd):
             process.signal(signal.SIGHUP)
@@ -248,8 +248,8 @@ def watches(
     # The team's figures stay as they are: in them is what was replied to.
     two_hours_ago = datetime.now(UTC) - timedelta(hours=2)
     story.day("team-silent", lambda: story.happens(waiting(two_hours_ago, 3)), story.happens, 1)
-    story.day("secret-revoked", lambda: asked_anew({"account": 2, "status": 401}), asked_anew, 1)
-    story.day("outage", lambda: asked_anew({"status": 503}), asked_anew, 3)
+    story.day("secret-revoked", lambda: asked_again({"account": 2, "status": 401}), asked_again, 1)
+    story.day("outage", lambda: asked_again({"status": 503}), asked_again, 3)
     story.day("fifty-mailboxes", lambda: story.happens(answers(3, SLOW)), story.happens, 1)
     story.day("exporter-killed", crowd.kill, back, 1)
     yield watches
@@ -263,7 +263,7 @@ def watch(watches: dict[str, Watch], request: pytest.FixtureRequest) -> Watch:
     return watches[request.param]
 
 
-def test_nothing_is_told_while_all_is_well(watch: Watch) -> None:
+def test_nothing_is_reported_while_all_is_well(watch: Watch) -> None:
     assert watch.days["well"] == []
 
 
@@ -272,7 +272,7 @@ def test_each_day_is_told_in_exactly_these_messages_and_words(watch: Watch, day:
     assert readable(watch.days[day]) == (GOLDEN / f"{day}.txt").read_text()
 
 
-def test_each_message_of_a_fault_is_taken_back_once_and_nothing_else_is_told(watch: Watch) -> None:
+def test_each_message_of_a_fault_is_taken_back_once_and_nothing_else_is_reported(watch: Watch) -> None:
     counted = Counter(
         message.about.split(",")[0] for messages in watch.days.values() for message in messages
     )

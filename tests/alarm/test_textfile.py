@@ -98,7 +98,7 @@ class Node:
 
 
 @EACH_VERSION
-def test_an_old_file_old_figures_and_a_file_that_is_gone_are_told(
+def test_an_old_file_old_figures_and_a_file_that_is_gone_are_reported(
     start_once: Start,
     running_desk: Desk,
     tmp_path: Path,

@@ -140,7 +140,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_output_that_cannot_be_written_is_told_before_anything_is_asked(
+def test_an_output_that_cannot_be_written_is_reported_before_anything_is_asked(
     filling: Filling,
 ) -> None:
     outcome = run(filling, *RANGE, "--output", "missing/helpscout.om")
@@ -194,13 +194,13 @@ def test_leftovers_of_another_range_or_of_other_labels_are_refused(filling: Fill
     assert "--from, --to, --label differ" in str(error)
 
 
-def test_a_file_that_is_no_journal_is_left_alone(filling: Filling) -> None:
-    journal = Path(f"{filling.output}.journal")
-    journal.write_text("precious")
+def test_a_file_that_is_not_a_file_of_answers_is_left_alone(filling: Filling) -> None:
+    kept = Path(f"{filling.output}.journal")
+    kept.write_text("precious")
     error = filling.run("2026-03-01", "2026-03-02")
     assert error is not None
     assert "file is not a database" in str(error)
-    assert journal.read_text() == "precious"
+    assert kept.read_text() == "precious"
 
 
 def test_two_processes_do_not_work_on_one_file(filling: Filling, start: Start) -> None:

@@ -78,7 +78,7 @@ def test_what_fails_for_good_is_listed_and_missing_and_later_asked_alone(
     assert filling.reports_asked() == REPORTS
 
 
-def test_a_mailbox_that_is_refused_altogether_is_told_once_a_window_and_its_cuts_are_not_asked(
+def test_a_mailbox_that_is_refused_altogether_is_reported_once_a_window_and_its_cuts_are_not_asked(
     filling: Filling,
 ) -> None:
     filling.simulator.set_faults(
@@ -191,7 +191,7 @@ def test_a_network_that_is_gone_for_a_while_costs_nothing_but_time(filling: Fill
 
 @pytest.mark.parametrize("blocks", [40, 300])
 def test_a_full_disk_ends_it_with_one_line_and_loses_nothing(filling: Filling, blocks: int) -> None:
-    """A limit on the size of a file stands for the disk: journal or output meet it."""
+    """A limit on the size of a file stands for the disk: the answers or the output meet it."""
     (filling.folder / "config.yml").write_text(filling.config)
     arguments = ("--config", "config.yml", "--output", str(filling.output), "--from", START)
     command = ("backfill", *arguments, "--to", END, "--step", "6h", "--budget", "1")
@@ -353,7 +353,7 @@ def test_a_history_may_end_at_the_very_beginning_of_the_range(answers: Answers, 
     assert answers.ends() == {KEYS[0]: last * 86_400}
 
 
-def test_an_end_is_asked_for_again_by_the_next_run_and_told_no_more(answers: Answers) -> None:
+def test_an_end_is_asked_for_again_by_the_next_run_and_reported_no_more(answers: Answers) -> None:
     ask(Service(too_early(12)), answers)
     again = Service(too_early(12))
     with capture_logs() as lines:
@@ -371,7 +371,7 @@ def test_an_end_that_is_none_is_forgotten_and_all_that_is_older_asked(answers: A
     assert kept(answers, "1") == list(range(1, 21))
 
 
-def test_an_end_that_cannot_be_asked_for_stays_and_is_told(answers: Answers) -> None:
+def test_an_end_that_cannot_be_asked_for_stays_and_is_reported(answers: Answers) -> None:
     ask(Service(too_early(12)), answers)
     with capture_logs() as lines:
         ask(Service(lambda box, day: ServiceFailed("HTTP 503")), answers)
@@ -554,7 +554,7 @@ def test_a_key_whose_every_report_is_refused_is_a_failure(filling: Filling) -> N
     assert filling.reports_asked(400) <= 3 + 4 + 3
 
 
-def test_a_segment_with_a_tags_name_is_asked_with_its_id_and_an_unknown_one_is_told(
+def test_a_segment_with_a_tags_name_is_asked_with_its_id_and_an_unknown_one_is_reported(
     filling: Filling,
 ) -> None:
     filling.config += "segments: [{name: vip, tags: [vip]}, {name: none, tags: [nobody knows]}]\n"
@@ -598,7 +598,7 @@ def test_a_login_and_a_mailbox_list_that_fail_for_a_moment_cost_nothing(filling:
     assert filling.pauses[:3] == [0.5, 1.0, 2.0]
 
 
-def test_an_answer_that_was_damaged_in_the_journal_is_asked_again(filling: Filling) -> None:
+def test_an_answer_that_was_damaged_in_the_file_of_answers_is_asked_again(filling: Filling) -> None:
     assert filling.run(START, END) is None
     whole = filling.output.read_bytes()
     with contextlib.closing(sqlite3.connect(f"{filling.output}.journal")) as database, database:
@@ -610,7 +610,7 @@ def test_an_answer_that_was_damaged_in_the_journal_is_asked_again(filling: Filli
 
 
 @pytest.mark.parametrize("fact", ["mailboxes", "tags", "fingerprint"])
-def test_a_journal_that_is_damaged_is_told(filling: Filling, fact: str) -> None:
+def test_a_damaged_file_of_answers_is_reported(filling: Filling, fact: str) -> None:
     filling.config += "segments: [{name: vip, tags: [vip]}]\n"
     assert filling.run(START, START) is None
     with contextlib.closing(sqlite3.connect(f"{filling.output}.journal")) as database, database:

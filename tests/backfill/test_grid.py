@@ -13,7 +13,7 @@ STEPS = st.integers(1, 40 * 86_400).map(lambda seconds: timedelta(seconds=second
 
 
 @given(start=INSTANTS, length=st.integers(0, 30 * 86_400), step=STEPS)
-def test_every_step_lies_in_the_range_on_a_multiple_and_none_is_left_out(
+def test_every_step_is_in_the_range_on_a_multiple_and_none_is_left_out(
     start: datetime, length: int, step: timedelta
 ) -> None:
     end, seconds = start + timedelta(seconds=length), int(step.total_seconds())
@@ -28,7 +28,7 @@ def test_every_step_lies_in_the_range_on_a_multiple_and_none_is_left_out(
 
 
 @given(start=INSTANTS, step=STEPS, steps=st.integers(0, 50))
-def test_the_same_steps_come_forwards_and_backwards(
+def test_the_steps_are_the_same_forwards_and_backwards(
     start: datetime, step: timedelta, steps: int
 ) -> None:
     grid = Grid.between(start, start + steps * step, step)

@@ -24,15 +24,15 @@ CONCURRENCY = 4
 WRITING_TRIES = 10
 
 
-def answers(journal: Path, folder: Path) -> int:
+def answers(kept: Path, folder: Path) -> int:
     """Return how many answers a dead process has left behind."""
     folder.mkdir(exist_ok=True)
-    for name in (journal.name, f"{journal.name}-wal"):
-        if journal.with_name(name).exists():
-            shutil.copy(journal.with_name(name), folder / name)
-    if not (folder / journal.name).exists():
+    for name in (kept.name, f"{kept.name}-wal"):
+        if kept.with_name(name).exists():
+            shutil.copy(kept.with_name(name), folder / name)
+    if not (folder / kept.name).exists():
         return 0
-    database = sqlite3.connect(folder / journal.name)
+    database = sqlite3.connect(folder / kept.name)
     try:
         tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
         if "answers" not in tables:
@@ -89,7 +89,7 @@ def test_killed_at_eleven_moments_and_resumed_the_file_is_that_of_an_undisturbed
         process.signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         time.sleep(0.05)  # what had reached the service is counted by now
-        kept = answers(output.with_name("killed.om.journal"), tmp_path / f"kill-{number}")
+        kept = answers(output.with_name("killed.om.kept"), tmp_path / f"kill-{number}")
         # Nothing but what was on its way when it died may be missing.
         now_lost = filling.reports_asked() - kept
         assert lost <= now_lost <= lost + CONCURRENCY

@@ -57,7 +57,7 @@ def table(mailbox: str, *labels: tuple[str, str]) -> SeriesTable:
 
 @settings(deadline=None)
 @given(REPORTS, NAMES)
-def test_every_line_comes_back_from_the_figures_in_the_same_order(
+def test_every_line_is_read_back_from_the_figures_in_the_same_order(
     report: ProductivityReport, mailbox: str
 ) -> None:
     one = table(mailbox)

@@ -167,7 +167,7 @@ def test_the_live_exposition_of_an_end_is_in_the_file_line_for_line(season: Seas
     assert have == wanted
 
 
-def test_every_series_of_history_goes_on_as_the_live_one(served: Prometheus) -> None:
+def test_every_series_of_history_continues_as_the_live_one(served: Prometheus) -> None:
     # Two series of one key, one past and one live, would be two here.
     rows = served.query(
         "count by (mailbox_id, type, window) (count_over_time(helpscout_replies_sent[100d]))",
@@ -189,7 +189,7 @@ def test_a_query_runs_through_from_history_to_the_present_without_a_hole_or_a_do
     assert set(values) == {str(KEYS)}
 
 
-def test_live_scraping_has_gone_on_all_the_time(served: Prometheus) -> None:
+def test_live_scraping_continued_all_the_time(served: Prometheus) -> None:
     now = time.time()
     (up,) = served.query('min_over_time(up{job="helpscout"}[5m])', now)
     assert up["value"][1] == "1"

@@ -96,7 +96,7 @@ def test_the_operators_schemas_refuse_what_the_operator_would(
 
 
 @EVERY
-def test_objects_have_names_of_their_own_and_no_secret_stands_outside_a_secret(name: str) -> None:
+def test_objects_have_names_of_their_own_and_no_secret_is_outside_a_secret(name: str) -> None:
     found = rendered(name)
     names = [
         (m["kind"], m["metadata"].get("namespace"), m["metadata"]["name"]) for m in found.manifests

@@ -425,7 +425,7 @@ def test_a_network_policy_lets_in_the_named_port_and_out_dns_and_https() -> None
     ]
 
 
-def test_a_network_policy_can_say_who_and_where_and_lets_helm_test_in() -> None:
+def test_a_network_policy_names_sources_and_targets_and_lets_helm_test_in() -> None:
     found = rendered("network-policy")
     spec = found.one("NetworkPolicy")["spec"]
     prometheus, test = spec["ingress"][0]["from"]
@@ -799,7 +799,7 @@ def test_releases_of_two_namespaces_differ_in_what_is_absent_only() -> None:
         (("production",), ("HelpscoutAccountGone",)),
     ],
 )
-def test_a_release_that_is_gone_is_told_once_beside_one_that_is_well(
+def test_a_release_that_is_gone_is_reported_once_beside_one_that_is_well(
     rules_of: tuple[str, ...],
     firing: tuple[str, ...],
     staging: dict[str, str],
@@ -926,7 +926,7 @@ def test_messages_are_grouped_as_in_the_projects_own_alertmanager_file() -> None
     assert exporter == {"receiver": "exporter", "repeat_interval": "1d"}
 
 
-def test_who_is_told_is_in_the_operators_object_as_given() -> None:
+def test_the_receivers_are_in_the_operators_object_as_given() -> None:
     found = rendered("alertmanager-config").one("AlertmanagerConfig")
     assert found["metadata"]["labels"]["alertmanager"] == "main"
     assert found["metadata"]["annotations"] == {"owner": "support"}
@@ -1017,7 +1017,7 @@ def test_the_image_is_the_charts_version_unless_told_otherwise() -> None:
     assert own.exporter["image"] == "r.example.org/x/y:2"
 
 
-def test_pods_go_where_they_are_told() -> None:
+def test_pods_are_placed_as_the_values_say() -> None:
     spec = rendered("scheduling").pod["spec"]
     assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
     assert spec["tolerations"][0]["key"] == "dedicated"
@@ -1077,7 +1077,7 @@ def test_helm_test_can_be_off_or_ask_help_scout_too() -> None:
         ("existing-secret", "--set dashboards.enabled=true"),
     ],
 )
-def test_the_notes_tell_the_next_step(name: str, words: str) -> None:
+def test_the_notes_say_the_next_step(name: str, words: str) -> None:
     assert words in rendered(name).notes
 
 

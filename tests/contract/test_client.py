@@ -143,7 +143,7 @@ def test_mailboxes_are_asked_as_their_generation_writes_it(
 
 
 @both
-def test_a_call_tells_who_we_are(desk: Desk, api: Api) -> None:
+def test_a_call_says_who_we_are(desk: Desk, api: Api) -> None:
     ask(desk.client(api))
     for asked in desk.service.asked:
         assert asked.header("User-Agent") == f"helpscout-exporter/{__version__}"
@@ -193,7 +193,7 @@ def test_the_published_token_is_used(desk: Desk) -> None:
 
 
 @both
-def test_a_netrc_does_not_get_in_instead(
+def test_a_netrc_does_not_replace_the_login(
     desk: Desk, api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / ".netrc"
@@ -212,7 +212,7 @@ def test_a_netrc_does_not_get_in_instead(
 # --- the token ----------------------------------------------------------------------------------
 
 
-def test_nine_threads_get_in_with_one_token(desk: Desk) -> None:
+def test_nine_threads_share_one_token(desk: Desk) -> None:
     release = threading.Event()
     next_token = desk.token
 
@@ -681,7 +681,7 @@ def test_a_date_is_measured_against_ours_where_the_service_has_none(desk: Desk) 
     assert failure(desk.client()).retry_after == 30
 
 
-def test_a_503_may_say_when_to_come_back_and_closes_no_gate(desk: Desk) -> None:
+def test_a_503_may_say_when_to_retry_and_stops_no_other_call(desk: Desk) -> None:
     desk.answer = lambda asked: reply(b"{}", 503, Retry_After="40")
     assert failure(desk.client()).retry_after == 40
     assert desk.purse.closed == []
@@ -694,7 +694,7 @@ def test_a_throttled_login_closes_the_gate(desk: Desk) -> None:
 
 
 @given(st.text(st.characters(max_codepoint=255)))
-def test_no_header_whatsoever_raises(text: str) -> None:
+def test_no_header_raises(text: str) -> None:
     seconds = number(text)
     assert seconds is None or 0 <= seconds < float("inf")
     moment = http_date(text)
@@ -714,7 +714,7 @@ def test_no_header_whatsoever_raises(text: str) -> None:
         st.sampled_from(["GMT", "+0000", "-9999", "+99999999999999999999"]),
     )
 )
-def test_no_date_whatsoever_raises(text: str) -> None:
+def test_no_date_raises(text: str) -> None:
     moment = http_date(text)
     assert moment is None or (moment - NOW).total_seconds() < float("inf")
 

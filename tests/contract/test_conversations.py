@@ -243,7 +243,7 @@ def test_malformed_rows_cost_themselves_alone_and_are_reported(
     assert sum(line.endswith("the conversation is left out") for line in odd) == 6
 
 
-def test_who_waits_is_exported_and_each_page_is_paid_for(serve: Serve) -> None:
+def test_waiting_customers_are_exported_and_each_page_is_paid_for(serve: Serve) -> None:
     service = serve(World(60))
     exporter = Exporter(configured(service), now=lambda: NOW)
     text = a_round(exporter)
@@ -303,7 +303,7 @@ def test_a_reload_with_another_schedule_or_sla_renders_again_without_a_call(serv
     assert sum("/conversations" in each.target for each in service.asked) == asked
 
 
-def test_a_single_round_has_who_waits_and_whether_the_office_is_open(serve: Serve) -> None:
+def test_a_single_round_has_waiting_customers_and_whether_the_office_is_open(serve: Serve) -> None:
     hours = {"accounts__0__office_schedule": HOURS.format("09:00-17:00")}
     body, complete = one_round(configured(serve(World(2)), **hours), lambda: NOW)
     text = body.decode()
@@ -312,7 +312,7 @@ def test_a_single_round_has_who_waits_and_whether_the_office_is_open(serve: Serv
     assert sample(text, "office_hours_open", account="acme") == 1
 
 
-def test_the_past_has_nobody_who_waits(serve: Serve, tmp_path: Path) -> None:
+def test_the_past_has_no_waiting_customers(serve: Serve, tmp_path: Path) -> None:
     service, said = serve(World(2)), list[str]()
     output = tmp_path / "past.om"
     at = NOW.replace(hour=0)

@@ -229,7 +229,7 @@ def test_shards_by_mailbox_divide_an_accounts_budget(held: Held) -> None:
 # --- reload --------------------------------------------------------------------------------------
 
 
-def test_an_account_that_is_gone_takes_its_metrics_along(held: Held) -> None:
+def test_a_removed_account_takes_its_metrics_along(held: Held) -> None:
     with running(held.settings("ab")) as exporter:
         a_round(exporter)
         assert own_metrics(exporter, "b")
@@ -239,7 +239,7 @@ def test_an_account_that_is_gone_takes_its_metrics_along(held: Held) -> None:
         assert {name[0] for name in successes(exporter)} == {"a"}
 
 
-def test_an_account_that_is_gone_does_not_come_back_with_its_last_call(held: Held) -> None:
+def test_a_removed_account_does_not_reappear_with_its_last_call(held: Held) -> None:
     let_go = threading.Event()
     held.before_report = lambda: let_go.wait(SECONDS)
     with running(held.settings("ab")) as exporter:

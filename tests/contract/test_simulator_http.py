@@ -565,7 +565,7 @@ def test_without_mailboxes_the_lists_are_empty_in_their_own_way(
 
 @GENERATIONS
 @pytest.mark.parametrize("page", ["0", "-1", "x", ""])
-def test_a_page_that_is_no_number_from_one_is_400(desk: Desk, generation: int, page: str) -> None:
+def test_a_page_that_is_not_a_number_from_one_is_400(desk: Desk, generation: int, page: str) -> None:
     assert desk.get(generation, "mailboxes", page=page).status_code == 400
 
 
@@ -700,7 +700,7 @@ def test_nobodys_calls_are_counted_for_nobody(open_desk: Callable[..., Desk]) ->
 
 @GENERATIONS
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 429, 500, 503])
-def test_a_status_comes_with_the_dialects_error_body(
+def test_a_status_has_the_error_body_of_the_dialect(
     desk: Desk, generation: int, status: int
 ) -> None:
     desk.faults(f"faults: [{{endpoint: report, status: {status}, headers: {{Retry-After: 7}}}}]")

@@ -51,7 +51,7 @@ def within(seconds: float) -> Iterator[None]:
 # --- what is sent -------------------------------------------------------------------------------
 
 
-def test_a_call_tells_who_we_are_and_what_we_take(serve: Serve) -> None:
+def test_a_call_says_who_we_are_and_what_we_accept(serve: Serve) -> None:
     service = serve(always(reply(b"{}")))
     send(service.url)
     (asked,) = service.asked

@@ -96,7 +96,7 @@ def test_a_file_alone_adds_the_folders_of_the_system_as_in_go(
     assert "not trusted" in str(failure(service.url))
 
 
-def test_ca_file_goes_before_requests_and_that_before_go(
+def test_ca_file_overrides_requests_variables_and_those_override_gos(
     service: Service, certificate: Certificate, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
@@ -148,7 +148,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_key_until_it_can(
 # --- proxies ------------------------------------------------------------------------------------
 
 
-def test_proxy_url_goes_before_the_environment_for_the_loopback_too(
+def test_proxy_url_overrides_the_environment_for_the_loopback_too(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = serve(answer)

@@ -215,7 +215,7 @@ DOORS: Final = [
 
 
 @pytest.mark.parametrize("row", [door.row() for door in DOORS], ids=str)
-def test_who_does_not_get_in_says_why_and_tries_again(row: Row, matrix: Matrix) -> None:
+def test_a_refused_login_is_explained_and_tried_again(row: Row, matrix: Matrix) -> None:
     matrix.outcome(row)
 
 
@@ -297,7 +297,7 @@ OUT: Final[list[Fault]] = [
 
 
 @pytest.mark.parametrize("row", [fault.row() for fault in OUT], ids=str)
-def test_who_is_thrown_out_says_why_and_comes_back(row: Row, matrix: Matrix) -> None:
+def test_an_account_locked_out_later_is_explained_and_recovers(row: Row, matrix: Matrix) -> None:
     matrix.outcome(row)
 
 
@@ -614,5 +614,5 @@ PLAYED: Final = [
 
 
 @pytest.mark.parametrize("row", PLAYED, ids=str)
-def test_what_befalls_an_account_is_told_survived_and_healed(row: Row, matrix: Matrix) -> None:
+def test_what_befalls_an_account_is_reported_survived_and_healed(row: Row, matrix: Matrix) -> None:
     matrix.outcome(row)

@@ -219,5 +219,5 @@ ROWS: Final[list[Fault]] = [
 
 
 @pytest.mark.parametrize("row", [fault.row() for fault in ROWS], ids=str)
-def test_an_answer_that_is_none_is_told_survived_and_healed(row: Row, matrix: Matrix) -> None:
+def test_an_answer_that_is_none_is_reported_survived_and_healed(row: Row, matrix: Matrix) -> None:
     matrix.outcome(row)

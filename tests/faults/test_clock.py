@@ -113,5 +113,5 @@ ROWS: Final = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_a_clock_that_is_set_neither_loses_nor_hurries_a_report(row: Row, matrix: Matrix) -> None:
+def test_setting_the_clock_does_not_lose_or_hurry_a_report(row: Row, matrix: Matrix) -> None:
     matrix.outcome(row)

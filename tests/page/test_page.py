@@ -135,7 +135,7 @@ def test_the_demo_is_well_and_the_page_says_what_the_metrics_say(visit: Open, de
                 assert row.locator(".value").first.inner_text() == filters.duration(value)
 
 
-def test_refused_credentials_are_told_with_what_to_do_and_no_secret(
+def test_refused_credentials_are_reported_with_what_to_do_and_no_secret(
     visit: Open, troubled: str
 ) -> None:
     with visit(troubled) as seen:
@@ -151,7 +151,7 @@ def test_refused_credentials_are_told_with_what_to_do_and_no_secret(
         assert SECRET not in page.content()
 
 
-def test_an_ill_mailbox_is_told_with_help_scouts_words_and_reference(
+def test_an_ill_mailbox_is_reported_with_help_scouts_words_and_reference(
     visit: Open, troubled: str
 ) -> None:
     with visit(troubled) as seen:

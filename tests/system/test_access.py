@@ -165,7 +165,7 @@ def refused(ask: Callable[[], object]) -> None:
         (REQUIRED, "foreign", False),
     ],
 )
-def test_a_clients_certificate_opens_the_door_as_the_file_says(
+def test_a_client_certificate_is_accepted_as_the_file_says(
     doors: dict[str, Door], place: Place, kind: str, shown: str | None, let_in: bool
 ) -> None:
     context = place.context(place.path / f"{shown}.pem" if shown else None)
@@ -261,7 +261,7 @@ def test_http_in_the_clear_gets_nothing_from_a_tls_port(doors: dict[str, Door]) 
     assert b"helpscout" not in found
 
 
-def test_nobody_who_was_refused_left_a_word_outside_the_log(doors: dict[str, Door]) -> None:
+def test_refused_clients_leave_traces_in_the_log_only(doors: dict[str, Door]) -> None:
     for door in doors.values():
         for line in door.process.stderr.splitlines():
             assert json.loads(line)["event"]

@@ -94,7 +94,7 @@ def test_without_a_command_the_help_is_shown_as_an_error(run: Run) -> None:
     assert outcome.stderr == run("--help").stdout
 
 
-def test_the_version_is_told(run: Run) -> None:
+def test_the_version_is_reported(run: Run) -> None:
     told = f"helpscout-exporter {version('helpscout-exporter')}\n"
     assert run("--version") == Ended(0, told, "")
 
@@ -189,7 +189,7 @@ def failed_with_one_line(outcome: Ended | Process) -> str:
 
 
 @pytest.mark.parametrize("command", ["serve", "demo", "simulate"])
-def test_a_port_in_use_is_told(start: Start, taken: str, command: str) -> None:
+def test_a_port_in_use_is_reported(start: Start, taken: str, command: str) -> None:
     said = failed_with_one_line(start(command, "--listen", taken, environ=ACCOUNT))
     assert "listen" in said
     assert f"cannot listen on {taken}: Address already in use" in said
@@ -251,7 +251,7 @@ WARNINGS = (
     ],
     ids=lambda command: command[0],
 )
-def test_every_command_that_reads_the_configuration_tells_its_warnings(
+def test_every_command_that_reads_the_configuration_prints_its_warnings(
     run: Run, frozen_desk: Desk, command: tuple[str, ...]
 ) -> None:
     quiet = {"HELPSCOUT_LOG__LEVEL": "error"}
@@ -262,7 +262,7 @@ def test_every_command_that_reads_the_configuration_tells_its_warnings(
     assert "warning" not in process.stdout
 
 
-def test_a_misspelt_secret_is_told_beside_what_is_missing(run: Run) -> None:
+def test_a_misspelt_secret_is_reported_beside_what_is_missing(run: Run) -> None:
     process = run("check", environ={"HELPSCOUT_CLIENT_ID": "a", "HELPSCOUT_CLIENT_SECERT": "b"})
     assert process.code == 2
     warning, problem = process.stderr.splitlines()
@@ -482,7 +482,7 @@ def test_healthcheck_fails_on_every_status_but_200(run: Run, status: int) -> Non
     assert said == f"{url}: HTTP {status}: a word\n"
 
 
-def test_healthcheck_fails_on_what_is_no_url(run: Run) -> None:
+def test_healthcheck_fails_on_an_invalid_url(run: Run) -> None:
     assert failed_with_one_line(run("healthcheck", "--url", "nowhere")).startswith("nowhere: ")
 
 

@@ -158,7 +158,7 @@ def calls_answered(url: str) -> Counter[str]:
     return found
 
 
-def test_a_shard_that_is_killed_takes_its_series_along_and_brings_all_of_them_back(
+def test_a_killed_shard_loses_its_series_and_restores_all_of_them(
     start: Start, tmp_path: Path
 ) -> None:
     url = desk(start, "--now", NOW, "--mailboxes", "20").url

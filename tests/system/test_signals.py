@@ -144,7 +144,7 @@ def test_a_reload_puts_a_good_file_in_force(
     assert scrape(url).value(RELOADED) == 1
 
 
-def test_a_bad_file_keeps_every_series_and_is_told_until_a_good_one_comes(
+def test_a_bad_file_keeps_every_series_and_is_reported_until_a_good_one_is_loaded(
     reloadable: tuple[Process, str, Callable[[str], None]],
 ) -> None:
     process, url, reload = reloadable
@@ -183,7 +183,7 @@ def test_what_only_a_restart_changes_is_said_and_the_configuration_shows_what_is
     assert process.stderr.count("takes effect at the next start") == 4
 
 
-def test_a_file_that_is_gone_is_a_bad_file(
+def test_a_missing_file_is_a_bad_file(
     reloadable: tuple[Process, str, Callable[[str], None]], tmp_path: Path
 ) -> None:
     process, url, _ = reloadable
@@ -193,7 +193,7 @@ def test_a_file_that_is_gone_is_a_bad_file(
     assert process.running
 
 
-def test_an_account_that_changed_is_logged_in_to_anew_and_its_mailboxes_are_listed_again(
+def test_a_changed_account_is_logged_in_to_again_and_its_mailboxes_are_listed_again(
     reloadable: tuple[Process, str, Callable[[str], None]],
 ) -> None:
     _, url, reload = reloadable

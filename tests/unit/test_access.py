@@ -60,7 +60,7 @@ def events(log: Log) -> list[str]:
 
 
 class Web:
-    """A folder with a web.yml that is written anew as renewals do it: whole, by a rename."""
+    """A folder with a web.yml that is written as renewals do it: whole, by a rename."""
 
     def __init__(self, path: Path) -> None:
         self.path = path / "web.yml"
@@ -127,7 +127,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 # --- users and passwords ------------------------------------------------------------------------
 
 
-def test_without_a_file_everybody_may_come_in_the_clear() -> None:
+def test_without_a_file_everybody_is_served_over_plain_http() -> None:
     access = Access(None)
     assert lets_in(access, "", "nonsense", ALICE) == [True, True, True]
     assert access.context is None
@@ -275,7 +275,7 @@ def test_no_two_pairs_are_taken_for_one(
     assert run(ask) == (True, False)
 
 
-def test_who_knew_an_old_password_is_not_remembered_under_the_new(web: Web) -> None:
+def test_an_old_password_is_not_remembered_under_the_new_one(web: Web) -> None:
     access = Access(web.path)
     assert lets_in(access, ALICE) == [True]
     web.users({"alice": hashed(b"new")})
@@ -284,7 +284,7 @@ def test_who_knew_an_old_password_is_not_remembered_under_the_new(web: Web) -> N
     assert lets_in(access, basic("alice", "new"), ALICE) == [False, True]
 
 
-def test_a_user_who_is_removed_stays_outside(web: Web) -> None:
+def test_a_removed_user_is_refused(web: Web) -> None:
     access = Access(web.path)
     assert lets_in(access, ALICE) == [True]
     web.users({"bob": USERS["bob"]})
@@ -483,7 +483,7 @@ def test_a_file_that_is_touched_changes_nothing(web: Web, log: Log) -> None:
         (None, "cannot be read: No such file or directory"),
     ],
 )
-def test_a_broken_file_keeps_the_last_is_told_once_and_so_is_its_recovery(
+def test_a_broken_file_keeps_the_last_is_reported_once_and_so_is_its_recovery(
     text: str | None, words: str, web: Web, log: Log
 ) -> None:
     access = Access(web.path)
@@ -551,7 +551,7 @@ def test_certificates_that_are_renewed_count_for_the_next_connection(web: Web, l
     assert events(log)[-1] == "web.config_file or a certificate is new"
 
 
-def test_a_new_certificate_whose_key_has_not_come_yet_waits_for_it(web: Web, log: Log) -> None:
+def test_a_new_certificate_waits_for_its_key(web: Web, log: Log) -> None:
     web.certify()
     web.tls()
     access = Access(web.path)
@@ -569,7 +569,7 @@ def test_a_new_certificate_whose_key_has_not_come_yet_waits_for_it(web: Web, log
     assert log[-1]["log_level"] == "info"
 
 
-def test_certificates_that_come_after_the_file_that_names_them_count(web: Web, log: Log) -> None:
+def test_certificates_written_after_the_file_that_names_them_are_used(web: Web, log: Log) -> None:
     web.certify()
     web.tls()
     access = Access(web.path)

@@ -13,16 +13,16 @@ def key(mailbox: int, window: str = "24h") -> Key:
     return Key("productivity", "acme", str(mailbox), "all", window, "false", "")
 
 
-def fail(journal: AccountLog, mailboxes: int, error: HelpScoutError) -> None:
+def fail(events: AccountLog, mailboxes: int, error: HelpScoutError) -> None:
     for mailbox in range(mailboxes):
         for window in ("24h", "7d"):
-            journal.report_failed(key(mailbox, window), f"box {mailbox}", error, 30.0)
+            events.report_failed(key(mailbox, window), f"box {mailbox}", error, 30.0)
 
 
-def succeed(journal: AccountLog, mailboxes: int) -> None:
+def succeed(events: AccountLog, mailboxes: int) -> None:
     for mailbox in range(mailboxes):
         for window in ("24h", "7d"):
-            journal.report_succeeded(key(mailbox, window))
+            events.report_succeeded(key(mailbox, window))
 
 
 def told(log: LogCapture) -> list[tuple[str, Any]]:
@@ -31,58 +31,58 @@ def told(log: LogCapture) -> list[tuple[str, Any]]:
     return found
 
 
-def test_a_mailbox_that_fails_is_told_once_and_so_is_its_end(log: LogCapture) -> None:
-    journal = AccountLog("acme")
-    fail(journal, 2, NotAllowed("HTTP 403"))
-    fail(journal, 2, NotAllowed("HTTP 403"))
+def test_a_mailbox_that_fails_is_reported_once_and_so_is_its_end(log: LogCapture) -> None:
+    events = AccountLog("acme")
+    fail(events, 2, NotAllowed("HTTP 403"))
+    fail(events, 2, NotAllowed("HTTP 403"))
     assert told(log) == [("reports fail", "0"), ("reports fail", "1")]
-    succeed(journal, 2)
+    succeed(events, 2)
     assert told(log) == [("reports work again", "0"), ("reports work again", "1")]
 
 
 def test_hundreds_of_mailboxes_with_one_reason_are_a_handful_of_lines(log: LogCapture) -> None:
-    journal = AccountLog("acme")
-    fail(journal, 300, NotAllowed("HTTP 403", reference="abc"))
+    events = AccountLog("acme")
+    fail(events, 300, NotAllowed("HTTP 403", reference="abc"))
     lines = told(log)
     assert lines[:5] == [("reports fail", str(number)) for number in range(5)]
     assert lines[5:] == [("reports fail in many ways", "5")]
-    fail(journal, 300, NotAllowed("HTTP 403"))
+    fail(events, 300, NotAllowed("HTTP 403"))
     assert told(log) == []
-    succeed(journal, 300)
+    succeed(events, 300)
     assert told(log) == [("reports work again", None)]
 
 
 def test_what_befalls_the_account_is_one_line_whatever_the_mailbox(log: LogCapture) -> None:
-    journal = AccountLog("acme")
-    fail(journal, 300, Unreachable("no answer"))
+    events = AccountLog("acme")
+    fail(events, 300, Unreachable("no answer"))
     assert told(log) == [("reports fail", "0")]
-    succeed(journal, 300)
+    succeed(events, 300)
     assert told(log) == [("reports work again", None)]
 
 
 def test_many_are_forgotten_with_their_mailboxes(log: LogCapture) -> None:
-    journal = AccountLog("acme")
-    fail(journal, 10, NotAllowed("HTTP 403"))
-    journal.keep([])
+    events = AccountLog("acme")
+    fail(events, 10, NotAllowed("HTTP 403"))
+    events.keep([])
     told(log)
-    fail(journal, 1, NotAllowed("HTTP 403"))
+    fail(events, 1, NotAllowed("HTTP 403"))
     assert told(log) == [("reports fail", "0")]
 
 
 def test_every_line_names_a_mailbox_by_the_same_kind_of_id(log: LogCapture) -> None:
-    journal = AccountLog("acme")
+    events = AccountLog("acme")
     one = Mailbox(7, "Support", "s", "m@acme.com")
-    journal.mailboxes([], [one])
-    journal.report_failed(key(7), "Support", NotAllowed("HTTP 403"), 30.0)
-    journal.mailboxes([one], [])
+    events.mailboxes([], [one])
+    events.report_failed(key(7), "Support", NotAllowed("HTTP 403"), 30.0)
+    events.mailboxes([one], [])
     assert [entry["mailbox_id"] for entry in log.entries if "mailbox_id" in entry] == ["7"] * 3
 
 
-def test_a_failing_report_is_named_whole_and_a_second_cause_is_told(log: LogCapture) -> None:
-    journal = AccountLog("acme")
+def test_a_failing_report_is_named_whole_and_a_second_cause_is_reported(log: LogCapture) -> None:
+    events = AccountLog("acme")
     cut = Key("productivity", "acme", "7", "chat", "24h", "true", "vip")
     for message in ("HTTP 403: no chat", "HTTP 403: no chat", "HTTP 403: no tag"):
-        journal.report_failed(cut, "Support", NotAllowed(message, reference="ref"), 900.0)
+        events.report_failed(cut, "Support", NotAllowed(message, reference="ref"), 900.0)
     assert [entry["error"] for entry in log.entries] == ["HTTP 403: no chat", "HTTP 403: no tag"]
     first = log.entries[0]
     assert {name: first[name] for name in ("mailbox", "mailbox_id", "type", "window")} == {

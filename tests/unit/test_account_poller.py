@@ -87,7 +87,7 @@ def test_a_retry_waits_as_long_as_the_service_says() -> None:
     assert world.next_report(100) == pytest.approx(30, abs=0.5)
 
 
-def test_a_retry_that_would_come_after_the_next_turn_is_not_made() -> None:
+def test_a_retry_after_the_next_turn_is_not_made() -> None:
     world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
     world.answer(ServiceFailed("x", status=503, retry_after=3_000))
@@ -343,7 +343,7 @@ def test_a_segment_waits_until_its_tag_is_known() -> None:
     assert job.question.key.segment == "vip"
 
 
-def test_a_plan_that_does_not_fit_is_stretched_told_once_and_shown(log: LogCapture) -> None:
+def test_a_plan_that_does_not_fit_is_stretched_reported_once_and_shown(log: LogCapture) -> None:
     world = World()
     world.discover()
     world.budget.observe(world.now, 0.434, None)
@@ -477,7 +477,7 @@ def test_a_changed_question_is_not_shown_the_old_answer(
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(59, 0), (-59, 0), (61, 1), (-3_600, 1)])
-def test_a_clock_that_is_wrong_is_told_once(log: LogCapture, seconds: float, told: int) -> None:
+def test_a_clock_that_is_wrong_is_reported_once(log: LogCapture, seconds: float, told: int) -> None:
     world = World()
     world.poller.client.skew_seconds = seconds
     world.discover()
@@ -521,7 +521,7 @@ def test_what_the_service_said_is_kept_while_it_lasts() -> None:
 
 
 @pytest.mark.parametrize("error", [BadCredentials("HTTP 401"), Unreachable("no answer")])
-def test_a_failed_login_is_kept_until_the_list_comes(error: HelpScoutError) -> None:
+def test_a_failed_login_is_kept_until_the_list_arrives(error: HelpScoutError) -> None:
     world = World()
     world.discover(error)
     assert world.store.troubles().accounts["acme"].failure == Failure(error.reason, str(error))
@@ -668,7 +668,7 @@ def test_reports_that_fail_together_are_not_asked_again_together() -> None:
     assert max(again.values()) - min(again.values()) > 0.02, "the budget alone spreads over 8 ms"
 
 
-def test_an_answer_about_a_mailbox_that_is_gone_changes_nothing() -> None:
+def test_an_answer_about_a_deleted_mailbox_changes_nothing() -> None:
     world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover()
     first, second = world.job(), world.job()

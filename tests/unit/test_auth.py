@@ -44,7 +44,7 @@ def test_a_key_is_the_user_name_of_basic_with_a_dummy_password() -> None:
     assert authorization(auth) == "Basic czNjcmV0Olg="
 
 
-def test_a_key_file_is_read_anew_for_each_call(tmp_path: Path) -> None:
+def test_a_key_file_is_read_again_for_each_call(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("first\n")
     authentication = KeyAuthentication(Secret(file=file))

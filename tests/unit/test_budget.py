@@ -104,7 +104,7 @@ def test_a_429_closes_the_gate_for_its_time_and_never_for_none(
     assert not budget.closed
 
 
-def test_after_a_429_the_rate_comes_back_slowly(clock: Clock) -> None:
+def test_after_a_429_the_rate_recovers_slowly(clock: Clock) -> None:
     budget, _ = make(clock, limit=1_000, share=0.6)
     budget.close_gate(30)
     clock.now += 30
@@ -166,7 +166,7 @@ def test_an_answer_of_a_minute_that_is_over_says_nothing_of_this_one(clock: Cloc
     assert budget.per_minute < 200
 
 
-def test_the_last_calls_of_a_minute_are_left_to_others_who_suddenly_need_them(
+def test_the_last_calls_of_a_minute_are_left_to_others_that_suddenly_need_them(
     clock: Clock,
 ) -> None:
     budget, _ = make(clock, limit=400, share=0.9)
@@ -183,7 +183,7 @@ def test_the_last_calls_of_a_minute_are_left_to_others_who_suddenly_need_them(
     assert 400 - used == 7, "eight, of which one goes to see after 20 s"
 
 
-def test_one_call_goes_to_see_whether_there_is_room_again(clock: Clock) -> None:
+def test_one_call_checks_whether_there_is_room_again(clock: Clock) -> None:
     budget, _ = make(clock, limit=400, share=0.5)
     budget.spend()
     budget.observe(clock.now, 400, 5)
@@ -221,7 +221,7 @@ def test_a_limit_that_makes_no_sense_leaves_the_last_one(clock: Clock, limit: fl
     assert (budget.planned_per_minute, budget.try_spend()) == (60, 0)
 
 
-def test_a_call_is_waited_for_if_its_turn_comes_in_time(clock: Clock) -> None:
+def test_a_call_waits_if_its_turn_is_in_time(clock: Clock) -> None:
     budget, _ = make(clock, limit=120, share=0.5)
     budget.spend()
     began = clock.now
@@ -261,7 +261,7 @@ def test_a_service_that_never_says_what_remains_makes_nothing_pile_up(clock: Clo
     assert len(budget._others._ours) <= 61
 
 
-def test_beside_others_that_use_all_of_the_limit_a_call_goes_now_and_then(clock: Clock) -> None:
+def test_beside_others_that_use_all_of_the_limit_a_call_is_made_now_and_then(clock: Clock) -> None:
     budget, _ = make(clock, limit=400, share=0.5)
     budget.observe(clock.now, 400, 0)
     assert budget.per_minute == 400 * 0.5 * 0.02

@@ -256,7 +256,7 @@ def test_half_a_request_is_408_and_the_connection_is_closed(house: House) -> Non
 
 
 @pytest.mark.usefixtures("short")
-def test_who_asks_nothing_is_hung_up_on(house: House) -> None:
+def test_a_client_that_asks_nothing_is_disconnected(house: House) -> None:
     with house.client() as silent, house.client() as blank:
         blank.send(b"\r\n\r\n")
         assert (silent.rest(), blank.rest()) == (b"", b"")
@@ -309,7 +309,7 @@ def test_half_of_a_pipelined_request_has_no_more_time_than_any_other(house: Hous
 
 
 @pytest.mark.usefixtures("short")
-def test_who_does_not_read_a_large_answer_is_dropped(house: House) -> None:
+def test_a_client_that_does_not_read_a_large_answer_is_disconnected(house: House) -> None:
     with contextlib.ExitStack() as stack:
         for path in (b"/big", b"/parts"):
             for close in (b"", b"Connection: close\r\n"):
@@ -322,7 +322,7 @@ def test_who_does_not_read_a_large_answer_is_dropped(house: House) -> None:
 
 
 @tls
-def test_who_reads_slowly_gets_all_of_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_reads_slowly_gets_all_of_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
     with house.client(buffer=65_536) as big, house.client(buffer=65_536) as parts:
         for client, path in ((big, b"/big"), (parts, b"/parts")):
@@ -374,7 +374,7 @@ def test_half_a_handshake_is_given_up(house: House) -> None:
 
 @tls_standing
 @pytest.mark.parametrize("said", [GET + b"\r\n", b"\0" * 100, b"SSH-2.0-x\r\n"])
-def test_who_speaks_no_tls_to_tls_is_hung_up_on(standing: House, said: bytes) -> None:
+def test_a_client_without_tls_is_disconnected_by_a_tls_port(standing: House, said: bytes) -> None:
     with Client(standing.raw()) as client:
         assert b"HTTP" not in client.send(said).rest()
 
@@ -497,7 +497,7 @@ def test_a_body_that_was_waited_for_is_asked_for(standing: House) -> None:
         b"GET http://example.com HTTP/1.1\r\n\r\n",
     ],
 )
-def test_garbage_is_400_and_nothing_of_it_comes_back(standing: House, garbage: bytes) -> None:
+def test_garbage_is_400_and_none_of_it_is_quoted(standing: House, garbage: bytes) -> None:
     with standing.client() as client:
         answer = client.send(garbage).rest()
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer
@@ -585,7 +585,7 @@ def test_thousands_of_requests_at_once_are_answered_a_few_at_a_time(standing: Ho
     assert most < 60
 
 
-def test_many_requests_that_come_one_piece_after_the_other_are_all_answered(
+def test_many_requests_that_arrive_in_pieces_are_all_answered(
     standing: House,
 ) -> None:
     """They are more than headers may be: what is counted is each request alone."""
@@ -640,7 +640,7 @@ def test_garbage_behind_an_answer_that_is_not_taken_does_not_keep_the_connection
         eventually(lambda: not house.connections, "nobody connected any more", 15)
 
 
-def test_an_error_of_the_application_is_500_and_tells_nothing(standing: House) -> None:
+def test_an_error_of_the_application_is_500_without_details(standing: House) -> None:
     with standing.client() as client:
         head, body = head_and_body(client.send(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n").rest())
     assert head.startswith(b"HTTP/1.1 500")
@@ -698,7 +698,7 @@ def test_half_a_handshake_gives_way(three: House) -> None:
         alive(three)
 
 
-def test_a_crowd_that_comes_at_once_is_no_more_than_the_bound(three: House) -> None:
+def test_a_crowd_that_arrives_at_once_is_kept_to_the_bound(three: House) -> None:
     most = 0
     with contextlib.ExitStack() as stack:
         for _ in range(200):

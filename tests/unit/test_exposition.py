@@ -493,7 +493,7 @@ def selected(*names: str, content_type: str = TEXT, process_metrics: bool = Fals
     return lines(exposition.selected(names, content_type))
 
 
-def test_a_chosen_family_comes_with_its_header_and_nothing_else() -> None:
+def test_a_chosen_family_has_its_header_and_nothing_else() -> None:
     help_, *rest = selected("helpscout_up")
     assert help_.startswith("# HELP helpscout_up ")
     assert rest == ["# TYPE helpscout_up gauge", 'helpscout_up{account="acme"} 1.0']

@@ -69,7 +69,7 @@ def test_a_hostile_value_is_one_line_of_what_can_be_printed(form: Format, text: 
 
 
 @given(st.sampled_from(FORMS), st.text(st.characters()))
-def test_no_value_whatsoever_breaks_its_line(form: Format, text: str) -> None:
+def test_no_value_breaks_its_line(form: Format, text: str) -> None:
     line = written(form, lambda logger: logger.warning("reports fail", mailbox=text, error=text))
     assert line[:-1].isprintable()
 
@@ -168,7 +168,7 @@ def test_a_level_lets_through_itself_and_what_is_graver(
     assert re.findall(r"at-(\w+)", written(form, log, level)) == expected
 
 
-def test_a_reload_counts_for_loggers_that_are_there_already() -> None:
+def test_a_reload_applies_to_existing_loggers() -> None:
     first, second = io.StringIO(), io.StringIO()
     logs.configure("error", "json", first)
     logger = structlog.get_logger()

@@ -238,12 +238,12 @@ def test_two_exporters_in_a_process_share_no_counter() -> None:
     assert other.registry.get_sample_value(name, labels) is None
 
 
-def test_no_series_tells_when_it_was_created() -> None:
+def test_no_series_says_when_it_was_created() -> None:
     assert not [name for name in exposed() if name.endswith("_created")]
     for family in exposed().values():
         assert not [sample for sample in family.samples if sample.name.endswith("_created")]
 
 
-def test_process_and_python_metrics_come_along_where_they_are_wanted() -> None:
+def test_process_and_python_metrics_are_exported_where_they_are_wanted() -> None:
     names = {metric.name for metric in Telemetry().registry.collect()}
     assert {"process_resident_memory_bytes", "python_info", "python_gc_collections"} <= names

@@ -191,7 +191,7 @@ def test_an_account_that_asks_nothing_by_segment_misses_none() -> None:
     assert world.store.missing() == {}
 
 
-def test_a_passing_failure_neither_finds_a_folder_nor_loses_one() -> None:
+def test_a_passing_failure_does_not_add_or_remove_a_folder() -> None:
     cuts = (Segment("nobody's", folders=(2,)),)
     world = World(replace(SETTINGS, windows=(DAY,), segments=cuts))
     world.discover(BOXES)

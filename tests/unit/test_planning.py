@@ -99,7 +99,7 @@ def test_questions_about_now_keep_their_interval_where_half_of_the_budget_is_eno
 PLUS = {"HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE": "400"}
 
 
-def test_five_hundred_mailboxes_on_a_plus_plan_are_told_what_is_reachable() -> None:
+def test_for_five_hundred_mailboxes_on_a_plus_plan_it_says_what_is_reachable() -> None:
     # Of 200 a minute 1 is lists. 100 about now get half of the rest, 491.6 of windows the other.
     result = planned(500, **PLUS)
     assert not result.fits
@@ -188,7 +188,7 @@ def assumed(**environ: str) -> list[str]:
     return list(assumptions(configuration, configuration.accounts[0]))
 
 
-def test_the_limit_that_a_plan_goes_by_is_told() -> None:
+def test_the_limit_that_a_plan_goes_by_is_reported() -> None:
     (told,) = assumed(**LOGIN)
     assert told == (
         "a limit of 200 calls a minute, by requests_per_minute, until Help Scout says otherwise; "
@@ -208,7 +208,7 @@ def test_the_limit_that_a_plan_goes_by_is_told() -> None:
         ({"HELPSCOUT_SEGMENTS": "[{name: a, tags: [b]}]"}, "that the tags of every segment exist"),
     ],
 )
-def test_what_only_help_scout_knows_is_told_as_an_assumption(
+def test_what_only_help_scout_knows_is_reported_as_an_assumption(
     environ: dict[str, str], words: str
 ) -> None:
     assert len(assumed(**LOGIN)) == 1

@@ -138,7 +138,7 @@ def test_the_probes_own_socket_answers_probes_alone(serve: Serve) -> None:
             assert connection.getresponse().status == status
 
 
-def test_a_socket_that_someone_else_has_is_told_and_the_rest_goes_on() -> None:
+def test_a_socket_that_someone_else_has_is_reported_and_the_rest_goes_on() -> None:
     first = listen_for_probes("127.0.0.1", 1)
     assert first is not None
     with first, capture_logs() as logs:
@@ -148,7 +148,7 @@ def test_a_socket_that_someone_else_has_is_told_and_the_rest_goes_on() -> None:
     ]
 
 
-def test_a_system_without_such_sockets_is_told_and_serves(
+def test_a_system_without_such_sockets_is_reported_and_serves(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")

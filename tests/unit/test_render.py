@@ -280,7 +280,7 @@ def test_targets_and_windows_come_from_the_configuration() -> None:
     }
 
 
-def test_accounts_say_whether_they_work_and_what_is_the_matter() -> None:
+def test_accounts_show_whether_they_work_and_what_is_wrong() -> None:
     mailbox = Mailbox(7, 'A "b"', "slug", "a@b")
     statuses = {"acme": AccountStatus(False, frozenset({"plan"})), "b": AccountStatus()}
     found = accounts([("acme", mailbox)], statuses)
@@ -306,7 +306,7 @@ def test_accounts_say_whether_they_work_and_what_is_the_matter() -> None:
 
 
 @pytest.mark.parametrize("collector", COLLECTORS)
-def test_fragments_come_in_the_order_of_the_catalogue(collector: str) -> None:
+def test_fragments_are_in_the_order_of_the_catalogue(collector: str) -> None:
     every = catalogue()
     places = [every.index(family) for family in report_families(collector)]
     assert places == sorted(places)

@@ -92,7 +92,7 @@ def test_keys_are_ordered_and_frozen() -> None:
         (2, 3, None),  # no share is more than the whole: one of the two counts is wrong
     ],
 )
-def test_the_first_reply_ratio_comes_from_the_counts(
+def test_the_first_reply_ratio_is_computed_from_the_counts(
     resolved: int | None, on_first_reply: int | None, expected: float | None
 ) -> None:
     figures = Statistics(resolved=resolved, resolved_on_first_reply=on_first_reply)

@@ -61,7 +61,7 @@ def test_the_first_round_asks_short_windows_first_evenly_at_budget_speed() -> No
     assert schedule.first_round_done
 
 
-def test_what_is_unknown_comes_before_what_is_known() -> None:
+def test_unknown_reports_are_asked_before_known_ones() -> None:
     schedule = Schedule()
     requests = grid(DAY, MONTH)
     old = {requests[0].key: 10_000.0, requests[1].key: 10_000.0}
@@ -208,7 +208,7 @@ def test_lag_is_how_long_the_most_overdue_has_waited() -> None:
     assert schedule.outlook(42, 0).lag == 32
 
 
-def test_what_comes_back_after_it_was_dropped_is_ignored() -> None:
+def test_an_answer_for_a_dropped_question_is_ignored() -> None:
     schedule = Schedule()
     [one] = requests = grid(DAY, mailboxes=1)
     schedule.set(requests, 0, {})
@@ -246,7 +246,7 @@ def about_now(number: int) -> list[Question]:
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["the first round", "later"])
-def test_a_due_question_about_now_comes_before_windows_that_have_waited_longer(known: bool) -> None:
+def test_a_due_question_about_now_is_asked_before_windows_that_have_waited_longer(known: bool) -> None:
     schedule = Schedule()
     windows = grid(DAY, MONTH, mailboxes=200)
     schedule.set([*windows, *about_now(10)], 0, {q.key: 9_999.0 for q in windows} if known else {})

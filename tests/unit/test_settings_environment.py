@@ -176,7 +176,7 @@ def test_one_variable_is_enough_for_v1() -> None:
     assert (account.api, account.secret("api_key")) == ("v1", Secret(file=Path("key")))
 
 
-def test_without_any_the_way_to_start_is_told() -> None:
+def test_without_any_it_says_how_to_start() -> None:
     (message,) = refusals({})
     assert message == (
         "accounts: no account is configured: set HELPSCOUT_CLIENT_ID and HELPSCOUT_CLIENT_SECRET "
@@ -488,7 +488,7 @@ def test_a_wrong_flag_is_named() -> None:
     ]
 
 
-def test_a_whole_account_can_come_from_flags() -> None:
+def test_a_whole_account_can_be_given_by_flags() -> None:
     (account,) = load(
         None,
         {},
@@ -552,7 +552,7 @@ def test_null_unsets_a_file(write: Write) -> None:
     assert load(path, {"HELPSCOUT_STATE_FILE": "null"}).state_file is None
 
 
-def test_a_wrong_section_in_the_file_is_told_even_if_a_variable_reaches_into_it(
+def test_a_wrong_section_in_the_file_is_reported_even_if_a_variable_reaches_into_it(
     write: Write,
 ) -> None:
     path = write("accounts: [{api_key: k}]\nweb: 5\n")

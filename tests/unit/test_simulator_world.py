@@ -205,7 +205,7 @@ def test_a_later_clock_never_changes_the_past(later: int) -> None:
     )
 
 
-def test_what_lies_after_now_has_not_happened() -> None:
+def test_events_after_now_have_not_happened() -> None:
     boxes = WORLD.mailboxes(1)[:1]
     until_now = REPORTS.compute(boxes, NOW - DAY, NOW, NOW, Filter())
     beyond = REPORTS.compute(boxes, NOW - DAY, NOW + 5 * DAY, NOW, Filter())

@@ -29,7 +29,7 @@ def share(counts: tuple[int, ...], edges: tuple[int, ...], target: float) -> flo
 
 
 @given(distributions())
-def test_at_an_edge_the_share_is_exactly_what_lies_below(
+def test_at_an_edge_the_share_is_exactly_what_is_below(
     shape: tuple[tuple[int, ...], tuple[int, ...]],
 ) -> None:
     counts, edges = shape
@@ -39,7 +39,7 @@ def test_at_an_edge_the_share_is_exactly_what_lies_below(
 
 
 @given(distributions(), st.data())
-def test_inside_a_range_the_share_lies_between_those_of_its_edges(
+def test_inside_a_range_the_share_is_between_those_of_its_edges(
     shape: tuple[tuple[int, ...], tuple[int, ...]], data: st.DataObject
 ) -> None:
     counts, edges = shape

@@ -75,7 +75,7 @@ def test_the_number_of_mailboxes_is_read_beside_the_process_that_uses_the_file(
     assert not log.entries
 
 
-def test_a_file_whose_mailboxes_cannot_be_read_is_told(tmp_path: Path, log: LogCapture) -> None:
+def test_a_file_whose_mailboxes_cannot_be_read_is_reported(tmp_path: Path, log: LogCapture) -> None:
     path = tmp_path / "s.db"
     _newer(path)
     assert mailbox_counts(path, ["id"]) == {}
@@ -184,7 +184,7 @@ def test_whether_the_file_can_be_used_is_known(tmp_path: Path, log: LogCapture) 
     assert [entry["error"] for entry in log.entries] == ["No such file or directory"]
 
 
-def test_a_file_that_another_one_replaced_is_told(tmp_path: Path, log: LogCapture) -> None:
+def test_a_file_that_another_one_replaced_is_reported(tmp_path: Path, log: LogCapture) -> None:
     path, other = tmp_path / "s.db", tmp_path / "other.db"
     filled(other)
     state = StateFile(path, codec)
@@ -260,7 +260,7 @@ def _newer(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_damaged, _foreign, _folder, _newer])
-def test_a_file_that_cannot_be_used_is_told_once_left_alone_and_done_without(
+def test_an_unusable_file_is_reported_once_left_alone_and_not_needed(
     tmp_path: Path, log: LogCapture, spoil: object
 ) -> None:
     path = tmp_path / "s.db"
@@ -277,7 +277,7 @@ def test_a_file_that_cannot_be_used_is_told_once_left_alone_and_done_without(
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
-def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_told(
+def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_reported(
     tmp_path: Path, log: LogCapture
 ) -> None:
     path = tmp_path / "s.db"
@@ -298,7 +298,7 @@ def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_told(
     assert (entry["left_out"], entry["reports"]) == (1, 2)
 
 
-def test_a_file_that_may_not_grow_is_told_and_written_once_it_may(tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow_is_reported_and_written_once_it_may(tmp_path: Path) -> None:
     script = f"""
 import resource, structlog, sys
 from pathlib import Path

@@ -65,7 +65,7 @@ def spaced(text: str) -> str:
         (float("nan"), "over 100 years"),
     ],
 )
-def test_a_duration_is_told_in_two_units_at_most(seconds: float, expected: str) -> None:
+def test_a_duration_is_written_in_two_units_at_most(seconds: float, expected: str) -> None:
     assert spaced(filters.duration(seconds)) == expected
 
 
@@ -107,7 +107,7 @@ def test_a_duration_in_words_is_off_by_half_its_smaller_unit_at_most(seconds: fl
         (filters.instant, NOW + 0.9, "2026-03-11T14:30:00Z"),
     ],
 )
-def test_a_figure_is_told_as_people_say_it(
+def test_a_figure_is_written_as_people_say_it(
     say: Callable[[float], str], value: float, expected: str
 ) -> None:
     assert spaced(say(value)) == expected
@@ -251,7 +251,7 @@ def test_a_row_has_the_missions_figures_in_human_units() -> None:
     assert found["Resolved"].note == "25 % on first reply"
 
 
-def test_a_change_is_told_with_what_it_means() -> None:
+def test_a_change_is_shown_with_what_it_means() -> None:
     told = {heading: cell.change for heading, cell in cells(shown(World())).items() if cell.change}
     assert told == {
         "First response time": ("↓ 50 %", "better", "faster than 2 h in the preceding period"),
@@ -337,7 +337,7 @@ def test_a_problem_links_to_its_runbook() -> None:
     assert re.search(rf'href="https://[^"]+/docs/runbooks\.md#{problem.runbook.lower()}"', html)
 
 
-def test_an_sla_that_cannot_be_told_is_not_told() -> None:
+def test_an_sla_that_cannot_be_judged_is_not_shown() -> None:
     world = World()
     no_replies = replace(published_like(), replies_to_resolve=None, handle_time=None)
     for key in world.reports():
@@ -348,7 +348,7 @@ def test_an_sla_that_cannot_be_told_is_not_told() -> None:
     assert "SLAs met" not in shown(World(environ={"HELPSCOUT_SLA": "[]"})).tiles
 
 
-def test_bars_have_words_and_tell_what_is_beyond_the_target() -> None:
+def test_bars_have_words_and_show_what_is_beyond_the_target() -> None:
     found = cells(shown(World()))
     first = found["First response time"]
     assert first.bars == "up to 15 min: 4, 15 min to 30 min: 3, 30 min to 1 h: 2, 1 h to 2 h: 1"
@@ -398,7 +398,7 @@ def test_a_report_ages_from_fresh_to_stale() -> None:
     assert cells(shown(world))["Resolved"].why == "too old to be shown"
 
 
-def test_a_report_that_never_came_is_told_from_one_that_waits() -> None:
+def test_a_report_that_never_arrived_differs_from_one_that_waits() -> None:
     world = World()
     world.store.schedule("acme", [])
     world.store.schedule("acme", world.reports())
@@ -432,7 +432,7 @@ def test_a_failing_cut_is_named_whole() -> None:
 
 
 @pytest.mark.parametrize("reason", PROBLEMS)
-def test_an_accounts_problem_is_told_once_with_answer_and_reference(reason: str) -> None:
+def test_an_accounts_problem_is_reported_once_with_answer_and_reference(reason: str) -> None:
     world = World()
     failure = Failure(reason, f"HTTP 4xx: {reason}", "ref-9")
     for key in world.reports():
@@ -453,7 +453,7 @@ def test_an_accounts_problem_is_told_once_with_answer_and_reference(reason: str)
     assert page.accounts[0]["State"] == "down"
 
 
-def test_a_failed_login_is_told_without_any_report() -> None:
+def test_a_failed_login_is_reported_without_any_report() -> None:
     world = World()
     world.wait(5)
     world.store.set_login("acme", Failure("credentials", "HTTP 401: bad client", None))
@@ -480,7 +480,7 @@ def test_an_account_that_works_and_is_throttled_is_a_lesser_problem() -> None:
     assert page.accounts[0]["State"] == "up, with a problem"
 
 
-def test_failing_reports_are_told_by_reason_and_not_one_by_one() -> None:
+def test_failing_reports_are_grouped_by_reason() -> None:
     world = World(mailboxes=tuple(Mailbox(n, f"Box {n}", "", "") for n in range(1, 9)))
     for key in world.reports():
         if key.mailbox_id != "all":
@@ -555,7 +555,7 @@ def test_a_reason_with_many_remedies_is_one_matter() -> None:
     assert problem.advice.lower().startswith(REASONS["server_error"].advice.lower())
 
 
-def test_a_mailbox_list_that_is_not_whole_is_told_while_the_account_works() -> None:
+def test_a_mailbox_list_that_is_not_whole_is_reported_while_the_account_works() -> None:
     world = World()
     failure = Failure("bad_response", "mailbox list at x: the list is not whole", "ref")
     world.store.set_login("acme", failure)
@@ -564,7 +564,7 @@ def test_a_mailbox_list_that_is_not_whole_is_told_while_the_account_works() -> N
     assert problem.said == "mailbox list at x: the list is not whole"
 
 
-def test_a_schedule_that_does_not_keep_up_is_told() -> None:
+def test_a_schedule_that_does_not_keep_up_is_reported() -> None:
     world = World()
     world.outlook = replace(world.outlook, stretch=2.345, lag=3600.0)
     world.wait(700)
@@ -580,7 +580,7 @@ def test_a_schedule_that_does_not_keep_up_is_told() -> None:
     assert shown(world).problems[-1].title == "1 report is late, though none failed"
 
 
-def test_a_refused_reload_is_told_until_one_succeeds() -> None:
+def test_a_refused_reload_is_reported_until_one_succeeds() -> None:
     failure = ReloadFailure(("config.yml: windows[0]: bad", "x" * 400), NOW - 60)
     (problem,) = shown(World(reload_failure=failure)).problems
     assert problem.said.startswith("config.yml: windows[0]: bad; xxx")
@@ -748,7 +748,7 @@ def with_folders(*mailboxes: str) -> World:
     return world
 
 
-def test_the_queue_stands_before_the_figures() -> None:
+def test_the_queue_is_shown_before_the_figures() -> None:
     page = shown(with_folders("2", "10"))
     assert page.queue[1] == {
         "": "Support #2",
@@ -779,7 +779,7 @@ def minutes_ago(minutes: int, type_: str = "email", *segments: str) -> Row:
     return Row(int(NOW) - 60 * minutes, type_, segments)
 
 
-def test_the_customers_who_wait_are_shown_with_the_longest_wait_and_every_target() -> None:
+def test_waiting_customers_are_shown_with_the_longest_wait_and_every_target() -> None:
     world = with_waiting(minutes_ago(200), minutes_ago(50, "chat"), minutes_ago(5))
     world.wait(60)
     page = shown(world)
@@ -823,7 +823,7 @@ def test_a_list_that_is_longer_than_was_read_says_at_least() -> None:
         ({"segment": "vip", "type": "chat"}, "0", "nobody waits"),
     ],
 )
-def test_the_chosen_type_and_segment_are_those_of_the_customers_who_wait(
+def test_the_chosen_type_and_segment_apply_to_the_waiting_customers(
     query: dict[str, str], waiting: str, longest: str
 ) -> None:
     rows = (minutes_ago(200), minutes_ago(50, "chat"), minutes_ago(5, "email", "vip"))

@@ -267,7 +267,7 @@ def test_what_arrives_after_a_look_expires_before_what_was_there(
     assert store.snapshot().entries[key("1")].reading is None
 
 
-def test_a_shorter_lifetime_counts_at_once_for_what_is_there_already(
+def test_a_shorter_lifetime_applies_at_once_to_reports_already_held(
     store: Store, clocks: Clocks
 ) -> None:
     store.set_lifetimes("acme", dict.fromkeys(DAILY, 1200))
@@ -339,7 +339,7 @@ def test_a_lifetime_is_one_windows_of_one_account(store: Store, clocks: Clocks) 
     assert [entries[each].reading is None for each in (key(), week, other)] == [True, False, False]
 
 
-def test_a_longer_lifetime_counts_for_what_is_there_already(store: Store, clocks: Clocks) -> None:
+def test_a_longer_lifetime_applies_to_reports_already_held(store: Store, clocks: Clocks) -> None:
     store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
     store.succeeded(key(), reading(report()))
     clocks.pass_(500)
@@ -349,7 +349,7 @@ def test_a_longer_lifetime_counts_for_what_is_there_already(store: Store, clocks
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0, -1e9, 1e9])
-def test_a_wall_clock_that_jumps_neither_loses_nor_keeps_a_report(
+def test_a_jump_of_the_wall_clock_does_not_lose_or_keep_a_report(
     store: Store, clocks: Clocks, jump: float
 ) -> None:
     store.set_lifetimes("acme", dict.fromkeys(DAILY, 600))
@@ -369,7 +369,7 @@ def test_an_unknown_key_is_ignored(store: Store) -> None:
     assert store.snapshot() is before
 
 
-def test_an_answer_that_comes_after_its_key_was_dropped_is_ignored(store: Store) -> None:
+def test_an_answer_for_a_dropped_key_is_ignored(store: Store) -> None:
     store.schedule("acme", [key("2")])
     store.succeeded(key("1"), reading(report()))
     assert set(store.snapshot().entries) == {key("2")}

@@ -168,7 +168,7 @@ def test_nobody_waits_in_a_row_like_this_and_nothing_is_odd_about_it(more: dict[
     assert reading.odd == ()
 
 
-def test_a_row_without_a_waiting_time_at_all_is_nobody() -> None:
+def test_a_row_without_a_waiting_time_is_not_counted() -> None:
     without = row()
     del without["customerWaitingSince"]
     assert waits(without) == []
@@ -277,7 +277,7 @@ def test_where_nobody_waits_each_count_is_zero_and_there_is_no_oldest(body: Any)
     assert not [name for name in found if name.startswith("waiting_since")]
 
 
-def test_an_empty_answer_that_says_there_is_something_is_not_nobody() -> None:
+def test_an_empty_answer_that_says_there_is_something_is_an_error() -> None:
     with pytest.raises(BadResponse, match="it has 0 conversations where Help Scout says there"):
         asked(json.dumps({"page": {"totalElements": 3}}).encode())
 

@@ -241,7 +241,7 @@ def test_the_status_page_is_made_for_the_query(
     assert site.queries == [expected]
 
 
-def test_no_answer_tells_the_server_program(site: Site) -> None:
+def test_no_answer_names_the_server_program(site: Site) -> None:
     site.start()
     assert "server" not in site.ask("/metrics").headers
 

@@ -110,7 +110,7 @@ def test_a_configuration_that_is_shown_shows_no_hash() -> None:
     ("name", "words"),
     [("missing.yml", "No such file or directory"), ("", "Is a directory")],
 )
-def test_a_file_that_cannot_be_read_is_told_with_its_reason(
+def test_a_file_that_cannot_be_read_is_reported_with_its_reason(
     name: str, words: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
@@ -437,14 +437,14 @@ def test_a_key_in_place_is_not_shown_and_leaves_nothing_open(folder: Folder) -> 
     assert "PRIVATE KEY" not in repr(read(config))
 
 
-def test_a_text_in_place_that_is_too_long_is_told(folder: Folder) -> None:
+def test_a_text_in_place_that_is_too_long_is_reported(folder: Folder) -> None:
     text, _ = SHAPES["certificate and key in place"]
     config = folder.text(text.replace("    KEY\n", "    KEY\n" + "    \n    x" * 20_000 + "\n"))
     (message,) = refusals(config)
     assert re.search(r": a text in place may have \d+ bytes at most$", message)
 
 
-def test_a_key_in_place_that_is_not_the_certificates_is_told_without_it(folder: Folder) -> None:
+def test_a_key_in_place_that_is_not_the_certificates_is_reported_without_it(folder: Folder) -> None:
     other = trustme.CA().issue_cert("other").private_key_pem.bytes().decode()
     config = folder.write()
     config.write_text(
@@ -459,7 +459,7 @@ def test_a_key_in_place_that_is_not_the_certificates_is_told_without_it(folder: 
 
 
 @pytest.mark.parametrize("key", ["cert_file", "key_file", "client_ca_file"])
-def test_a_missing_file_is_told_with_its_key(key: str, folder: Folder) -> None:
+def test_a_missing_file_is_reported_with_its_key(key: str, folder: Folder) -> None:
     config = folder.clients(REQUIRED)
     names = {"cert_file": "web.crt", "key_file": "web.key", "client_ca_file": "ca.crt"}
     gone = folder.path / names[key]
@@ -469,7 +469,7 @@ def test_a_missing_file_is_told_with_its_key(key: str, folder: Folder) -> None:
     ]
 
 
-def test_a_folder_in_place_of_a_certificate_is_told(folder: Folder) -> None:
+def test_a_folder_in_place_of_a_certificate_is_reported(folder: Folder) -> None:
     (folder.path / "web.crt").unlink()
     (folder.path / "web.crt").mkdir()
     config = folder.write()
@@ -477,7 +477,7 @@ def test_a_folder_in_place_of_a_certificate_is_told(folder: Folder) -> None:
     assert message.endswith(f"tls_server_config.cert_file: {folder.path}/web.crt: Is a directory")
 
 
-def test_a_file_name_that_no_file_can_have_is_told(folder: Folder) -> None:
+def test_a_file_name_that_no_file_can_have_is_reported(folder: Folder) -> None:
     config = folder.path / "web.yml"
     config.write_text('tls_server_config:\n  cert_file: "a\\0b"\n  key_file: web.key\n')
     with pytest.raises(ConfigurationError, match="embedded null byte"):
@@ -493,7 +493,7 @@ def test_a_file_name_that_no_file_can_have_is_told(folder: Folder) -> None:
         ("web.key", None, "key values mismatch"),
     ],
 )
-def test_a_certificate_and_a_key_that_do_not_belong_together_are_told(
+def test_a_certificate_and_a_key_that_do_not_belong_together_are_reported(
     file: str, content: str | None, words: str, folder: Folder
 ) -> None:
     if content is None:
@@ -538,7 +538,7 @@ def test_a_key_with_a_passphrase_is_refused_and_nothing_asks_for_it(folder: Fold
 
 
 @pytest.mark.parametrize("content", ["", "no certificate"])
-def test_an_authority_without_a_certificate_is_told(content: str, folder: Folder) -> None:
+def test_an_authority_without_a_certificate_is_reported(content: str, folder: Folder) -> None:
     (folder.path / "ca.crt").write_text(content)
     config = folder.clients(REQUIRED)
     (message,) = refusals(config)

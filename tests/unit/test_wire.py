@@ -179,11 +179,11 @@ NOTHING = ProductivityReport(Statistics())
         ),
     ],
 )
-def test_what_varies_is_taken_as_it_comes(text: str, expected: ProductivityReport) -> None:
+def test_values_that_vary_are_taken_as_they_arrive(text: str, expected: ProductivityReport) -> None:
     assert parse_report(text.encode(), compare=False) == expected
 
 
-def test_a_second_period_that_was_asked_for_and_did_not_come_is_unknown() -> None:
+def test_a_second_period_that_was_requested_and_did_not_arrive_is_unknown() -> None:
     assert parse_report(body(), compare=True).previous == Statistics()
 
 
@@ -239,7 +239,7 @@ def test_a_cut_name_does_not_hide_what_else_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("rest", [b"", b"]]", b'{"page": ', b'"' + b"[" * 100_000])
-def test_a_cut_name_in_what_is_no_json_is_refused(rest: bytes) -> None:
+def test_a_cut_name_in_something_that_is_not_json_is_refused(rest: bytes) -> None:
     with pytest.raises(BadResponse) as caught:
         mailboxes("v1", rb'["\ud83d" ' + rest)
     assert str(caught.value) == "the body is not JSON"
@@ -311,7 +311,7 @@ def test_every_single_figure_is_checked_and_named() -> None:
         (str(2**53 + 2), "is too large"),
     ],
 )
-def test_what_is_no_number_is_refused_in_plain_words(field: str, written: str, words: str) -> None:
+def test_a_value_that_is_not_a_number_is_refused_in_plain_words(field: str, written: str, words: str) -> None:
     assert refusal(f'{{"current": {{"{field}": {written}}}}}') == f"current.{field}: {words}"
 
 

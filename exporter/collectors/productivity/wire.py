@@ -201,7 +201,7 @@ def _resolution_times(value: Any, odd: Odd) -> tuple[float | None, ...]:
         except BadResponse as error:
             odd(f"{error}, and is left out")
             mean = None
-        # A zero over nothing is no measurement here either.
+        # A zero over nothing is not a measurement here either.
         means[int(id_)].append(mean if mean or item.get("count") else None)
     return tuple(of_id[0] if len(of_id) == 1 else None for of_id in means.values())
 

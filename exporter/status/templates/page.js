@@ -1,4 +1,4 @@
-// Fetches this page anew every 30 s and puts the new <main> in place of the old one. Without it the
+// Fetches this page again every 30 s and puts the new <main> in place of the old one. Without it the
 // page is complete, only not refreshed by itself.
 (() => {
   "use strict";
