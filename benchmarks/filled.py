@@ -6,6 +6,7 @@ report each S seconds.
 """
 
 import argparse
+import gc
 import json
 import random
 import sys
@@ -112,6 +113,7 @@ def main() -> None:
     stopping = threading.Event()
     threading.Thread(target=exposition.run, args=(stopping,), daemon=True).start()
     server.start()
+    gc.freeze()  # as the daemon does
     chance = random.Random(2)
     body = answer(chance)
 

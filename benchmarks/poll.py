@@ -68,6 +68,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
         "HELPSCOUT_CLIENT_ID": "demo-1",
         "HELPSCOUT_CLIENT_SECRET": "secret-1",
         "HELPSCOUT_BASE_URL": f"{url}/v2",
+        "HELPSCOUT_ACCOUNTS__0__COLLECTORS": "productivity",
         "HELPSCOUT_LOG__LEVEL": "error",
         **more,
     }

@@ -3,6 +3,7 @@
 The signals belong to this module: SIGTERM and SIGINT end, SIGHUP reloads.
 """
 
+import gc
 import signal
 import threading
 import time
@@ -59,6 +60,9 @@ class Daemon:
             self._log.info("listening", url=url, version=__version__)
         if external_url := self.exporter.configuration.web.external_url:
             self._log.info("reached from outside", url=external_url)
+        # What is there now stays: to look through all of it for cycles, again and again, would stop
+        # every thread for 0.09 s (measured at 100,000 series), and the answer to a scrape, too.
+        gc.freeze()
         self.exporter.start()
         if announce is not None:
             announce(self.server.url)

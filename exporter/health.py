@@ -119,8 +119,8 @@ class AccountHealth:
     ) -> None:
         """Note that the mailbox list, or its first page, failed.
 
-        One sick attempt is not an outage; a second one with nothing ok between is, and so is a login
-        that was refused after the token was renewed.
+        One sick attempt is not an outage; a second one with nothing ok between is, and so is a
+        login that was refused after the token was renewed.
         """
         if evidence == "sick" and (self._sick_reason is not None or reason == "credentials"):
             self.up = False

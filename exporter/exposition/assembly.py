@@ -27,6 +27,7 @@ TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _PERIOD_SECONDS: Final = 1.0
+_SEND_BYTES: Final = 524_288
 _SUFFIXES: Final = ("_total", "_bucket", "_sum", "_count")
 
 
@@ -73,27 +74,53 @@ class Body:
     """An exposition in one format and encoding, made once for all that ask. Thread-safe."""
 
     def __init__(self, make: Callable[[], tuple[bytes, ...]]) -> None:
-        self._make, self._lock = make, threading.Lock()
+        self._make, self._lock = make, threading.RLock()
         self._parts: tuple[bytes, ...] | None = None
+        self._pieces: tuple[bytes | memoryview, ...] | None = None
         self.asked = False
         """Whether a scrape asked for it."""
 
-    def parts(self) -> tuple[bytes, ...] | None:
-        """Return the bytes in the order to send them, None where they are not made yet."""
+    def ready(self) -> tuple[bytes | memoryview, ...] | None:
+        """Return the bytes in pieces worth a send each, None where they are not made yet."""
         self.asked = True
-        return self._parts
+        return self._pieces
 
-    def made(self) -> tuple[bytes, ...]:
-        """Return the parts; the first call makes them, and those that come meanwhile wait."""
+    def made(self) -> tuple[bytes | memoryview, ...]:
+        """Return the pieces; the first call makes them, and those that come meanwhile wait."""
         self.asked = True
         return self.prepared()
 
-    def prepared(self) -> tuple[bytes, ...]:
+    def prepared(self) -> tuple[bytes | memoryview, ...]:
         """Do the same before a scrape asks."""
+        with self._lock:
+            if self._pieces is None:
+                self._pieces = tuple(_in_pieces(self.parts()))
+            return self._pieces
+
+    def parts(self) -> tuple[bytes, ...]:
+        """Return the bytes as they were joined, which several bodies share."""
         with self._lock:
             if self._parts is None:
                 self._parts = self._make()
             return self._parts
+
+
+def _in_pieces(parts: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+    """Yield the bytes in pieces worth a send each; large parts are not copied."""
+    small: list[bytes] = []
+    size = 0
+    for part in parts:
+        if size + len(part) > _SEND_BYTES and small:
+            yield b"".join(small)
+            small, size = [], 0
+        if len(part) > _SEND_BYTES:
+            view = memoryview(part)
+            yield from (view[at : at + _SEND_BYTES] for at in range(0, len(part), _SEND_BYTES))
+        else:
+            small.append(part)
+            size += len(part)
+    if small:
+        yield b"".join(small)
 
 
 class Exposition:
@@ -232,4 +259,4 @@ def _bodies(
 
 
 def _gzipped(plain: Body) -> tuple[bytes, ...]:
-    return (gzip_member(plain.prepared()),)
+    return (gzip_member(plain.parts()),)

@@ -4,7 +4,7 @@ The routes are those of docs/behaviour.md#http. `access` has TLS and passwords, 
 deadlines and sizes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -26,7 +26,6 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of what a browser shows; the status page brings a policy of its own."""
-_SEND_BYTES: Final = 1_048_576
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +69,15 @@ class _Metrics:
         if gzipped:
             headers.append((b"content-encoding", b"gzip"))
         body_ = self._exposition.body(content_type, gzipped=gzipped)
-        parts = body_.parts()
-        if parts is None:
-            parts = await run_in_threadpool(body_.made)
-        headers.append((b"content-length", b"%d" % sum(map(len, parts))))
+        pieces = body_.ready()
+        if pieces is None:
+            pieces = await run_in_threadpool(body_.made)
+        headers.append((b"content-length", b"%d" % sum(map(len, pieces))))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        *pieces, last = sends(parts) if scope["method"] == "GET" else [b""]
-        for piece in pieces:
+        *first, last = pieces if scope["method"] == "GET" else [b""]
+        for piece in first:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": last})
-
-
-def sends(parts: Iterable[bytes]) -> list[bytes | memoryview]:
-    """Return the bytes in pieces worth a send each, at least one; large parts are not copied."""
-    pieces: list[bytes | memoryview] = []
-    small: list[bytes] = []
-    for part in (*parts, None):
-        if part is not None and len(part) < _SEND_BYTES:
-            small.append(part)
-            continue
-        if small:
-            pieces.append(b"".join(small))
-            small = []
-        if part is not None:
-            view = memoryview(part)
-            pieces += [view[at : at + _SEND_BYTES] for at in range(0, len(part), _SEND_BYTES)]
-    return pieces or [b""]
 
 
 @lru_cache(maxsize=64)

@@ -272,7 +272,9 @@ def test_each_day_is_told_in_exactly_these_messages_and_words(watch: Watch, day:
     assert readable(watch.days[day]) == (GOLDEN / f"{day}.txt").read_text()
 
 
-def test_each_message_of_a_fault_is_taken_back_once_and_nothing_else_is_reported(watch: Watch) -> None:
+def test_each_message_of_a_fault_is_taken_back_once_and_nothing_else_is_reported(
+    watch: Watch,
+) -> None:
     counted = Counter(
         message.about.split(",")[0] for messages in watch.days.values() for message in messages
     )

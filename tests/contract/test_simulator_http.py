@@ -565,7 +565,9 @@ def test_without_mailboxes_the_lists_are_empty_in_their_own_way(
 
 @GENERATIONS
 @pytest.mark.parametrize("page", ["0", "-1", "x", ""])
-def test_a_page_that_is_not_a_number_from_one_is_400(desk: Desk, generation: int, page: str) -> None:
+def test_a_page_that_is_not_a_number_from_one_is_400(
+    desk: Desk, generation: int, page: str
+) -> None:
     assert desk.get(generation, "mailboxes", page=page).status_code == 400
 
 

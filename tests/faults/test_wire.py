@@ -155,5 +155,7 @@ ROWS: Final[list[Fault]] = [
 
 
 @pytest.mark.parametrize("row", [fault.row() for fault in ROWS], ids=str)
-def test_a_fault_of_the_connection_is_reported_survived_and_healed(row: Row, matrix: Matrix) -> None:
+def test_a_fault_of_the_connection_is_reported_survived_and_healed(
+    row: Row, matrix: Matrix
+) -> None:
     matrix.outcome(row)

@@ -322,7 +322,9 @@ def test_a_client_that_does_not_read_a_large_answer_is_disconnected(house: House
 
 
 @tls
-def test_a_client_that_reads_slowly_gets_all_of_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_reads_slowly_gets_all_of_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
     with house.client(buffer=65_536) as big, house.client(buffer=65_536) as parts:
         for client, path in ((big, b"/big"), (parts, b"/parts")):

@@ -238,7 +238,7 @@ def compress(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_program_gzip_takes_what_either_library_makes(compress: Any, content_type: str) -> None:
     program = shutil.which("gzip")
     assert program is not None
-    parts = exposition_of(full_store()).body(content_type, gzipped=False).made()
+    parts = exposition_of(full_store()).body(content_type, gzipped=False).parts()
     done = subprocess.run([program, "-dc"], input=compress(parts), check=True, capture_output=True)
     assert done.stdout == b"".join(parts)
     assert not done.stderr
@@ -286,12 +286,12 @@ def test_what_was_scraped_since_the_last_assembly_is_ready_after_the_next(
     exposition.body(TEXT, gzipped=True).made()
     exposition.assemble()
     assert len(compressed) == 2
-    assert exposition.body(TEXT, gzipped=True).parts() is not None
+    assert exposition.body(TEXT, gzipped=True).ready() is not None
     exposition.assemble()
     assert len(compressed) == 3
     exposition.assemble()  # nobody asked
     assert len(compressed) == 3
-    assert exposition.body(TEXT, gzipped=True).parts() is None
+    assert exposition.body(TEXT, gzipped=True).ready() is None
 
 
 def test_scrapes_that_wait_for_the_same_body_compress_it_once(
@@ -307,7 +307,7 @@ def test_scrapes_that_wait_for_the_same_body_compress_it_once(
 
     monkeypatch.setattr(assembly, "gzip_member", slow)
     body = exposition_of(full_store()).body(TEXT, gzipped=True)
-    results: list[tuple[bytes, ...]] = []
+    results: list[tuple[bytes | memoryview, ...]] = []
 
     threads = [threading.Thread(target=lambda: results.append(body.made())) for _ in range(8)]
     for thread in threads:
@@ -340,10 +340,10 @@ def many(number: int) -> tuple[Store, list[Key]]:
 def test_only_the_families_that_changed_are_joined_again() -> None:
     store, keys = many(40)
     exposition = exposition_of(store)
-    before = exposition.body(TEXT, gzipped=False).made()
+    before = exposition.body(TEXT, gzipped=False).parts()
     store.succeeded(keys[7], reading(ProductivityReport(Statistics(closed=2, response_time=60))))
     exposition.assemble()
-    after = exposition.body(TEXT, gzipped=False).made()
+    after = exposition.body(TEXT, gzipped=False).parts()
     same = {
         new.split(b"{")[0]: any(new is old for old in before)
         for new in after
@@ -391,6 +391,27 @@ def test_the_exporters_own_metrics_are_fresh_after_each_assembly() -> None:
     exposition.assemble()
     assert name in plain(exposition, TEXT)
     assert name in plain(exposition, OPENMETRICS)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([], []),
+        ([b""], [b""]),
+        ([b"ab", b"c"], [b"abc"]),
+        ([b"ab", b"c", b"de"], [b"abc", b"de"]),
+        ([b"0123456789"], [b"0123", b"4567", b"89"]),
+        ([b"ab", b"01234567", b"c", b"d"], [b"ab", b"0123", b"4567", b"cd"]),
+    ],
+)
+def test_a_body_is_sent_in_few_pieces_and_large_parts_are_not_copied(
+    parts: list[bytes], expected: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "_SEND_BYTES", 4)
+    found = assembly.Body(lambda: tuple(parts)).made()
+    assert list(found) == expected
+    views = {id(piece.obj) for piece in found if isinstance(piece, memoryview)}
+    assert views == {id(part) for part in parts if len(part) > 4}
 
 
 def test_what_was_handed_out_does_not_change() -> None:

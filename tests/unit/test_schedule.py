@@ -246,7 +246,9 @@ def about_now(number: int) -> list[Question]:
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["the first round", "later"])
-def test_a_due_question_about_now_is_asked_before_windows_that_have_waited_longer(known: bool) -> None:
+def test_a_due_question_about_now_is_asked_before_windows_that_have_waited_longer(
+    known: bool,
+) -> None:
     schedule = Schedule()
     windows = grid(DAY, MONTH, mailboxes=200)
     schedule.set([*windows, *about_now(10)], 0, {q.key: 9_999.0 for q in windows} if known else {})

@@ -23,7 +23,7 @@ from exporter.probe import ask_url
 from exporter.settings import WebSettings
 from exporter.telemetry import Telemetry
 from exporter.web.access import Access
-from exporter.web.application import Backend, accepts_gzip, application, negotiate, sends
+from exporter.web.application import Backend, accepts_gzip, application, negotiate
 from exporter.web.server import Server
 from exporter.web.sockets import CannotListen, listen
 from tests.readings import renderer
@@ -425,26 +425,6 @@ def test_head_of_a_gzipped_body_has_its_length(site: Site) -> None:
         len(site.ask("/metrics", Accept_Encoding="gzip").body)
     )
     assert answer.body == b""
-
-
-@pytest.mark.parametrize(
-    ("parts", "pieces"),
-    [
-        ([], [b""]),
-        ([b""], [b""]),
-        ([b"ab", b"c"], [b"abc"]),
-        ([b"0123456789"], [b"0123", b"4567", b"89"]),
-        ([b"ab", b"01234567", b"c", b"d"], [b"ab", b"0123", b"4567", b"cd"]),
-    ],
-)
-def test_a_body_is_sent_in_few_pieces_and_large_parts_are_not_copied(
-    parts: list[bytes], pieces: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("exporter.web.application._SEND_BYTES", 4)
-    found = sends(parts)
-    assert found == pieces
-    views = {id(piece.obj) for piece in found if isinstance(piece, memoryview)}
-    assert views == {id(part) for part in parts if len(part) >= 4}
 
 
 # --- name[] -------------------------------------------------------------------------------------

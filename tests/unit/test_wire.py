@@ -311,7 +311,9 @@ def test_every_single_figure_is_checked_and_named() -> None:
         (str(2**53 + 2), "is too large"),
     ],
 )
-def test_a_value_that_is_not_a_number_is_refused_in_plain_words(field: str, written: str, words: str) -> None:
+def test_a_value_that_is_not_a_number_is_refused_in_plain_words(
+    field: str, written: str, words: str
+) -> None:
     assert refusal(f'{{"current": {{"{field}": {written}}}}}') == f"current.{field}: {words}"
 
 
