@@ -10,10 +10,10 @@ from typing import Final
 from exporter.collectors import ask, lists_tags, questions_of, scope, segments_of
 from exporter.health import Missing
 from exporter.helpscout.account import Account
+from exporter.helpscout.attempts import persistently
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError, NotThere
-from exporter.helpscout.retries import persistently
 from exporter.missing import folders_of, mailbox_patterns, tags_of
 from exporter.questions import Learned, Mailbox, Question
 from exporter.reasons import REASONS

@@ -1,23 +1,14 @@
-"""Does an account answer, and if not, why: from every attempt to call it. Pure, time is passed in.
+"""How an account is: what is said of it, and which of its questions are refused. Pure.
 
-The definition, and the sequences it was made for, are docs/health.md. In short: only a success
-clears a failure, silence clears nothing, and the mailbox list is a cheap probe that confirms an
-outage or disproves it. What one question says of itself is kept apart (`Refusals`).
+The definition is docs/health.md. Whether the account answers at all is judged in
+`exporter.helpscout.answering`; what a question says of itself is kept apart from that (`Refusals`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
 
 from exporter.questions import Key
 from exporter.reasons import REASONS
-
-PROBE_SECONDS: Final = 10.0
-"""How long a probe may take."""
-
-SILENCE_SECONDS: Final = 60.0
-_CONFIRM_SECONDS: Final = 5.0
-_PROBE_EVERY_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +43,7 @@ class Failure:
     @property
     def problem(self) -> str:
         """The account's problem that a failure like this is part of: one of PROBLEMS."""
-        return _problem(self.reason)
+        return problem_of(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,108 +68,6 @@ class Missing:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
-
-
-class AccountHealth:
-    """Collects the attempts of one account, judges it, and says when to probe it.
-
-    Times are monotonic seconds; `now` is when the account began to be watched.
-    """
-
-    def __init__(self, now: float) -> None:
-        self.up = False
-        self._answered_at = now
-        self._sick_reason: str | None = None
-        """Of the last sick attempt, None where something was ok since."""
-        self._confirm_at = float("inf")
-        self._probed_at = float("-inf")
-        self._confirmed_at = float("-inf")
-        """When a probe that was to confirm a sick attempt last began."""
-        self._list_failures: list[str] = []
-
-    def ok(self, now: float) -> None:
-        """A usable answer, to whatever question."""
-        if not self.up:
-            self._list_failures.clear()  # they were part of the outage; the list is due again
-        self.up = True
-        self._answered_at = now
-        self._sick_reason = None
-        self._confirm_at = float("inf")
-
-    def failed(
-        self, now: float, started_at: float, reason: str, evidence: str, *, answered: bool
-    ) -> None:
-        """Note a report's attempt that failed; `answered`: with an answer, if a bad one."""
-        if answered:
-            self._answered_at = now
-        if evidence == "sick":
-            self._sick(now, started_at, reason)
-
-    def probe_failed(
-        self, now: float, started_at: float, reason: str, evidence: str, *, answered: bool
-    ) -> None:
-        """Note that the mailbox list, or its first page, failed.
-
-        One sick attempt is not an outage; a second one with nothing ok between is, and so is a
-        login that was refused after the token was renewed.
-        """
-        if evidence == "sick" and (self._sick_reason is not None or reason == "credentials"):
-            self.up = False
-        self.failed(now, started_at, reason, evidence, answered=answered)
-
-    def probing(self, now: float) -> None:
-        """Note that a probe, or the whole list, is being asked."""
-        if now >= self._confirm_at:
-            self._confirmed_at = now
-        self._confirm_at = float("inf")
-        self._probed_at = now
-
-    def listed(self, reason: str | None) -> None:
-        """Note how the whole list went: None, or the error's reason."""
-        self._list_failures = [] if reason is None else [*self._list_failures[-1:], reason]
-
-    def hasten(self, now: float) -> None:
-        """Have what was just refused confirmed at once, before anything else is asked."""
-        if now - self._confirmed_at >= _PROBE_EVERY_SECONDS:
-            self._confirm_at = now
-
-    def probe_due(self) -> float:
-        """Return when the mailbox list is to be asked as a probe."""
-        if not self.up:
-            return min(self._confirm_at, self._probed_at + _PROBE_EVERY_SECONDS)
-        silent = max(self._answered_at, self._probed_at) + SILENCE_SECONDS
-        return min(silent, self._confirm_at)
-
-    def status(
-        self,
-        collectors: Mapping[str, "Refusals"],
-        segments: tuple[tuple[str, bool], ...],
-        *,
-        gate_closed: bool,
-    ) -> AccountStatus:
-        """Judge. `gate_closed`: the service said 429 and its time is not over."""
-        problems = {"throttled"} if gate_closed else set()
-        if not self.up and self._sick_reason is not None:
-            problems.add(_problem(self._sick_reason))
-        # Once may be a hiccup, unless there has never been anything else.
-        if len(self._list_failures) > 1 or (self._list_failures and not self.up):
-            problems.add(_problem(self._list_failures[-1]))
-        problems |= {r.problem for r in collectors.values() if r.problem is not None}
-        works = [(name, refusals.works) for name, refusals in collectors.items()]
-        return AccountStatus(
-            self.up,
-            frozenset(problems),
-            tuple((name, up) for name, up in works if up is not None),
-            segments,
-        )
-
-    def _sick(self, now: float, started_at: float, reason: str) -> None:
-        self._sick_reason = reason
-        # What took its time to fail needs no more of it.
-        due = max(now, started_at + _CONFIRM_SECONDS)
-        self._confirm_at = min(
-            self._confirm_at, max(due, self._confirmed_at + _PROBE_EVERY_SECONDS)
-        )
 
 
 class Refusals:
@@ -261,7 +150,7 @@ class Refusals:
             return "plan"
         if not self._needs_reports:  # what is refused or not there is this collector's matter alone
             reasons = [reason for reason in reasons if reason and not REASONS[reason].rests]
-        problems = {_problem(reason) for reason in reasons if reason is not None}
+        problems = {problem_of(reason) for reason in reasons if reason is not None}
         return "bad_response" if "bad_response" in problems else None
 
     def mailbox_rests(self, mailbox_id: str) -> bool:
@@ -297,6 +186,6 @@ class Refusals:
         )
 
 
-def _problem(reason: str) -> str:
+def problem_of(reason: str) -> str:
     """Return the account's problem that a reason is part of."""
     return REASONS[reason].problem.name

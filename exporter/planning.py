@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from exporter.collectors import COLLECTORS, Meaning, imagined, lists_tags, questions_of
 from exporter.durations import format_duration
-from exporter.health import SILENCE_SECONDS
 from exporter.helpscout.account import Account
+from exporter.helpscout.answering import SILENCE_SECONDS
 from exporter.questions import ALL, Question, Reading, Window
 from exporter.schedule import Stretch
 from exporter.selection import MailboxChoice, Shard

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
@@ -18,17 +19,14 @@ import structlog
 
 from exporter.backfill.answers import Answers
 from exporter.backfill.grid import Grid, moment, newest_first, written
-from exporter.backfill.history import History
+from exporter.backfill.history import Histories, History
 from exporter.backfill.series import SeriesTable
 from exporter.collectors import ask
 from exporter.helpscout.account import Account
+from exporter.helpscout.attempts import attempt, backoff_seconds
 from exporter.helpscout.budget import Stopping
 from exporter.helpscout.client import Client
-from exporter.helpscout.errors import (
-    HelpScoutError,
-    Refused,
-)
-from exporter.helpscout.retries import persistently
+from exporter.helpscout.errors import HelpScoutError, Refused
 from exporter.questions import Key, Question
 
 PATIENCE_SECONDS: Final = 600.0
@@ -71,10 +69,10 @@ class Asker:
         for key, question in self._questions.items():
             self._of_group[key.group].append(question)
         ends = answers.ends()
-        self._histories = {
-            key: History(grids[key.group], answers.first(key, -1), ends.get(key))
+        self._histories = Histories(
+            (key, History(grids[key.group], answers.first(key, -1), ends.get(key)))
             for key in self._questions
-        }
+        )
         self._lock = threading.Lock()
         self._in_a_row, self._good_at, self._again = 0, clock(), False
         self._put_off = self._handed_out = False
@@ -111,23 +109,26 @@ class Asker:
     @property
     def holes(self) -> dict[Step, HelpScoutError]:
         """The steps that failed, without those of `unjudged` and `left_alone`."""
-        return {step: e for step, e in self.failures.items() if not self._is_covered(step)}
+        covers = self._histories.covers
+        return {
+            step: error
+            for step, error in self.failures.items()
+            if not covers(step.question.key, step.at)
+        }
 
     @property
     def unjudged(self) -> dict[Key, tuple[Step, HelpScoutError]]:
         """The keys that were refused at a step and at all that is older, and no end was found."""
         return {
-            key: (Step(self._questions[key], candidate), history.refused[candidate])
-            for key, history in self._histories.items()
-            if history.end is None
-            and (candidate := history.candidate) is not None
-            and not self._left_alone(key)
+            key: (Step(self._questions[key], candidate), self._histories[key].refused[candidate])
+            for key, candidate in self._histories.candidates().items()
+            if self._histories[key].end is None
         }
 
     @property
     def left_alone(self) -> dict[Key, int]:
         """The plain keys that are refused, with how many other keys are not asked because of it."""
-        return Counter(key.plain for key in self._questions if self._left_alone(key))
+        return Counter(key.plain for key in self._questions if self._histories.is_left_alone(key))
 
     def is_shut(self, key: Key) -> bool:
         """Return whether not a single report of the key was ever answered."""
@@ -144,7 +145,7 @@ class Asker:
                 self._log.info("asking again what failed", reports=len(self.failures))
             self._again = True
             resumed = self._judge_ends()
-            self._ask_all(iter([step for step in self.failures if not self._is_covered(step)]))
+            self._ask_all(iter(list(self.holes)))
             self._again = False
             if (self._put_off and self._walk()) or resumed:
                 pauses = iter(_PAUSES_BEFORE_RETRIES)
@@ -158,18 +159,8 @@ class Asker:
 
     def _pending(self) -> list[tuple[Key, int]]:
         """Return the keys of which it is not known whether their history ends, and where."""
-        return [
-            (key, candidate)
-            for key, history in self._histories.items()
-            if not history.confirmed
-            and (candidate := history.candidate) is not None
-            and not self._left_alone(key)
-        ]
-
-    def _is_covered(self, step: Step) -> bool:
-        """Whether a failed step is asked again with its key, if at all, and not for itself."""
-        key = step.question.key
-        return step.at in self._histories[key].trailing or self._left_alone(key)
+        candidates = self._histories.candidates().items()
+        return [(key, at) for key, at in candidates if not self._histories[key].confirmed]
 
     @property
     def _over(self) -> bool:
@@ -191,26 +182,18 @@ class Asker:
 
     def _steps(self, *, first: bool) -> Iterator[Step]:
         """Yield what has not been asked and need not wait."""
+        histories = self._histories
         for at, group in newest_first(self._grids):
             for question in self._of_group[group]:
                 self.passed += first
                 step = Step(question, at)
                 if step in self.failures or self._answers.has(question.key, at):
                     continue
-                if self._waits(step) or self._left_alone(question.key):
+                if histories.waits(question.key, at) or histories.is_left_alone(question.key):
                     self._put_off = True
                     continue
                 self._handed_out = True
                 yield step
-
-    def _waits(self, step: Step) -> bool:
-        history = self._histories[step.question.key]
-        return history.waits and step.at <= (history.candidate or 0)
-
-    def _left_alone(self, key: Key) -> bool:
-        """Whether the plain report of the same mailbox and window is refused altogether."""
-        plain = key.plain
-        return plain != key and plain in self._histories and self._histories[plain].shut
 
     def _judge_ends(self) -> bool:
         """Ask again where histories seem to end; return whether one of them goes on."""
@@ -274,9 +257,8 @@ class Asker:
             self.broken = error
 
     def _next(self, steps: Iterator[Step]) -> Step | None:
-        if self._in_a_row >= _ISOLATED:
-            doublings = min(self._in_a_row - _ISOLATED, 10)
-            self._wait(min(2.0**doublings, _LONGEST_PAUSE_SECONDS))
+        if (failures := self._in_a_row - _ISOLATED + 1) > 0:
+            self._wait(backoff_seconds(1.0, failures, _LONGEST_PAUSE_SECONDS))
         with self._lock:
             return None if self._over else next(steps, None)
 
@@ -284,18 +266,17 @@ class Asker:
         """Ask for a step and keep the answer; return the error, if any."""
         key = step.question.key
         in_range = step.at >= self._grids[key.group].first
-        try:
-            reading = ask(self._client, step.question, moment(step.at))
-        except HelpScoutError as error:
-            lets_in = not error.locks_out or self._lets_in()
+        outcome = attempt(partial(ask, self._client, step.question, moment(step.at)), step)
+        if isinstance(outcome, HelpScoutError):
+            locked_out = outcome.locks_out and self._locks_out()
             with self._lock:
-                if not lets_in:
-                    self.given_up = error
+                if locked_out:
+                    self.given_up = outcome
                 if in_range:
-                    self._failed(step, error)
-            return error
+                    self._failed(step, outcome)
+            return outcome
         if in_range:
-            self._answers.keep(key, step.at, self._series.figures(step.question, reading))
+            self._answers.keep(key, step.at, self._series.figures(step.question, outcome))
         with self._lock:
             if self._histories[key].was_answered(step.at):
                 self._answers.forget_end(key)
@@ -304,13 +285,10 @@ class Asker:
             self._in_a_row, self._good_at = 0, self._clock()
         return None
 
-    def _lets_in(self) -> bool:
-        """Return whether the account answers its mailbox list: a 401 may be one report's."""
-        try:
-            persistently(self.account.name, self._client.mailboxes, self._wait)
-        except HelpScoutError as error:
-            return not error.locks_out
-        return True
+    def _locks_out(self) -> bool:
+        """Return whether the mailbox list is refused, too: a 401 may be one report's."""
+        listed = attempt(self._client.mailboxes, "mailbox list")
+        return isinstance(listed, HelpScoutError) and listed.locks_out
 
     def _failed(self, step: Step, error: HelpScoutError) -> None:
         history = self._histories[step.question.key]

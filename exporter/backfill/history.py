@@ -1,4 +1,4 @@
-"""Where the history of one key ends, from what the service refused and what it answered. Pure.
+"""Where the history of a key ends, from what the service refused and what it answered. Pure.
 
 A refusal alone is a hole: it may pass, or concern that step only. A history ends at a step if the
 service refuses it, refuses it again later, refuses what is older than the whole range, and answers
@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from exporter.backfill.grid import Grid
 from exporter.helpscout.errors import HelpScoutError, Refused
+from exporter.questions import Key
 
 _IN_A_ROW: Final = 3
 """After so many refusals, with nothing older answered, what is older waits until that is judged."""
@@ -73,3 +74,29 @@ class History:
             return "open"
         self.end, self.confirmed = candidate, True
         return "end"
+
+
+class Histories(dict[Key, History]):
+    """Those of all keys that are asked of one account."""
+
+    def is_left_alone(self, key: Key) -> bool:
+        """Return whether the plain report of the same mailbox and window is refused altogether."""
+        plain = key.plain
+        return plain != key and plain in self and self[plain].shut
+
+    def waits(self, key: Key, at: int) -> bool:
+        """Return whether a step is not asked for now: it may be older than the history."""
+        history = self[key]
+        return history.waits and at <= (history.candidate or 0)
+
+    def covers(self, key: Key, at: int) -> bool:
+        """Return whether a step that failed is asked again with its key, not for itself."""
+        return at in self[key].trailing or self.is_left_alone(key)
+
+    def candidates(self) -> dict[Key, int]:
+        """Return where histories may end, of the keys that are asked for themselves."""
+        return {
+            key: candidate
+            for key, history in self.items()
+            if (candidate := history.candidate) is not None and not self.is_left_alone(key)
+        }

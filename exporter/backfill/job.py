@@ -24,10 +24,10 @@ from exporter.collectors import ask, questions_of, scope, segments_of
 from exporter.exposition import Renderer
 from exporter.exposition.render import accounts as about_accounts
 from exporter.helpscout.account import Account
+from exporter.helpscout.attempts import persistently
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError
-from exporter.helpscout.retries import persistently
 from exporter.questions import ALL, Key, Mailbox, Question, Reading
 from exporter.selection import Segment
 from exporter.settings import Configuration

@@ -15,6 +15,7 @@ from exporter.durations import format_duration
 from exporter.exposition.catalogue import catalogue
 from exporter.selection import Shard
 from exporter.settings import Configuration
+from exporter.settings.collectors import ABOUT_NOW, COLLECTORS
 
 _LABEL: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
@@ -54,7 +55,7 @@ class Task:
                 )
         if not grids:
             raise BackfillError(
-                "nothing that is asked has a past: folders and waiting are about now"
+                f"nothing that is asked has a past: {' and '.join(ABOUT_NOW)} are about now"
             )
         return grids
 
@@ -72,8 +73,7 @@ class Task:
             "accounts": repr(sorted(account.identity for account in configuration.accounts)),
             "mailboxes": repr(configuration.mailboxes),
             "accounts[].collectors": repr([(a.name, a.collectors) for a in configuration.accounts]),
-            "productivity": repr(configuration.productivity),
-            "happiness": repr(configuration.happiness),
+            **{n: repr(getattr(configuration, n)) for n in COLLECTORS if n not in ABOUT_NOW},
             "types": repr(configuration.types),
             "end_delay": repr(configuration.end_delay),
             "office_hours": repr(configuration.office_hours),

@@ -22,6 +22,7 @@ else follows from a reason is in exporter/reasons.py.
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+from exporter.health import Failure
 from exporter.reasons import REASONS
 
 Evidence = Literal["sick", "key", "neutral"]
@@ -70,6 +71,11 @@ class HelpScoutError(Exception):
     def what(self) -> str:
         """What failed, without what to do about it."""
         return f"{self.where}: {self.cause}" if self.where else self.cause
+
+    @property
+    def failure(self) -> Failure:
+        """What is told of it, as plain values."""
+        return Failure(self.reason, self.what, self.reference, self.remedy)
 
     def __str__(self) -> str:
         return f"{self.what}; {self.remedy}" if self.remedy else self.what

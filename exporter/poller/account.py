@@ -7,34 +7,28 @@ through a back-off.
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from exporter.collectors import COLLECTORS, lists_tags, questions_of, scope, segments_of
-from exporter.health import AccountHealth, AccountStatus, Failure, Missing, Refusals
+from exporter.health import AccountStatus
 from exporter.helpscout.account import Account
+from exporter.helpscout.answering import AccountHealth
 from exporter.helpscout.budget import Budget, Usage
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError, ShortList
-from exporter.helpscout.retries import RETRIES, pause_seconds
-from exporter.missing import folders_of, mailbox_patterns, tags_of
 from exporter.poller.account_log import AccountLog
-from exporter.questions import Key, Learned, Mailbox, Question, Reading
+from exporter.poller.agenda import Agenda
+from exporter.poller.discovery import Discovery
+from exporter.poller.names import Names
+from exporter.poller.turns import Turns
+from exporter.questions import Learned, Mailbox, Question, Reading
 from exporter.schedule import Outlook, Schedule
-from exporter.selection import Segment
 from exporter.settings import Configuration
 from exporter.state_file import StateFile
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 
-DISCOVERY_SECONDS: Final = 600.0
-MIN_LIFETIME_SECONDS: Final = 600.0
-_DISCOVERY_RETRY_SECONDS: Final = 15.0
-_EMPTY_LISTS: Final = 3
-"""So many lists in a row have to be empty before an account that had mailboxes has none."""
-_PAUSE_SECONDS: Final = 900.0
-"""How long a question that is refused is left alone, at least."""
 _TICK_SECONDS: Final = 1.0
 
 
@@ -71,45 +65,32 @@ class AccountPoller:
         jitter: Callable[[], float] = random.random,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.account, self.client = account, client
-        self._settings = settings
+        self.account, self._settings, self.client = account, settings, client
         self._budget, self._store, self._telemetry = budget, store, telemetry
         self._state = state
-        self._clock, self._jitter, self._wall = clock, jitter, wall
+        self._clock, self._wall = clock, wall
         self._log = AccountLog(account.name, clock)
-        self._schedule = Schedule()
+        self._turns = Turns(jitter)
+        self._discovery = Discovery(clock())
+        self._names = Names()
         self._health = AccountHealth(clock())
-        self._refusals: dict[str, Refusals] = {}
-        """By collector."""
         self._status = AccountStatus()
         self._outlook = Outlook(discovery_due=clock())
-        self._mailboxes: list[Mailbox] | None = None
-        self._learned = Learned()
-        self._tags_said = False
-        self._renamed: dict[str, str] = {}
-        self._asked_segments: tuple[Segment, ...] = ()
-        self._lists_tags = lists_tags(account, settings)
-        self._segments: tuple[tuple[str, bool], ...] = ()
-        self._unmatched: list[Missing] = []
-        """The globs and ids that match none of this account's mailboxes."""
-        self._discovery_due = clock()
-        self._discovery_failures = self._empty_lists = 0
-        self._listing = self._list_again = False
-        self._listing_since = clock()
         self._running = 0
-        self._scheduled: dict[Key, Question] = {}
-        self._attempts: dict[Key, int] = {}
-        self._locked_out: HelpScoutError | None = None
-        self._last_error: HelpScoutError | None = None
-        self.attempted = False
+        names, turns, log = self._names, self._turns, self._log
+        self._agenda = Agenda(account, settings, names, turns, budget, store, telemetry, log)
+
+    @property
+    def attempted(self) -> bool:
         """Whether login and discovery have been tried once, whatever the result."""
+        return self._discovery.attempted
 
     @property
     def first_round_done(self) -> bool:
         """Whether every report has been asked, or cannot be: there is no way in."""
-        if self._mailboxes is None:
+        if self._discovery.mailboxes is None:
             return self.attempted
-        return not self._attempts and self._schedule.first_round_done
+        return self._turns.first_round_done
 
     @property
     def progress(self) -> tuple[Outlook, Usage]:
@@ -129,130 +110,91 @@ class AccountPoller:
         The mailboxes are listed again at once, and what is refused is asked again: an operator
         who reloads wants to see what is there.
         """
-        self._settings = settings
+        now = self._clock()
         self.account = next(a for a in settings.accounts if a.name == self.account.name)
-        self._lists_tags = lists_tags(self.account, settings)
-        self._discovery_due = self._clock()
-        self._list_again = self._listing
-        for refusals in self._refusals.values():
-            refusals.forget()
-        if self._mailboxes is not None:
-            self._reschedule(self._clock())
-            self._schedule.hurry(self._log.failing, self._clock())
-        self._judge(self._clock())
+        self._settings = settings
+        self._agenda.configure(self.account, settings)
+        self._discovery.ask_at_once(now)
+        self._turns.forget_refusals()
+        if self._discovery.mailboxes is not None:
+            self._follow(now)
+            self._turns.schedule.hurry(self._log.failing, now)
+        self._judge(now)
 
     def recall(self) -> None:
         """Take over what an earlier process left in the state file, before anything is asked."""
-        self._judge(self._clock())
+        now = self._clock()
+        self._judge(now)
         remembered = self._state.recall(self.account.identity, self.account.name)
         if remembered is None:
             return
-        now = self._clock()
-        self._mailboxes, self._learned = remembered.mailboxes, remembered.learned
-        self._reschedule(now)
-        for key, question in self._scheduled.items():
+        self._discovery.mailboxes, self._names.known = remembered.mailboxes, remembered.learned
+        self._follow(now)
+        for key, question in self._turns.questions.items():
             found = remembered.readings.get(key)
             if found is None or found[0] != question.fingerprint:
                 continue
             if self._store.restore(key, *found[1:]):
-                self._of(key).note(key, None)
-        self._schedule = Schedule(self._schedule.stretch)
-        self._reschedule(now)
+                self._turns.restored(key)
+        self._turns.schedule = Schedule(self._turns.schedule.stretch)
+        self._follow(now)
 
     def next_job(self, now: float) -> tuple[Job | None, float]:
         """Return a job that is paid for, or None and the time when to look again."""
         if self._running >= self.account.concurrency:
             return None, now + _TICK_SECONDS
-        probe_due = self._health.probe_due()
-        listing = not self._listing and now >= min(self._discovery_due, probe_due)
-        if not listing:
-            due = self._due(now)
-            if due > now:
-                lists = float("inf") if self._listing else min(self._discovery_due, probe_due)
-                return None, min(due, lists)
+        list_due = self._discovery.next_due(self._health.probe_due())
+        if now < list_due:
+            due = self._next_question_due(now)
+            if now < due:
+                return None, min(due, list_due)
         delay = self._budget.try_spend()
         if delay:
             return None, now + delay
         self._running += 1
-        if listing:
-            self._listing, self._listing_since = True, now
-            self._health.probing(now)
-            probe = now < self._discovery_due
-            return Job(None, now, probe, tags=self._lists_tags and not probe), now
-        question = self._schedule.take(now)
-        if question is not None and (refusals := self._of(question.key)).collector_rests:
-            refusals.trial_at = now + _PAUSE_SECONDS
-        return Job(question, now), now
+        if now < list_due:
+            return Job(self._turns.take(now), now), now
+        probe = self._discovery.begin(now)
+        self._health.probing(now)
+        return Job(None, now, probe, tags=self._agenda.lists_tags and not probe), now
 
-    def _of(self, key: Key) -> Refusals:
-        return self._refusals[key.collector]
-
-    def _due(self, now: float) -> float:
-        """Return when the next report is to be asked; what is left alone loses its turn."""
-        if self._held:
-            return now + _TICK_SECONDS
-        if self._locked_out is not None:
-            self._fail_without_asking(now, self._locked_out)
-        while (due := self._schedule.next_due()) <= now:
-            key = self._schedule.peek(now)
-            if key is None or not self._rests(key, now):
-                break
-            self._schedule.take(now)
-            self._schedule.done(key, now)
-        return due
-
-    @property
-    def _held(self) -> bool:
-        """Whether a probe is under way that shows if a report's 401 is the account's."""
-        return self._listing and self._last_error is not None and self._last_error.locks_out
-
-    def _rests(self, key: Key, now: float) -> bool:
-        refusals = self._of(key)
-        plain = refusals.is_plain(key)
-        if refusals.collector_rests:
-            return not plain or now < refusals.trial_at
-        return not plain and refusals.mailbox_rests(key.mailbox_id)
+    def _next_question_due(self, now: float) -> float:
+        error, locked_out = self._health.error, self._health.locked_out
+        if self._discovery.under_way and error is not None and error.locks_out:
+            return now + _TICK_SECONDS  # a probe shows whether a report's 401 is the account's
+        if locked_out is not None:
+            for question in self._turns.take_all(now):
+                self._give_up(question, locked_out, now)
+        return self._turns.next_due(now)
 
     def tick(self, now: float) -> None:
         """Bring status and self-metrics up to date; about once a second."""
         self._budget.publish()
-        self._refit()
-        self._outlook = self._schedule.outlook(now, self._discovery_due)
+        self._agenda.fit(now)
+        self._outlook = self._turns.schedule.outlook(now, self._discovery.due)
         self._telemetry.lag.labels(self.account.name).set(self._outlook.lag)
-        self._look_for_missing()
+        if self._discovery.mailboxes is not None:
+            self._agenda.look_for_missing(self._discovery.mailboxes)
         self._judge(now)
 
     def discovered(self, mailboxes: list[Mailbox], said: Learned | None = None) -> None:
         """Take the account's mailboxes as they are now: new, renamed and deleted ones.
 
         `said` is what the list of tags says, None where it was not asked, or failed.
-
-        That none is left is believed when several lists in a row say so.
         """
-        if self._mailboxes and not mailboxes and self._empty_lists + 1 < _EMPTY_LISTS:
-            self._empty_lists += 1
-            self.discovery_failed(
-                ShortList(
-                    f"the list is empty, where {len(self._mailboxes)} mailboxes were before: they"
-                    f" are kept until {_EMPTY_LISTS} lists in a row are empty"
-                )
-            )
+        if (suddenly := self._discovery.emptied(mailboxes)) is not None:
+            self.discovery_failed(suddenly)
             return
-        self._empty_lists = 0
         now = self._clock()
         self._end_listing()
-        # A list under way when the configuration changed is not the one that was wanted then.
-        self._discovery_due = now if self._list_again else now + DISCOVERY_SECONDS
-        self._list_again = False
-        self._discovery_failures = 0
         self._health.listed(None)
         self._store.set_login(self.account.name, None)
-        self._log.mailboxes(self._mailboxes, mailboxes)
+        self._log.mailboxes(self._discovery.mailboxes, mailboxes)
         self._log.clock_skew(self.client.skew_seconds)
         self._log.round_ended(self._outlook.lag, self._budget.per_minute)
-        self._mailboxes = mailboxes
+        self._discovery.arrived(mailboxes, now)
         self._remember()
-        self._reschedule(now)
+        self._follow(now)
         if said is not None:
             self._learn(said)
         self._ok(now)
@@ -263,56 +205,36 @@ class AccountPoller:
         A list that is not whole adds what is new in it: the account answers, its list is at fault.
         """
         now = self._clock()
-        backoff = min(_DISCOVERY_RETRY_SECONDS * 2**self._discovery_failures, DISCOVERY_SECONDS)
-        wait = max(backoff, error.retry_after or 0.0)
-        self._discovery_due = now if self._list_again else now + wait
-        self._list_again = False
-        self._discovery_failures += 1
+        wait = self._discovery.failed(error, now)
         self._health.listed(error.reason)
         self._log.discovery_failed(error, wait)
         if not isinstance(error, ShortList):
             self.probe_failed(error)
             return
         self._end_listing()
-        self._store.set_login(self.account.name, _failure(error))
-        self._add(error.found)
-        due = self._discovery_due
-        self._ok(now)
-        self._discovery_due = due  # it has just been listed
-
-    def _add(self, mailboxes: Iterable[Mailbox]) -> None:
-        known = {mailbox.id: mailbox for mailbox in self._mailboxes or ()}
-        merged = list((known | {mailbox.id: mailbox for mailbox in mailboxes}).values())
-        if merged != self._mailboxes:
-            self._mailboxes = merged
+        self._store.set_login(self.account.name, error.failure)
+        if self._discovery.add(error.found):
             self._remember()
-            self._reschedule(self._clock())
+            self._follow(now)
+        due = self._discovery.due
+        self._ok(now)
+        self._discovery.due = due  # it has just been listed
 
     def probed(self) -> None:
         """The list's first page arrived: the account answers."""
-        self._end_listing()
         now = self._clock()
-        if self._discovery_failures:
-            self._discovery_due = now
-        else:
+        self._end_listing()
+        if not self._discovery.failures:
             self._store.set_login(self.account.name, None)
+        self._discovery.works_again(now)
         self._ok(now)
 
     def probe_failed(self, error: HelpScoutError) -> None:
         """Nor does the list's first page arrive: if that is an outage, it is judged now."""
         now = self._clock()
         self._end_listing()
-        self._last_error = error
-        self._health.probe_failed(
-            now,
-            self._listing_since,
-            error.reason,
-            error.evidence,
-            answered=error.status is not None,
-        )
-        self._store.set_login(self.account.name, _failure(error))
-        if error.locks_out:
-            self._locked_out = error
+        self._health.probe_failed(now, self._discovery.since, error)
+        self._store.set_login(self.account.name, error.failure)
         self._judge(now)
 
     def answered(self, job: Job, reading: Reading) -> None:
@@ -320,202 +242,74 @@ class AccountPoller:
         assert job.question is not None
         now, key = self._clock(), job.question.key
         self._running -= 1
-        if key not in self._scheduled:
-            self._ok(now)
-            return  # what was asked is not wanted any more
-        self._attempts.pop(key, None)
-        at = self._store.succeeded(key, reading.kept)
-        self._state.remember(self.account.identity, job.question, reading.kept, at)
-        self._schedule.took(key, reading.calls)
-        self._schedule.done(key, job.asked_at)
-        refusals = self._of(key)
-        all_rested = refusals.collector_rests
-        rested = refusals.mailbox_rests(key.mailbox_id)
-        refusals.note(key, None)
-        if rested:
-            again = [
-                other
-                for other in self._scheduled
-                if other.collector == key.collector
-                and (all_rested or other.mailbox_id == key.mailbox_id)
-                and other != key
-            ]
-            self._schedule.hurry(again, now)
-        self._log.report_succeeded(key)
-        self._learn(reading.learned)
+        if key in self._turns.questions:  # else what was asked is not wanted any more
+            at = self._store.succeeded(key, reading.kept)
+            self._state.remember(self.account.identity, job.question, reading.kept, at)
+            self._turns.answered(key, reading.calls, job.asked_at, now)
+            self._log.report_succeeded(key)
+            self._learn(reading.learned)
         self._ok(now)
-
-    def _learn(self, said: Learned) -> None:
-        """Add to what is known: an answer that leaves something out does not take it away."""
-        tags = said.tags if self._settings.needs_tags else {}
-        folders = said.folders if self._settings.needs_folders else {}
-        known = self._learned
-        if self._settings.needs_tags:
-            for line in said.odd:
-                self.client.odd(line)
-        if tags and said.has_all_tags:
-            self._tags_said = True
-            names = {id_: name for name, id_ in tags.items()}
-            self._renamed = {
-                name: names[id_]
-                for name, id_ in known.tags.items()
-                if name not in tags and id_ in names
-            }
-        learned = Learned({**known.tags, **tags}, {**known.folders, **folders})
-        if learned != known:
-            self._learned = learned
-            self._remember()
-            if learned.tags != known.tags:  # a folder is asked for by its id, known or not
-                self._reschedule(self._clock())
-
-    def _look_for_missing(self) -> None:
-        """Say what the configuration names and the account does not have, once that is certain."""
-        if self._mailboxes is None:
-            return
-        segments, tags = self._asked_segments, self._learned.tags
-        found: list[Missing] = []
-        if self._tags_said or (self.first_round_done and not self._lists_tags):
-            found += tags_of(segments, tags, self._renamed)
-        if self._settings.needs_folders:
-            refused = set[str]().union(*(r.refused_segments() for r in self._refusals.values()))
-            found += folders_of(segments, tags, self._every_folder, refused)
-        missing = {each.segment for each in found}
-        postponed = {s.name for s in segments if s.tag_ids(tags) is None}
-        self._segments = tuple((s.name, s.name not in missing | postponed) for s in segments)
-        self._store.set_missing(self.account.name, found, self._unmatched)
-        self._log.not_found.now([str(each) for each in found])
-
-    @property
-    def _every_folder(self) -> Collection[int] | None:
-        """The ids of the folders of all selected mailboxes, None while some are not known."""
-        known = self._learned.folders
-        chosen = {str(each.id) for each in self._settings.mailboxes.chosen(self._mailboxes or ())}
-        return known if chosen and chosen <= set(known.values()) else None
 
     def failed(self, job: Job, error: HelpScoutError) -> None:
         """A question failed: try again soon if that can help, else at its next turn."""
         assert job.question is not None
-        now, key = self._clock(), job.question.key
+        now = self._clock()
         self._running -= 1
-        self._last_error = error
-        self._health.failed(
-            now, job.asked_at, error.reason, error.evidence, answered=error.status is not None
-        )
-        if key not in self._scheduled:
+        self._health.failed(now, job.asked_at, error)
+        if job.question.key not in self._turns.questions:
             return  # what was asked is not wanted any more: its mailbox may be gone
-        if error.evidence != "neutral":
-            self._of(key).note(key, error.reason)
-        failures = self._attempts.get(key, 0) + 1
-        wait = pause_seconds(error, failures, self._jitter())
-        in_time = wait < self._schedule.interval(job.question)
-        if error.transient and failures <= RETRIES and in_time:
-            self._attempts[key] = failures
+        if self._turns.retried(job.question, error, now):
             self._telemetry.api_retries.labels(self.account.name, error.reason).inc()
-            self._schedule.again(key, now + wait)
         else:
             self._give_up(job.question, error, job.asked_at)
-        if error.locks_out:
-            self._health.hasten(now)
         self._judge(now)
 
     def abandoned(self, job: Job) -> None:
         """A job was not done: the exporter stops."""
         self._running -= 1
-        self._listing = self._listing and job.question is not None
-
-    def _remember(self) -> None:
-        mailboxes = self._mailboxes or []
-        self._state.remember_account(self.account.identity, mailboxes, self._learned)
-
-    def _reschedule(self, now: float) -> None:
-        name, mailboxes = self.account.name, self._mailboxes or []
-        within = scope(self.account, self._settings, mailboxes, self._learned.tags)
-        self._asked_segments = segments_of(self.account, self._settings)
-        keys = self._scheduled = {question.key: question for question in questions_of(within)}
-        ages = {
-            key: now - entry.fresh_since
-            for key, entry in self._store.snapshot().entries.items()
-            if key.account == name and entry.reading is not None
-        }
-        self._schedule.set(keys.values(), now, ages)
-        self._store.set_mailboxes(name, self._settings.mailboxes.chosen(mailboxes))
-        whole = self._settings.shard.total == 1  # another shard may have what this one lacks
-        self._unmatched = (
-            list(mailbox_patterns(self._settings.named_mailboxes, mailboxes)) if whole else []
-        )
-        self._store.schedule(name, list(keys))
-        self._log.keep(keys)
-        self._keep_refusals()
-        self._attempts = {key: tried for key, tried in self._attempts.items() if key in keys}
-        self._refit(always=True)
-
-    def _keep_refusals(self) -> None:
-        of_kind: dict[str, list[Key]] = {}
-        for key in self._scheduled:
-            of_kind.setdefault(key.collector, []).append(key)
-        known = self._refusals
-        self._refusals = {
-            kind: known.get(kind) or Refusals(needs_reports=COLLECTORS[kind].needs_reports)
-            for kind in of_kind
-        }
-        for kind, keys in of_kind.items():
-            self._refusals[kind].keep(keys)
-
-    def _refit(self, *, always: bool = False) -> None:
-        name, before = self.account.name, self._schedule.stretch.windows
-        if not self._schedule.fit(self._budget.planned_per_minute) and not always:
-            return
-        stretch = self._schedule.stretch.windows
-        self._log.stretched(before, stretch, self._budget.planned_per_minute)
-        self._telemetry.stretch.labels(name).set(stretch)
-        outlook = self._schedule.outlook(self._clock(), self._discovery_due)
-        self._telemetry.set_groups(
-            name,
-            [(o.group.collector, o.group.window, o.reports, o.interval) for o in outlook.groups],
-        )
-        after = self._settings.stale_after
-        lifetimes = {
-            key: max(MIN_LIFETIME_SECONDS, after * interval)
-            for key, interval in self._schedule.intervals().items()
-        }
-        self._store.set_lifetimes(name, lifetimes)
+        if job.question is None:
+            self._discovery.under_way = False
 
     def _give_up(self, question: Question, error: HelpScoutError, asked_at: float) -> None:
         key = question.key
-        self._attempts.pop(key, None)
-        self._store.failed(key, _failure(error))
-        next_try = self._schedule.interval(question)
-        if error.refusal:
-            next_try = max(next_try, _PAUSE_SECONDS)
-            self._schedule.pause(key, self._clock() + next_try)
-        else:
-            self._schedule.done(key, asked_at)
+        self._store.failed(key, error.failure)
+        next_try = self._turns.give_up(question, error, asked_at, self._clock())
         self._log.report_failed(key, self._store.mailbox_name(key), error, next_try)
 
-    def _fail_without_asking(self, now: float, error: HelpScoutError) -> None:
-        while (question := self._schedule.take(now)) is not None:
-            self._give_up(question, error, now)
+    def _learn(self, said: Learned) -> None:
+        settings, known = self._settings, self._names.known
+        if settings.needs_tags:
+            for line in said.odd:
+                self.client.odd(line)
+        self._names.add(said, tags=settings.needs_tags, folders=settings.needs_folders)
+        if self._names.known != known:
+            self._remember()
+        if self._names.known.tags != known.tags:  # a folder is asked for by its id, known or not
+            self._follow(self._clock())
+
+    def _remember(self) -> None:
+        mailboxes = self._discovery.mailboxes or []
+        self._state.remember_account(self.account.identity, mailboxes, self._names.known)
+
+    def _follow(self, now: float) -> None:
+        self._agenda.follow(self._discovery.mailboxes or (), now)
 
     def _end_listing(self) -> None:
         self._running -= 1
-        self._listing = False
-        self.attempted = True
+        self._discovery.end()
 
     def _ok(self, now: float) -> None:
         """Something usable arrived: the account answers, and what failed with it is asked again."""
+        locked_out = self._health.locked_out
         self._health.ok(now)
-        self._last_error = None
-        locked_out, self._locked_out = self._locked_out, None
         if locked_out is not None:
-            self._schedule.hurry(self._log.failing_for(lambda reason: reason.locks_out), now)
+            failing = self._log.failing_for(lambda reason: reason.locks_out)
+            self._turns.schedule.hurry(failing, now)
         self._judge(now)
 
     def _judge(self, now: float) -> None:
-        for refusals in self._refusals.values():
-            if not refusals.collector_rests:
-                refusals.trial_at = now + _PAUSE_SECONDS
         status = self._health.status(
-            self._refusals, self._segments, gate_closed=self._budget.closed
+            self._turns.refusals, self._agenda.segments, gate_closed=self._budget.closed
         )
         if (schedule := self.account.office_schedule) is not None:
             status = replace(status, office_open=schedule.is_open(self._wall()))
@@ -523,12 +317,8 @@ class AccountPoller:
             return
         before, self._status = self._status, status
         self._store.set_status(self.account.name, status)
-        self._log.status(before, status, self._last_error)
+        self._log.status(before, status, self._health.error)
         if status.up and not before.up:
-            if self._discovery_failures:
-                self._discovery_due = now
-            self._schedule.hurry(self._log.failing_for(lambda reason: reason.may_pass), now)
-
-
-def _failure(error: HelpScoutError) -> Failure:
-    return Failure(error.reason, error.what, error.reference, error.remedy)
+            self._discovery.works_again(now)
+            failing = self._log.failing_for(lambda reason: reason.may_pass)
+            self._turns.schedule.hurry(failing, now)

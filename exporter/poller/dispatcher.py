@@ -13,17 +13,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import Any, Final
-
-import structlog
+from typing import Final
 
 from exporter.collectors import ask
-from exporter.health import PROBE_SECONDS
 from exporter.helpscout.account import Account
+from exporter.helpscout.answering import PROBE_SECONDS
+from exporter.helpscout.attempts import attempt, persistently
 from exporter.helpscout.budget import Budget, Stopping, Usage
 from exporter.helpscout.client import Client
-from exporter.helpscout.errors import BadResponse, HelpScoutError
-from exporter.helpscout.retries import persistently
+from exporter.helpscout.errors import HelpScoutError
 from exporter.poller.account import AccountPoller, Job
 from exporter.poller.account_log import NotFoundLog
 from exporter.questions import Learned, Mailbox
@@ -64,7 +62,6 @@ class Poller:
     ) -> None:
         self._store, self._telemetry, self._state = store, telemetry, state
         self._clock, self._now, self._patient = clock, now, patient
-        self._log: Any = structlog.get_logger()
         self._accounts: dict[str, AccountPoller] = {}
         self._wakes: list[tuple[float, int, AccountPoller]] = []
         self._turns = count()
@@ -261,28 +258,25 @@ class Poller:
     def _attempt(self, poller: AccountPoller, job: Job) -> Outcome:
         """Do a job; return what follows from how it went. Never raises."""
         try:
-            if job.probe:
-                poller.client.probe(PROBE_SECONDS)
-                return poller.probed
-            if job.question is None:
-                mailboxes = self._mailboxes(poller)
-                said = self._tags(poller) if job.tags else None
-                return partial(poller.discovered, mailboxes, said)
-            reading = ask(poller.client, job.question, self._now(), paid=True)
-            return partial(poller.answered, job, reading)
+            outcome = attempt(partial(self._do, poller, job), job)
         except Stopping:
             return partial(poller.abandoned, job)
-        except HelpScoutError as error:
-            failure = error
-        except Exception:
-            # A mistake of ours must cost this one report, not the worker and all that follow.
-            self._log.exception("a report failed by a defect of the exporter", job=str(job))
-            failure = BadResponse("a defect of the exporter, see the log")
+        if not isinstance(outcome, HelpScoutError):
+            return outcome
+        if job.question is not None:
+            return partial(poller.failed, job, outcome)
+        return partial(poller.probe_failed if job.probe else poller.discovery_failed, outcome)
+
+    def _do(self, poller: AccountPoller, job: Job) -> Outcome:
+        """Do a job; return what follows. Raises HelpScoutError, Stopping."""
+        if job.question is not None:
+            reading = ask(poller.client, job.question, self._now(), paid=True)
+            return partial(poller.answered, job, reading)
         if job.probe:
-            return partial(poller.probe_failed, failure)
-        if job.question is None:
-            return partial(poller.discovery_failed, failure)
-        return partial(poller.failed, job, failure)
+            poller.client.probe(PROBE_SECONDS)
+            return poller.probed
+        mailboxes = self._mailboxes(poller)
+        return partial(poller.discovered, mailboxes, self._tags(poller) if job.tags else None)
 
     def _tags(self, poller: AccountPoller) -> Learned | None:
         """Return an account's tags, None where they cannot be listed: the rest works without."""

@@ -8,8 +8,8 @@ from itertools import count
 
 from exporter.collectors import codec
 from exporter.collectors.productivity.report import ProductivityReport, Statistics
-from exporter.health import PROBE_SECONDS
 from exporter.helpscout.account import Account, Secret
+from exporter.helpscout.answering import PROBE_SECONDS
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import HelpScoutError, Throttled, Unreachable

@@ -709,6 +709,17 @@ def test_the_mailbox_list_is_tried_less_and_less_often_until_it_arrives() -> Non
     assert listed_after(world, error) == pytest.approx(15, abs=0.5)
 
 
+def test_a_mailbox_list_that_fails_for_weeks_is_still_tried_every_ten_minutes() -> None:
+    world = World()
+    world.list_error = error = Unreachable("x")
+    for _ in range(1_200):
+        world.discover(error)
+        world.now += 601
+    world.list_error = None
+    world.discover()
+    assert world.up()
+
+
 def test_the_mailbox_list_is_left_alone_for_as_long_as_the_service_says() -> None:
     world = World()
     assert world.job() is not None

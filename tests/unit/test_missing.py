@@ -178,7 +178,7 @@ def test_folders_are_not_kept_where_no_segment_names_one() -> None:
     world = World(replace(QUEUES, segments=(Segment("vip", ("vip",)),)))
     world.discover(BOXES)
     answered(world, {"1": (10,), "2": (20,)})
-    assert world.poller._learned.folders == {}
+    assert world.poller._names.known.folders == {}
 
 
 def test_an_account_that_asks_nothing_by_segment_misses_none() -> None:

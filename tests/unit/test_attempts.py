@@ -1,7 +1,15 @@
-"""What a command that asks one thing at a time asks again, how often, and after which waits."""
+"""What an attempt brings, what is asked again, how often, and after which waits."""
 
 import pytest
+from structlog.testing import capture_logs
 
+from exporter.helpscout.attempts import (
+    attempt,
+    backoff_seconds,
+    pause_before_retry,
+    persistently,
+)
+from exporter.helpscout.budget import Stopping
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
@@ -14,7 +22,6 @@ from exporter.helpscout.errors import (
     Throttled,
     Unreachable,
 )
-from exporter.helpscout.retries import pause_seconds, persistently
 
 
 def asked(
@@ -88,4 +95,34 @@ def test_a_pause_doubles_and_is_spread_but_never_shorter_than_the_service_says(
     failures: int, jitter: float, retry_after: float | None, seconds: float
 ) -> None:
     error = Throttled("HTTP 429", status=429, retry_after=retry_after)
-    assert pause_seconds(error, failures, jitter) == seconds
+    assert pause_before_retry(error, failures, jitter=jitter) == seconds
+
+
+def raising(error: Exception) -> str:
+    raise error
+
+
+def test_an_attempt_brings_an_answer_or_why_there_is_none() -> None:
+    error = ServiceFailed("HTTP 503", status=503)
+    assert attempt(lambda: "answer", "a report") == "answer"
+    assert attempt(lambda: raising(error), "a report") is error
+
+
+def test_a_mistake_of_ours_is_a_failure_of_that_attempt_and_logged() -> None:
+    with capture_logs() as logs:
+        outcome = attempt(lambda: raising(RuntimeError("a defect")), "a report")
+    assert isinstance(outcome, BadResponse)
+    assert str(outcome) == "a defect of the exporter, see the log"
+    assert [(line["log_level"], line["job"]) for line in logs] == [("error", "a report")]
+
+
+def test_an_attempt_ends_where_the_program_does() -> None:
+    with pytest.raises(Stopping):
+        attempt(lambda: raising(Stopping()), "a report")
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds"), [(1, 15.0), (2, 30.0), (6, 480.0), (7, 600.0), (10_000, 600.0)]
+)
+def test_a_wait_doubles_up_to_the_longest(failures: int, seconds: float) -> None:
+    assert backoff_seconds(15.0, failures, 600.0) == seconds
