@@ -9,8 +9,10 @@ for many tests start real processes, and most of what it finds is a matter of lo
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,9 +24,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Final
+from typing import Any, Final
 
-import yaml
+from exporter.yaml_file import parse_yaml
 
 ROOT: Final = Path(__file__).parent.parent
 _TABLE: Final = Path(__file__).with_suffix(".yml")
@@ -32,6 +34,15 @@ _HANGS_SECONDS: Final = 600
 _PASSED, _FAILED, _BROKEN, _HANGS = 0, 1, 2, -1
 """Exit codes of pytest; _BROKEN where a module cannot even be imported."""
 _TIMES: Final = count(1_000_000_000)
+_SAID: Final = "said.txt"
+# What tests import beside our own code, and what takes longest of it: a fork has it already.
+_PRELOADED: Final = (
+    "pytest", "hypothesis.strategies", "pydantic", "pydantic_settings", "requests", "yaml",
+    "prometheus_client.openmetrics.parser", "starlette.routing",
+    "uvicorn.protocols.http.httptools_impl", "structlog", "structlog.testing", "jinja2", "typer",
+    "bcrypt", "cryptography.x509", "sqlite3", "coverage",
+)  # fmt: skip
+_OURS: Final = ("exporter", "tests", "benchmarks", "scripts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +58,8 @@ class Fault:
 
 
 def faults() -> list[Fault]:
-    """Return all of them, as they are in the table."""
-    table = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
+    """Return all of them, as they are in the table. Raises ValueError for a file listed twice."""
+    table = parse_yaml(_TABLE.read_text(encoding="utf-8"))
     return [
         Fault(file, **{**fault, "tests": tuple(fault.get("tests", of_file["tests"]))})
         for file, of_file in table.items()
@@ -76,20 +87,62 @@ def _write(path: Path, text: str) -> None:
     os.utime(path, (time.time(), next(_TIMES)))
 
 
-def tried(tests: tuple[str, ...], tree: Path) -> tuple[int, str]:
-    """Run tests in a copy of the tree; return pytest's exit code and the end of what it says."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    environ = os.environ | {"PYTHONPATH": str(tree)}
-    try:
-        done = subprocess.run(
-            command, cwd=tree, env=environ, timeout=_HANGS_SECONDS, capture_output=True, text=True
-        )
-    except subprocess.TimeoutExpired:
+def warm() -> Any:
+    """Return what makes processes that have the libraries imported: else each takes a second."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_PRELOADED])
+    return context
+
+
+def tried(processes: Any, fault: Fault, tree: Path) -> tuple[int, str]:
+    """Put a fault into a copy of the tree and run its tests; return as `ran` does.
+
+    A few examples of each property first: most faults are noticed by them.
+    """
+    with put_in(fault, tree):
+        code, said = ran(processes, ("--hypothesis-profile=few", *fault.tests), tree)
+        return ran(processes, fault.tests, tree) if code == _PASSED else (code, said)
+
+
+def ran(processes: Any, tests: tuple[str, ...], tree: Path) -> tuple[int, str]:
+    """Run tests in a copy of the tree; return pytest's exit code and the first that failed."""
+    process = processes.Process(target=_run, args=(tests, tree))
+    process.start()
+    process.join(_HANGS_SECONDS)
+    if process.exitcode is None:
+        os.killpg(process.pid, signal.SIGKILL)
         return _HANGS, "hangs"
-    if done.returncode not in (_PASSED, _FAILED, _BROKEN):
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
-    said = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return done.returncode, said[0] if said else ""
+    said = (tree / _SAID).read_text(encoding="utf-8", errors="replace")
+    if process.exitcode not in (_PASSED, _FAILED, _BROKEN):
+        raise SystemExit(f"pytest {' '.join(tests)}: exit code {process.exitcode}\n{said}")
+    return process.exitcode, next(
+        (line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))), ""
+    )
+
+
+def _run(tests: tuple[str, ...], tree: Path) -> None:
+    """Become pytest in a copy of the tree. Whatever of ours is imported is not the copy's."""
+    sys.dont_write_bytecode = False  # whatever the environment says: the copy keeps it
+    os.setsid()
+    os.chdir(tree)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(tree.parent)
+    os.environ["PYTHONPATH"] = str(tree)
+    sys.path[:] = [str(tree), *(path for path in sys.path if Path(path).resolve() != ROOT)]
+    for name in [name for name in sys.modules if name.partition(".")[0] in _OURS]:
+        del sys.modules[name]
+    said = os.open(_SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(said, stream)
+    import pytest
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile(
+        "few", max_examples=10, deadline=None, suppress_health_check=[*HealthCheck]
+    )
+    options = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain")
+    code = pytest.main([*options, *tests])
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def copied(tree: Path) -> Path:
@@ -117,20 +170,19 @@ def main() -> int:
         if not options.files or any(w in f"{fault.file} {fault.what}" for w in options.files)
     ]
     trees: SimpleQueue[Path] = SimpleQueue()
-    wrong: list[str] = []
+    processes, wrong = warm(), list[str]()
 
-    def without_a_fault(tests: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    def without_a_fault(test: str) -> tuple[str, bool]:
         tree = trees.get()
-        code, said = tried(tests, tree)
+        code, said = ran(processes, (test,), tree)
         trees.put(tree)
         if code != _PASSED:
-            wrong.append(f"fails without any fault: {' '.join(tests)}: {said}")
-        return tests, code == _PASSED
+            wrong.append(f"fails without any fault: {test}: {said}")
+        return test, code == _PASSED
 
     def with_fault(fault: Fault) -> None:
         tree, began = trees.get(), time.monotonic()
-        with put_in(fault, tree):
-            code, said = tried(fault.tests, tree)
+        code, said = tried(processes, fault, tree)
         trees.put(tree)
         verdict = "SURVIVES" if code == _PASSED else "noticed"
         line = f"{fault.file}: {fault.what}"
@@ -140,14 +192,18 @@ def main() -> int:
         elif (code == _PASSED) != bool(fault.equivalent):
             wrong.append(f"{verdict}, equivalent: {fault.equivalent or 'no'}: {line}")
 
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         for number in range(options.jobs):
-            trees.put(copied(Path(folder) / str(number)))
+            trees.put(copied(Path(folder) / str(number) / "tree"))
         with ThreadPoolExecutor(options.jobs) as pool:
-            sound = dict(pool.map(without_a_fault, dict.fromkeys(fault.tests for fault in chosen)))
-            list(pool.map(with_fault, (fault for fault in chosen if sound[fault.tests])))
+            named = dict.fromkeys(test for fault in chosen for test in fault.tests)
+            sound = dict(pool.map(without_a_fault, named))
+            tryable = (fault for fault in chosen if all(sound[test] for test in fault.tests))
+            list(pool.map(with_fault, tryable))
     equivalent = sum(bool(fault.equivalent) for fault in chosen)
-    print(f"{len(chosen)} faults, {equivalent} of them equivalent", *wrong, sep="\n")
+    took = f"in {(time.monotonic() - began) / 60:.0f} minutes"
+    print(f"{len(chosen)} faults, {equivalent} of them equivalent, {took}", *wrong, sep="\n")
     return bool(wrong)
 
 

@@ -50,13 +50,16 @@ class Held:
         self.fails: Callable[[str], bool] = lambda _: False
 
     def _script(self, asked: Asked) -> Reply:
-        listed = "/mailboxes" in asked.target
+        listed = "/mailboxes" in asked.target and "/folders" not in asked.target
         (self.before_list if listed else self.before_report)()
         if self.fails(asked.target):
             return reply(b'{"error": "no"}', 400)
         if listed:
             boxes = [{"id": n, "name": f"box {n}", "slug": "s", "email": "e"} for n in (1, 2)]
             return as_json({"page": 1, "pages": 1, "items": boxes})
+        if "/folders" in asked.target:
+            queue = {"id": 9, "name": "", "type": "open", "totalCount": 3, "activeCount": 2}
+            return as_json({"page": 1, "pages": 1, "items": [queue]})
         return as_json({"current": {"closed": 1}})
 
     @property
@@ -422,22 +425,30 @@ def test_a_reader_of_the_file_that_once_replaces_reads_the_whole_old_one(
 
 
 @pytest.mark.parametrize(
-    ("fails", "message", "replaced"),
-    [("mailboxes=2", "some reports failed", True), ("/reports", "no report arrived", False)],
+    ("fails", "folders", "message", "replaced"),
+    [
+        ("mailboxes=2", False, "some reports failed", True),
+        ("/reports", False, "no report arrived", False),
+        ("/reports", True, "some reports failed", True),
+    ],
+    ids=["a report arrives", "nothing arrives", "queues arrive"],
 )
 def test_once_fails_if_a_report_does_and_keeps_a_good_file_if_none_arrives(
     held: Held,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     fails: str,
+    folders: bool,
     message: str,
     replaced: bool,
 ) -> None:
-    for name, value in held.environ().items():
+    for name, value in held.environ(FOLDERS__ENABLED=str(folders).lower(), FOLDERS="").items():
         monkeypatch.setenv(name, value)
     held.fails = lambda target: fails in target
     output = tmp_path / "helpscout.prom"
     output.write_text("old")
     with pytest.raises(Failure, match=message):
         once.once(None, output, None)
-    assert (output.read_text() != "old") is replaced
+    written = output.read_text()
+    assert (written != "old") is replaced
+    assert ("helpscout_queue_conversations{" in written) is folders

@@ -158,8 +158,11 @@ def test_it_polls_an_account_keeps_its_state_and_passes_its_own_healthcheck(
     assert "no answer" in ill.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("--help",)])
-def test_its_program_starts(image: Image, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = image.run(tmp_path, *image.config["Entrypoint"], *arguments)
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [("--version", f"helpscout-exporter {__version__}\n"), ("--help", "for Help Scout")],
+)
+def test_its_program_starts(image: Image, tmp_path: Path, argument: str, said: str) -> None:
+    done = image.run(tmp_path, *image.config["Entrypoint"], argument)
     assert done.returncode == 0, done.stderr
-    assert "helpscout-exporter" in done.stdout.lower() or "Help Scout" in done.stdout
+    assert said in done.stdout

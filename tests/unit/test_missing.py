@@ -209,7 +209,8 @@ def test_a_passing_failure_does_not_add_or_remove_a_folder() -> None:
 
 def test_what_one_account_lacks_another_may_have() -> None:
     world = World()
-    named = (("mailboxes.include[0]", "Sup*"), ("mailboxes.include[1]", "Other"))
+    globs = ("Sup*", "Other", "Sales")  # the last is of the first account alone
+    named = [(f"mailboxes.include[{place}]", glob) for place, glob in enumerate(globs)]
     patterns = list(mailbox_patterns(named, BOXES))
     others = list(mailbox_patterns(named, [Mailbox(9, "Sup 2", "s", "e")]))
     world.store.set_accounts(["acme", "globex"])
