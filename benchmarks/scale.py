@@ -38,15 +38,13 @@ from exporter.helpscout.account import Account
 from exporter.helpscout.budget import Budget
 from exporter.planning import AccountPlan, plan
 from exporter.questions import Key, Question
-from exporter.schedule import Group, Schedule, Stretch
+from exporter.schedule import DISCOVERY_SECONDS, Group, Schedule, Stretch, list_pages
 from exporter.settings import Configuration, load
 from exporter.store import Store
 from exporter.telemetry import Telemetry
 
 WORKERS: Final = 64
 _SEED: Final = 16
-_LIST_SECONDS: Final = 600.0
-_PER_LIST_PAGE: Final = 50
 _PAGES: Final = ((0.80, 1), (0.95, 2), (1.00, 4))
 """Cumulative shares of the mailboxes, and how many pages of open conversations they have."""
 
@@ -187,7 +185,7 @@ class Simulation:
         if not scenario.fresh:
             # Of a process that has run for long, and was started again.
             schedule.set(questions, 0.0, {})
-            schedule.fit(budget.planned_per_minute)
+            schedule.fit(budget.planned_per_minute, list_pages(scenario.mailboxes))
             ages = {q.key: chance.uniform(0, schedule.interval(q)) for q in questions}
             schedule = Schedule(schedule.stretch)
         schedule.set(questions, 0.0, ages)
@@ -197,8 +195,8 @@ class Simulation:
             schedule,
             budget,
             Service(scenario.limit, chance.uniform(0, 60)),
-            math.ceil(scenario.mailboxes / _PER_LIST_PAGE),
-            chance.uniform(0, _LIST_SECONDS),
+            list_pages(scenario.mailboxes),
+            chance.uniform(0, DISCOVERY_SECONDS),
             {key: -age for key, age in ages.items()},
         )
 
@@ -237,7 +235,7 @@ class Simulation:
     def _tick(self, _: None) -> None:
         """Look at the budget as the exporter does, and at the ages as a scrape does."""
         for of in self._accounts:
-            if of.schedule.fit(of.budget.planned_per_minute):
+            if of.schedule.fit(of.budget.planned_per_minute, of.list_pages):
                 self._look(of)
             self._lag = max(self._lag, self._now - of.schedule.next_due())
         for of in self._chance.sample(self._accounts, min(20, len(self._accounts))):
@@ -313,7 +311,7 @@ class Simulation:
         self._free += 1
         of.running -= 1
         if job.question is None:
-            of.listing, of.list_due = False, self._now + (_LIST_SECONDS if good else wait)
+            of.listing, of.list_due = False, self._now + (DISCOVERY_SECONDS if good else wait)
         elif good:
             self._arrived(job, job.question)
         else:

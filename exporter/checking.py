@@ -17,7 +17,7 @@ from exporter.helpscout.errors import HelpScoutError, NotThere
 from exporter.missing import folders_of, mailbox_patterns, tags_of
 from exporter.questions import Learned, Mailbox, Question
 from exporter.reasons import REASONS
-from exporter.schedule import demand_per_minute
+from exporter.schedule import Demand, list_pages
 from exporter.selection import Segment
 from exporter.settings import Configuration
 from exporter.telemetry import Telemetry
@@ -86,7 +86,11 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
                 refused = set(_refused(asking, segments, asked))
     finally:
         client.close()
-    calls, allowed = demand_per_minute(asked), budget.per_minute * account.budget
+    pages = list_pages(len(mailboxes))
+    if lists_tags(account, configuration):
+        pages += list_pages(len(tags))
+    calls = Demand.of_questions(((question, 1) for question in asked), pages).per_minute
+    allowed = budget.per_minute * account.budget * configuration.shard.budget_share
     return Checked(
         f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes,"
         f" {', '.join(first)} good; {len(asked)} reports, {calls:.1f} calls a minute of"

@@ -6,9 +6,13 @@ The definition is docs/health.md. Whether the account answers at all is judged i
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from exporter.questions import Key
 from exporter.reasons import REASONS
+
+SILENCE_SECONDS: Final = 60.0
+"""After so long without an answer of any kind a probe is due."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,12 @@ from typing import Any, Final, NamedTuple
 from exporter.collectors import COLLECTORS, Meaning, imagined, lists_tags, questions_of
 from exporter.durations import format_duration
 from exporter.helpscout.account import Account
-from exporter.helpscout.answering import SILENCE_SECONDS
 from exporter.questions import ALL, Question, Reading, Window
-from exporter.schedule import Stretch
+from exporter.schedule import Demand, Stretch, list_pages
 from exporter.selection import MailboxChoice, Shard
 from exporter.settings import Configuration
 from exporter.state_file import mailbox_counts
 
-_DISCOVERIES_PER_MINUTE: Final = 0.1
-_MAILBOXES_PER_PAGE: Final = 50
 _LONGEST_EVERY: Final = timedelta(days=1)
 _LONGEST_NOW: Final = timedelta(hours=1)
 """What is about now says little if it is asked less often: then it can as well be turned off."""
@@ -90,18 +87,11 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
     """
     numbers = _numbers(configuration.shard, account, mailboxes)
     asked = _asked(account, configuration, numbers)
-    demand = _demand(asked)
-    pages = max(1, math.ceil(mailboxes / _MAILBOXES_PER_PAGE))
-    lists = _DISCOVERIES_PER_MINUTE * (pages + lists_tags(account, configuration))
-    # What was silent for a minute is asked its list, to see whether it answers.
-    overhead = max(lists, 60 / SILENCE_SECONDS - demand)
+    # How many tags there are is not known here: one page.
+    pages = list_pages(mailboxes) + lists_tags(account, configuration)
+    demand = Demand.of_questions(asked, pages)
     budget = account.requests_per_minute * account.budget * configuration.shard.budget_share
-    left = max(budget - overhead, 1e-9)
-    stretch = Stretch.fitting(
-        _demand(each for each in asked if each.question.range is None),
-        _demand(each for each in asked if each.question.range is not None),
-        left,
-    )
+    stretch = Stretch.fitting(demand, budget)
     groups: dict[tuple[str, str], list[_Asked]] = {}
     for each in asked:
         groups.setdefault(each.question.key.group, []).append(each)
@@ -119,11 +109,11 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
         )
         for (collector, window), of_it in groups.items()
     )
-    excess = demand - left
+    excess = demand.per_minute - budget
     return AccountPlan(
         account.name,
         costs,
-        overhead,
+        demand.lists,
         account.requests_per_minute,
         budget,
         tuple(_ways_out(account, configuration, numbers, excess)) if excess > 0 else (),

@@ -12,10 +12,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import count
-from math import inf
+from math import ceil, inf
 from typing import Final, NamedTuple
 
+from exporter.health import SILENCE_SECONDS
 from exporter.questions import Key, Question
+
+DISCOVERY_SECONDS: Final = 600.0
+"""How long after one list of the mailboxes the next is asked."""
+_LIST_PAGE: Final = 50
 
 
 class Group(NamedTuple):
@@ -26,9 +31,43 @@ class Group(NamedTuple):
     every: float
 
 
-def demand_per_minute(questions: Iterable[Question]) -> float:
-    """Return how many calls a minute it takes to ask each question every `every`."""
-    return sum(question.calls_per_minute for question in questions)
+def list_pages(elements: int) -> int:
+    """Return how many pages, and so calls, a list of so many mailboxes or tags takes."""
+    return max(1, ceil(elements / _LIST_PAGE))
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Calls a minute that it takes to ask everything as often as configured, without a stretch.
+
+    `now` is for questions about now, `windows` for all others, `lists` for mailboxes and tags.
+    """
+
+    now: float = 0.0
+    windows: float = 0.0
+    lists: float = 0.0
+
+    @classmethod
+    def of(cls, now: float, windows: float, pages: int) -> "Demand":
+        """Return the demand of an account whose lists have so many pages together.
+
+        An account that would be silent for a minute is asked its list, to see whether it answers.
+        """
+        lists = max(pages * 60 / DISCOVERY_SECONDS, 60 / SILENCE_SECONDS - now - windows)
+        return cls(now, windows, lists)
+
+    @classmethod
+    def of_questions(cls, asked: Iterable[tuple[Question, int]], pages: int) -> "Demand":
+        """Return the demand of questions, each with the number of mailboxes that it stands for."""
+        rates = {True: 0.0, False: 0.0}
+        for question, number in asked:
+            rates[question.range is None] += number * question.calls_per_minute
+        return cls.of(rates[True], rates[False], pages)
+
+    @property
+    def per_minute(self) -> float:
+        """All of it."""
+        return self.now + self.windows + self.lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +81,19 @@ class Stretch:
     windows: float = 1.0
 
     @classmethod
-    def fitting(cls, now: float, windows: float, budget: float) -> "Stretch":
-        """Return what fits these demands into a budget, all in calls a minute.
+    def fitting(cls, demand: Demand, budget: float) -> "Stretch":
+        """Return what fits a demand into a budget of so many calls a minute.
 
-        Questions about now keep their interval first: they have at least half of the budget, and
+        Lists are never stretched, so questions have what those leave, and at least half of the
+        budget. Questions about now keep their interval first: they have at least half of that, and
         all that the windows do not need.
         """
-        if now + windows <= budget:
+        now, windows = demand.now, demand.windows
+        left = max(budget - demand.lists, budget / 2)
+        if now + windows <= left:
             return cls()
-        granted = min(now, max(budget / 2, budget - windows))
-        return cls(now / granted if now else 1.0, windows / (budget - granted) if windows else 1.0)
+        granted = min(now, max(left / 2, left - windows))
+        return cls(now / granted if now else 1.0, windows / (left - granted) if windows else 1.0)
 
     def of(self, question: Question) -> float:
         """Return the factor of a question."""
@@ -160,10 +202,13 @@ class Schedule:
         for task in self._tasks.values():
             self._demands[task.question.range is None] += task.calls * 60 / task.group.every
 
-    def fit(self, calls_per_minute: float) -> bool:
-        """Stretch the intervals to fit the budget; return whether a factor changed by a percent."""
-        new = Stretch.fitting(self._demands[True], self._demands[False], calls_per_minute)
-        old = self.stretch
+    def fit(self, calls_per_minute: float, pages: int) -> bool:
+        """Stretch the intervals to fit the budget; return whether a factor changed by a percent.
+
+        `pages` is how many pages the account's lists have together.
+        """
+        demand = Demand.of(self._demands[True], self._demands[False], pages)
+        new, old = Stretch.fitting(demand, calls_per_minute), self.stretch
         changed = (
             abs(new.now - old.now) > 0.01 * old.now
             or abs(new.windows - old.windows) > 0.01 * old.windows

@@ -8,13 +8,12 @@ outage or disproves it.
 from collections.abc import Mapping
 from typing import Final
 
-from exporter.health import AccountStatus, Refusals, problem_of
+from exporter.health import SILENCE_SECONDS, AccountStatus, Refusals, problem_of
 from exporter.helpscout.errors import HelpScoutError
 
 PROBE_SECONDS: Final = 10.0
 """How long a probe may take."""
 
-SILENCE_SECONDS: Final = 60.0
 _CONFIRM_SECONDS: Final = 5.0
 _PROBE_EVERY_SECONDS: Final = 30.0
 

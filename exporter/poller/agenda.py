@@ -16,6 +16,7 @@ from exporter.poller.account_log import AccountLog
 from exporter.poller.names import Names
 from exporter.poller.turns import Turns
 from exporter.questions import Mailbox
+from exporter.schedule import list_pages
 from exporter.settings import Configuration
 from exporter.store import Store
 from exporter.telemetry import Telemetry
@@ -43,6 +44,8 @@ class Agenda:
         """Whether each segment's tags and folders are known."""
         self._unmatched: list[Missing] = []
         """The globs and ids that match none of this account's mailboxes."""
+        self._pages = 1
+        """How many calls the lists of mailboxes and tags take together."""
         self.configure(account, settings)
 
     def configure(self, account: Account, settings: Configuration) -> None:
@@ -61,6 +64,8 @@ class Agenda:
             for key, entry in self._store.snapshot().entries.items()
             if key.account == name and entry.reading is not None
         }
+        tags = list_pages(len(self._names.known.tags)) if self.lists_tags else 0
+        self._pages = list_pages(len(listed)) + tags
         self._turns.keep(questions_of(within), now, ages)
         self._store.set_mailboxes(name, settings.mailboxes.chosen(listed))
         whole = settings.shard.total == 1  # another shard may have what this one lacks
@@ -73,7 +78,7 @@ class Agenda:
         """Stretch the intervals to fit the budget as it is now."""
         name, schedule = self._account.name, self._turns.schedule
         before, budget = schedule.stretch.windows, self._budget.planned_per_minute
-        if not schedule.fit(budget) and not always:
+        if not schedule.fit(budget, self._pages) and not always:
             return
         outlook = schedule.outlook(now, now)
         self._log.stretched(before, outlook.stretch, budget)

@@ -11,8 +11,8 @@ from typing import Final
 from exporter.helpscout.attempts import backoff_seconds
 from exporter.helpscout.errors import HelpScoutError, ShortList
 from exporter.questions import Mailbox
+from exporter.schedule import DISCOVERY_SECONDS
 
-DISCOVERY_SECONDS: Final = 600.0
 _RETRY_SECONDS: Final = 15.0
 _EMPTY_LISTS: Final = 3
 """So many lists in a row have to be empty before an account that had mailboxes has none."""

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.collectors import imagined, questions_of
 from exporter.planning import AccountPlan, assumptions, plan, table
-from exporter.questions import Mailbox
+from exporter.questions import Learned, Mailbox
 from exporter.settings import load
 from tests.unit.poller_world import ACCOUNT, Run, World
 
@@ -135,6 +135,42 @@ def test_the_poller_keeps_to_what_the_plan_says() -> None:
     folders = Counter(key for _, _, key in run.asked if key and key.collector == "folders")
     assert len(folders) == 100
     assert min(folders.values()) >= 2, "queues are asked about as often as the plan says"
+
+
+@pytest.mark.parametrize("mailboxes", [60, 240, 1_000, 4_000])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"HELPSCOUT_WAITING__ENABLED": "true", "HELPSCOUT_HAPPINESS__ENABLED": "true"},
+        {
+            "HELPSCOUT_WAITING__ENABLED": "true",
+            "HELPSCOUT_PRODUCTIVITY__ENABLED": "false",
+            "HELPSCOUT_SEGMENTS": "[{name: vip, tags: [vip]}]",
+        },
+        {"HELPSCOUT_SHARD": "{index: 1, total: 3, by: mailbox}"},
+    ],
+    ids=["by default", "every kind", "with a list of tags", "a shard"],
+)
+def test_the_poller_stretches_by_what_the_plan_says(
+    mailboxes: int, settings: dict[str, str]
+) -> None:
+    configuration = load(None, {**LOGIN, **settings})
+    (account,) = configuration.accounts
+    account = replace(account, name="acme", base_url=ACCOUNT.base_url)
+    configuration = replace(configuration, accounts=(account,))
+    limit = account.requests_per_minute * configuration.shard.budget_share
+    world = World(configuration, limit=limit, account=account)
+    boxes = [Mailbox(number, f"Box {number}", "", "") for number in range(1, mailboxes + 1)]
+    world.poller.discovered(boxes, Learned({"vip": 7}))
+    world.poller.tick(world.now)
+    expected = {
+        (cost.collector, cost.window): cost.effective.total_seconds()
+        for cost in plan(configuration, account, mailboxes).costs
+    }
+    outlook, _ = world.poller.progress
+    found = {group.group[:2]: group.interval for group in outlook.groups}
+    assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_kinds_of_question_are_named_among_the_ways_to_save() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.questions import Key, Question, Window
-from exporter.schedule import Group, GroupOutlook, Outlook, Schedule, Stretch, demand_per_minute
+from exporter.schedule import Demand, Group, GroupOutlook, Outlook, Schedule, Stretch
 
 DAY = Window("24h", timedelta(minutes=5))
 WEEK = Window("7d", timedelta(minutes=35))
@@ -48,8 +48,22 @@ def run(
     return [each for each in asked if each[0] < start + seconds]
 
 
-def test_demand_is_the_sum_of_the_rates() -> None:
-    assert demand_per_minute(grid(DAY, MONTH, mailboxes=10)) == pytest.approx(2 + 1 / 6)
+LISTS = 0.1
+"""What one page of a list each ten minutes takes, in calls a minute."""
+
+
+def test_demand_is_the_sum_of_the_rates_and_of_the_lists() -> None:
+    asked = [(each, 1) for each in (*grid(DAY, MONTH, mailboxes=10), *about_now(3))]
+    found = Demand.of_questions(asked, 4)
+    assert found.windows == pytest.approx(2 + 1 / 6)
+    assert found.now == 3
+    assert found.lists == pytest.approx(4 * LISTS)
+    assert found.per_minute == pytest.approx(5 + 1 / 6 + 4 * LISTS)
+
+
+def test_an_account_that_is_silent_for_a_minute_is_asked_its_list() -> None:
+    assert Demand.of(0.3, 0.2, 1).lists == pytest.approx(0.5)
+    assert Demand.of(0, 0, 1).per_minute == pytest.approx(1)
 
 
 def test_the_first_round_asks_short_windows_first_evenly_at_budget_speed() -> None:
@@ -103,12 +117,12 @@ def test_each_key_keeps_its_interval() -> None:
 def test_a_plan_larger_than_the_budget_is_stretched_by_one_factor() -> None:
     schedule = Schedule()
     schedule.set(grid(DAY, MONTH, mailboxes=60), 0, {})
-    assert schedule.fit(6.5)
+    assert schedule.fit(6.5 + LISTS, 1)
     assert schedule.stretch.windows == pytest.approx(2.0)
     assert schedule.interval(request(DAY)) == pytest.approx(600)
     assert schedule.interval(request(MONTH)) == pytest.approx(7_200)
-    assert not schedule.fit(6.5)
-    assert schedule.fit(1_000)
+    assert not schedule.fit(6.5 + LISTS, 1)
+    assert schedule.fit(1_000, 1)
     assert schedule.stretch == Stretch()
 
 
@@ -120,10 +134,10 @@ def test_a_plan_larger_than_the_budget_is_stretched_by_one_factor() -> None:
 )
 def test_no_key_starves_whatever_the_budget(mailboxes: int, share: float, seed: int) -> None:
     requests = grid(DAY, WEEK, MONTH, mailboxes=mailboxes)
-    per_minute = demand_per_minute(requests) * share
+    per_minute = Demand.of_questions([(each, 1) for each in requests], 0).windows * share
     schedule = Schedule()
     schedule.set(requests, seed * 17.0, {})
-    schedule.fit(per_minute)
+    schedule.fit(per_minute, 1)
     longest = schedule.interval(request(MONTH))
     asked = run(schedule, per_minute, seed * 17.0, 6 * longest)
     counted = Counter(key for _, key in asked)
@@ -232,7 +246,7 @@ def test_the_outlook_has_each_windows_next_turn_and_what_is_overdue() -> None:
     assert schedule.outlook(40, 100.0).groups[0] == GroupOutlook(DAILY, 3, 300.0, None)
     assert schedule.outlook(40, 100.0).lag == 40
     schedule.done(taken.key, 40)
-    schedule.fit(0.3)
+    schedule.fit(0.3, 1)
     found = schedule.outlook(40, 100.0)
     assert found.stretch == schedule.stretch.windows > 2
     assert found.groups[0].interval == schedule.interval(request(DAY))
@@ -277,7 +291,13 @@ def test_a_due_question_about_now_is_asked_before_windows_that_have_waited_longe
 def test_questions_about_now_keep_their_interval_first_and_at_least_half_of_the_budget(
     now: float, windows: float, budget: float, stretch: tuple[float, float]
 ) -> None:
-    assert Stretch.fitting(now, windows, budget) == Stretch(*stretch)
+    assert Stretch.fitting(Demand(now, windows), budget) == Stretch(*stretch)
+    assert Stretch.fitting(Demand(now, windows, 7), budget + 7) == Stretch(*stretch)
+
+
+def test_questions_have_half_of_a_budget_that_the_lists_alone_would_use_up() -> None:
+    assert Stretch.fitting(Demand(0, 100, 300), 100) == Stretch(1, 2)
+    assert Stretch.fitting(Demand(40, 10, 300), 100) == Stretch()
 
 
 @pytest.mark.parametrize("questions", [grid(DAY, mailboxes=60), about_now(12)], ids=["24h", "now"])
@@ -288,7 +308,7 @@ def test_the_stretch_follows_a_change_of_the_budget_above_a_percent(
     schedule.set(questions, 0, {})
     intervals = []
     for budget, changes in ((6.0, True), (5.97, False), (5.5, True), (5.0, True), (5.04, False)):
-        assert schedule.fit(budget) is changes
+        assert schedule.fit(budget + LISTS, 1) is changes
         intervals.append(schedule.interval(questions[0]) / questions[0].every.total_seconds())
     assert intervals == pytest.approx([2, 2, 12 / 5.5, 2.4, 2.4])
 
@@ -309,10 +329,10 @@ def test_what_a_question_took_is_what_its_next_turn_costs() -> None:
     [one] = questions = grid(DAY, mailboxes=1)
     schedule.set(questions, 0, {})
     schedule.took(one.key, 20)
-    assert schedule.fit(2.0)
+    assert schedule.fit(2.0 + LISTS, 1)
     assert schedule.stretch.windows == pytest.approx(2.0)
     schedule.took(one.key, 10)
-    assert schedule.fit(2.0)
+    assert schedule.fit(2.0 + LISTS, 1)
     assert schedule.stretch.windows == 1.0
 
 
