@@ -132,14 +132,6 @@ def test_every_make_target_that_a_page_names_exists() -> None:
         assert named <= targets, page
 
 
-def test_the_readme_counts_the_families_rightly() -> None:
-    text = (ROOT / "README.md").read_text()
-    found = re.search(r"There are (\d+) more families", text)
-    named = re.findall(r"^\| `(helpscout_\w+)` \|", text, re.MULTILINE)
-    assert found
-    assert int(found[1]) + len(named) == len(catalogue())
-
-
 @pytest.mark.parametrize(
     ("section", "path"),
     [

@@ -6,13 +6,18 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from exporter.collectors import COLLECTORS, Collector, Meaning, imagined
 from exporter.collectors.productivity.figures import FIGURES, SHAPES
 from exporter.exposition import OPENMETRICS, Exposition
 from exporter.exposition.catalogue import catalogue
+from exporter.helpscout.account import Account
 from exporter.metrics import REPORT_LABELS
+from exporter.questions import Reading
+from exporter.selection import MailboxChoice
+from exporter.settings import Configuration
 from exporter.sla import EDGES
 from exporter.telemetry import FAMILIES, Family, Telemetry
-from tests.readings import renderer
+from tests.readings import AT, office_schedule, renderer
 from tests.unit.exposed import OBJECTIVES, WINDOWS, full_store
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -155,6 +160,25 @@ def test_every_statistic_has_a_field_and_every_distribution_its_edges() -> None:
     assert {shape.field: shape.bounds for shape in SHAPES} == {
         field: (*(str(float(edge)) for edge in edges), "+Inf") for field, edges in EDGES.items()
     }
+
+
+@pytest.mark.parametrize("collector", COLLECTORS.values(), ids=list(COLLECTORS))
+def test_a_specimen_has_a_sample_of_every_family_of_its_kind(collector: Collector) -> None:
+    """Else `plan` and the size of a backfill count too few series."""
+    always = office_schedule({"mon-sun": "00:00-24:00"})
+    account = Account(name="acme", api="v2", base_url="", office_schedule=always)
+    configuration = Configuration(
+        (account,),
+        mailboxes=MailboxChoice(all=False),
+        types=("email",),
+        windows=WINDOWS,
+        compare=True,
+        objectives=OBJECTIVES,
+    )
+    question = next(iter(collector.questions(imagined(account, configuration, 1))))
+    specimen = Reading(collector.specimen(question), AT)
+    samples = collector.samples(question.key, specimen, "mailbox 1", Meaning(configuration))
+    assert {sample.family for sample in samples} == set(collector.families)
 
 
 def exposed() -> dict[str, Any]:

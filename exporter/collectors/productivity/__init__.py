@@ -1,6 +1,7 @@
 """The productivity report: how long customers waited, and how many replies it took."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import datetime
 from itertools import accumulate, product
 from typing import Final
@@ -86,16 +87,21 @@ class Productivity:
 
     def specimen(self, question: Question) -> ProductivityReport:
         """Return a report in which everything is measured."""
-        before = Statistics(90, *(3333.333,) * 4, 1.777, 70, 20, 80, 110)
         shapes = {
             shape.field: Distribution((10,) * len(shape.bounds), ()) for shape in figures.SHAPES
         }
         return ProductivityReport(
-            Statistics(100, *(3456.789,) * 4, 1.875, 80, 30, 90, 120),
-            before if _compares(question) else None,
+            _measured(90, 3456.789),
+            _measured(80, 3333.333) if _compares(question) else None,
             **shapes,
             resolution_time_by_replies=(12345.678,) * len(_REPLIES),
         )
+
+
+def _measured(count: int, mean: float) -> Statistics:
+    """Return statistics with every figure measured: the same for each count and for each mean."""
+    values = {each.name: count if each.type == int | None else mean for each in fields(Statistics)}
+    return Statistics(**values)  # type: ignore[arg-type]
 
 
 def _compares(question: Question) -> bool:
