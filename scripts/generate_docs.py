@@ -24,6 +24,7 @@ from exporter.exposition.assembly import text_header
 from exporter.exposition.catalogue import catalogue
 from exporter.metrics import REPORT_LABELS
 from exporter.settings import Configuration, leaves, load, variable
+from exporter.settings.collectors import COLLECTORS
 from exporter.settings.keys import KEYS as ALL_KEYS
 from exporter.settings.keys import SHORT, dotted
 from exporter.store import Entry
@@ -442,7 +443,7 @@ KEYS: Final[Mapping[str, Key]] = {
         _NONE,
     ),
     "accounts[0].collectors[0]": Key(
-        "list out of `productivity`, `folders`, `waiting`, `happiness`",
+        f"list out of {', '.join(f'`{name}`' for name in COLLECTORS)}",
         "what this account is asked for, out of what is on: `[folders]` for an account whose plan "
         "has no reports",
         ["folders"],
