@@ -184,7 +184,7 @@ class Season:
         return list(range(first, last + 1, 86_400))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def season(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Season]:
     """Live first, then the past beside it: the blocks are moved into the running servers."""
     folder = tmp_path_factory.mktemp("season")

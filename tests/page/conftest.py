@@ -127,7 +127,7 @@ def visit(browser: Browser) -> Open:
 # --- sites --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def demo(start_once: Start) -> str:  # noqa: F811 - the fixture
     """The demo after a whole round."""
     url = address(start_once("demo", "--listen", "127.0.0.1:0"))
@@ -135,7 +135,7 @@ def demo(start_once: Start) -> str:  # noqa: F811 - the fixture
     return url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def troubled(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> str:  # noqa: F811
     """A daemon with an account that is refused, and one with hostile names and an ill mailbox."""
     simulator = desk(start_once, "--accounts", "2").url

@@ -102,10 +102,10 @@ def run(tmp_path: Path) -> Run:
     return running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def start_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Start processes that last for all tests."""
-    yield from _running(tmp_path_factory.mktemp("session"))
+    """Start processes that last for all tests of a file, and take nothing from those of others."""
+    yield from _running(tmp_path_factory.mktemp("module"))
 
 
 def desk(start: Start, *arguments: str) -> Desk:
@@ -114,15 +114,15 @@ def desk(start: Start, *arguments: str) -> Desk:
     return Desk(process.says(r"api v1: (http://\S+)/v1\n", stdout=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def frozen_desk(start_once: Start) -> Desk:
-    """A simulator whose clock stands still at NOW, for all tests of `once`, which can say when."""
+    """A simulator whose clock stands still at NOW, for tests of `once`, which can say when."""
     return desk(start_once, "--now", NOW)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running_desk(start_once: Start) -> Desk:
-    """A simulator that lives in the present, for all tests that change nothing about it."""
+    """A simulator that lives in the present, for tests that change nothing about it."""
     return desk(start_once)
 
 
