@@ -28,7 +28,10 @@ SAMPLES: Final = {
 }
 """From a sample's name to its family's name and the labels that it may have."""
 
-LABELS: Final = set().union(*(labels for _, labels in SAMPLES.values())) | {"shard_number"}
+_OF_ALERTS: Final = {"alertname", "alertstate", "severity", "component"}
+LABELS: Final = set().union(
+    *(labels for _, labels in SAMPLES.values()), _OF_ALERTS, {"shard_number", "file"}
+)
 
 FOREIGN: Final = {
     "up",

@@ -12,7 +12,7 @@ import pytest
 
 from tests.alarm.conftest import ALERTS, RECORDS, run_prometheus
 from tests.alarm.promql import names
-from tests.alarm.test_dashboards import BOARDS, RULES, panels, queries
+from tests.alarm.test_dashboards import BOARDS, FURTHER, LEVELS, panels, queries
 from tests.servers import Prometheus
 from tests.support import VERSIONS, eventually, round_is_complete
 from tests.system.conftest import Start, address, desk
@@ -229,6 +229,7 @@ SELDOM = {
     "helpscout:change_ratio:risen",
     "helpscout:account_refused",
     "helpscout:account_silent",
+    "helpscout:account_throttled",
     "helpscout:account_throttled_ratio",
     "helpscout:report_overdue",
     "helpscout:report_stale_seconds",
@@ -287,7 +288,7 @@ def missed(expression: str) -> str:
     return re.sub(objective, r"\1(helpscout_sla_objective_ratio + 0.99)", expression)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["title"]))
+@pytest.mark.parametrize("rule", LEVELS, ids=lambda rule: str(rule["title"]))
 def test_grafanas_rules_are_silent_where_all_is_well_and_not_where_it_is_not(
     prometheus: Prometheus, rule: dict[str, Any]
 ) -> None:
@@ -303,8 +304,17 @@ def test_grafanas_rules_are_silent_where_all_is_well_and_not_where_it_is_not(
     assert targets == len(rows)
 
 
+@pytest.mark.parametrize("rule", FURTHER, ids=lambda rule: str(rule["title"]))
+def test_what_grafana_watches_now_runs_and_is_silent_where_all_is_well(
+    prometheus: Prometheus, rule: dict[str, Any]
+) -> None:
+    for query in rule["data"][:-1]:
+        rows = prometheus.query(query["model"]["expr"])
+        assert rows == [] or rule["title"] in OF_THE_WORLD
+
+
 def test_grafanas_rules_are_about_every_series_that_ours_are_about(prometheus: Prometheus) -> None:
-    rule = next(rule for rule in RULES if rule["title"] == "HelpscoutSlaMissed")
+    rule = next(rule for rule in LEVELS if rule["title"] == "HelpscoutSlaMissed")
     theirs = prometheus.query(missed(rule["data"][0]["model"]["expr"]))
     # Where each mailbox misses it, all of them together are no news.
     ours = prometheus.query('0 * helpscout:sla_margin_ratio{horizon="short", mailbox_id!="all"}')
