@@ -66,7 +66,11 @@ _FURTHER: Final = {
         f"max without ({PROCESS}, queue, folder, folder_id, state) "
         '(helpscout_queue_conversations{queue="needs_attention"})',
     ),
-    "HelpscoutExporterDown": _Text(),
+    "HelpscoutExporterDown": _Text(
+        description="Prometheus gets no metrics, or only now and then, from "
+        "{{ $labels.instance }} (job {{ $labels.job }}). Its accounts are not watched. First see "
+        "whether the process runs and what the last lines of its log say."
+    ),
     "HelpscoutExporterAbsent": _Text(),
     "HelpscoutAccountRefused": _Text(
         description="Help Scout does not accept the credentials, the plan has no reports, or the "

@@ -198,7 +198,9 @@ FAULTS: Final = {
     "HelpscoutRepliesToResolveRising": Fault(
         _OF_WEEK, {_REPLIES: 0.25}, {_REPLIES: 0.3}, relief=20
     ),
-    "HelpscoutExporterDown": Fault({}, _only_up(some_of_ten(4, 1, 0)), _only_up(0), process=True),
+    "HelpscoutExporterDown": Fault(
+        {}, _only_up(some_of_ten(4, 1, 0)), _only_up(0), relief=5, process=True
+    ),
     "HelpscoutShardsMissing": Fault(
         {}, {"helpscout_exporter_shards": 1}, {"helpscout_exporter_shards": 3}
     ),
