@@ -39,10 +39,15 @@ def _waits(board: Board) -> None:
     name = "helpscout_waiting_distribution_seconds_bucket"
     board.heatmap(
         "Present waits",
-        "Customers who wait now by how long they have waited (with `waiting`).",
+        "Customers who wait now by how long they have waited (with `waiting`). A customer waits in "
+        "one mailbox, so those of several add up.",
         "s",
         Query(
-            chosen_or_every(lambda of: once("max", f"{name}{{{of}, {of_all}}}")),
+            once(
+                "sum",
+                chosen_or_every(lambda of: once("max", f"{name}{{{of}, {of_all}}}")),
+                *("mailbox", "mailbox_id"),
+            ),
             "{{le}}",
             heatmap=True,
         ),
@@ -76,7 +81,7 @@ def _figures(board: Board) -> None:
         "percentunit",
         Query(
             once("max", f"helpscout_sla_compliance_ratio{sla}"),
-            "{{sla}} {{horizon}} {{type}} {{segment}}",
+            "{{sla}} {{window}} {{type}} {{segment}}",
         ),
         Query(OBJECTIVE, "objective of {{sla}}"),
         lines=[1],

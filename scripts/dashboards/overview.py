@@ -116,7 +116,7 @@ def _service_levels(board: Board) -> None:
         "The service levels that are farthest from, or deepest below, what was promised, with at "
         f"least {MINIMUM_CONVERSATIONS} conversations. Below 0: missed.",
         "percentunit",
-        Query(f"bottomk({_MOST}, {margin})", "{{sla}} {{horizon}} " + _LEGEND, instant=True),
+        Query(f"bottomk({_MOST}, {margin})", "{{sla}} {{window}} " + _LEGEND, instant=True),
         thresholds=RED_BELOW_ZERO,
     )
 

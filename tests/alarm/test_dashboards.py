@@ -249,6 +249,25 @@ EXPRESSIONS: dict[str, tuple[str, list[dict[str, str]], dict[str, float]]] = {
             '{sla="first", horizon="short", account="a", mailbox_id="1", job="team-b"}': 0.2,
         },
     ),
+    "those who wait in two mailboxes add up, and two replicas count once": (
+        panel_expression("helpscout-mailbox", "Present waits"),
+        [
+            _series(
+                "helpscout_waiting_distribution_seconds_bucket",
+                count,
+                le="900.0",
+                account="a",
+                mailbox_id=mailbox,
+                mailbox=mailbox,
+                type="all",
+                office_hours="false",
+                instance=pod,
+            )
+            for mailbox, count in (("1", 4), ("2", 3))
+            for pod in ("a", "b")
+        ],
+        {'{le="900.0", account="a", type="all", office_hours="false"}': 7},
+    ),
     "of 60 changes the twenty largest are drawn": (
         f"count({panel_expression('helpscout-overview', 'Change now')})",
         [
