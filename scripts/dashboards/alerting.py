@@ -129,7 +129,7 @@ def _giving_way(expr: str, margin: str) -> str:
 def _written_out(expr: str, recorded: dict[str, str]) -> str:
     """Return an expression with everything recorded in it written out, of this moment.
 
-    Matchers go to the metrics that are recorded; a range becomes a subquery.
+    Matchers go to the figures that are recorded; a range becomes a subquery.
     """
     expr = re.sub(r"last_over_time\((helpscout:[\w:]+(?:\{[^}]*\})?)\[\w+\]\)", r"\1", expr)
 
@@ -137,7 +137,7 @@ def _written_out(expr: str, recorded: dict[str, str]) -> str:
         name, matchers, since = found.groups(default="")
         body = _written_out(recorded[name], recorded)
         if matchers:
-            body = re.sub(r"\bhelpscout_\w+", rf"\g<0>{matchers}", body)
+            body = re.sub(r"\bhelpscout_(?!exporter_)\w+", rf"\g<0>{matchers}", body)
         return f"({body}){f'{since[:-1]}:1m]' if since else ''}"
 
     return re.sub(r"(helpscout:[\w:]+)(\{[^}]*\})?(\[\w+\])?", written, expr)
