@@ -573,6 +573,9 @@ HelpscoutBrownOut:
 HelpscoutAccountThrottled:
   - HelpscoutThrottledOften
   - HelpscoutScheduleLagging
+  - HelpscoutCollectorDown
+  - HelpscoutReportStale
+  - HelpscoutReportNeverSucceeded
 HelpscoutSlaMissed:
   - HelpscoutSlaAtRisk
 HelpscoutCustomersWaitBeyondTarget:
