@@ -57,6 +57,7 @@ class Purse:
     def __init__(self) -> None:
         self.spent = 0
         self.observed: list[tuple[float | None, float | None]] = []
+        self.asked_at: list[float] = []
         self.closed: list[float | None] = []
         self.paused: list[float] = []
 
@@ -69,7 +70,7 @@ class Purse:
         return True
 
     def observe(self, asked_at: float, limit: float | None, remaining: float | None) -> None:
-        assert asked_at > 0
+        self.asked_at.append(asked_at)
         self.observed.append((limit, remaining))
 
     def close_gate(self, seconds: float | None) -> None:

@@ -764,6 +764,17 @@ def test_the_rate_headers_of_every_answer_are_observed(
     assert desk.purse.observed[-1] == seen
 
 
+def test_what_an_answer_says_of_the_limit_is_as_of_when_it_was_asked(desk: Desk) -> None:
+    def slow(_asked: Asked) -> bytes:
+        desk.seconds += 20.0
+        return as_json({"current": {}})
+
+    desk.answer = slow
+    asked_at = desk.seconds
+    ask(desk.client("v1"))
+    assert desk.purse.asked_at == [asked_at]
+
+
 # --- what is paid and counted -------------------------------------------------------------------
 
 
