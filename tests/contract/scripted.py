@@ -43,14 +43,20 @@ class _Handler(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
+        port = self.client_address[1]
+        self.server.owner.open.add(port)
         with contextlib.suppress(OSError):
-            while (asked := self._read()) is not None:
-                self.server.owner.asked.append(asked)
-                reply = self.server.owner.script(asked)
-                if not isinstance(reply, bytes):
-                    reply(self.connection)
-                    return
-                self.connection.sendall(reply)
+            self._answer()
+        self.server.owner.open.discard(port)
+
+    def _answer(self) -> None:
+        while (asked := self._read()) is not None:
+            self.server.owner.asked.append(asked)
+            reply = self.server.owner.script(asked)
+            if not isinstance(reply, bytes):
+                reply(self.connection)
+                return
+            self.connection.sendall(reply)
 
     def finish(self) -> None:
         with contextlib.suppress(OSError):
@@ -99,6 +105,8 @@ class Service:
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.script, self.tls = script, tls
         self.asked: list[Asked] = []
+        self.open: set[int] = set()
+        """The clients' ports of the connections that are open."""
         self._server = _Server(self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True

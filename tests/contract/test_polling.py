@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +20,7 @@ from exporter.collectors.productivity import Productivity
 from exporter.core import Exporter, one_round
 from exporter.failure import Failure
 from exporter.helpscout.account import Api
+from exporter.helpscout.client import Client
 from exporter.poller import Poller
 from exporter.questions import Get, Question, Reading
 from exporter.settings import Configuration, load
@@ -205,6 +207,40 @@ def test_every_call_is_paid_once(held: Held) -> None:
         assert usage.used == len(held.service.asked) == 1 + 2
 
 
+def test_a_report_is_asked_as_soon_as_another_has_arrived(held: Held) -> None:
+    # A clock by which a second passes in a thousand looks: waiting for one ends this test.
+    seconds = map(lambda look: 1_000.0 + look / 1_000, count())
+    poller = Poller(Store(), Telemetry(), StateFile(None, codec), clock=lambda: next(seconds))
+    poller.configure(held.settings(concurrency="1", TYPES="[all, email, chat, phone]"))
+    poller.start()
+    try:
+        eventually(lambda: poller.first_round_done, "the first round", SECONDS)
+    finally:
+        poller.stop()
+    assert len(held.service.asked) == 1 + 8
+
+
+def test_an_account_that_is_silent_for_a_minute_is_probed_for_ten_seconds_at_most(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed: list[float] = []
+    monkeypatch.setattr(Client, "probe", lambda _client, seconds: probed.append(seconds))
+    seconds = [1_000.0]
+    poller = Poller(Store(), Telemetry(), StateFile(None, codec), clock=lambda: seconds[0])
+    poller.configure(held.settings())
+    poller.start()
+    try:
+        eventually(lambda: held.service.asked, "the list", SECONDS)
+        seconds[0] += 1.0
+        eventually(lambda: len(held.service.asked) == 3, "a round", SECONDS)
+        assert probed == []
+        seconds[0] += 61.0
+        eventually(lambda: probed, "the probe", SECONDS)
+    finally:
+        poller.stop()
+    assert probed == [10.0]
+
+
 # --- shards --------------------------------------------------------------------------------------
 
 
@@ -219,6 +255,13 @@ def test_each_account_is_asked_and_exported_by_one_shard_alone(held: Held) -> No
         assert exported[-1] < set("abcdef")
         held.service.asked.clear()
     assert sorted([*exported[0], *exported[1]]) == list("abcdef")
+
+
+def test_a_shard_says_which_it_is_and_of_how_many(held: Held) -> None:
+    exporter = Exporter(held.settings("abcdef", SHARD__INDEX="1", SHARD__TOTAL="3"))
+    said = exporter.telemetry.registry.get_sample_value
+    assert said("helpscout_exporter_shard_index") == 1
+    assert said("helpscout_exporter_shards") == 3
 
 
 def test_shards_by_mailbox_divide_an_accounts_budget(held: Held) -> None:
@@ -258,6 +301,19 @@ def test_a_removed_account_does_not_reappear_with_its_last_call(held: Held) -> N
         a_round(exporter)
         eventually(lambda: not own_metrics(exporter, "b"), "they stay away", SECONDS)
         assert own_metrics(exporter, "a")
+
+
+def test_an_account_that_is_gone_leaves_no_connection_open(held: Held) -> None:
+    def ports(name: str) -> set[int]:
+        asked = held.service.asked
+        return {each.port for each in asked if each.target.startswith(f"/{name}/")}
+
+    with running(held.settings("ab")) as exporter:
+        a_round(exporter)
+        assert ports("b") & held.service.open
+        exporter.configure(held.settings("a"))
+        eventually(lambda: not ports("b") & held.service.open, "b's are closed", SECONDS)
+        assert ports("a") & held.service.open
 
 
 def test_another_shard_after_a_reload_has_its_own_share_of_mailboxes_and_budget(
