@@ -209,8 +209,9 @@ def test_every_call_is_paid_once(held: Held) -> None:
 
 def test_a_report_is_asked_as_soon_as_another_has_arrived(held: Held) -> None:
     # A clock by which a second passes in a thousand looks: waiting for one ends this test.
-    seconds = map(lambda look: 1_000.0 + look / 1_000, count())
-    poller = Poller(Store(), Telemetry(), StateFile(None, codec), clock=lambda: next(seconds))
+    looks = count(1_000_000)
+    state = StateFile(None, codec)
+    poller = Poller(Store(), Telemetry(), state, clock=lambda: next(looks) / 1_000)
     poller.configure(held.settings(concurrency="1", TYPES="[all, email, chat, phone]"))
     poller.start()
     try:

@@ -144,6 +144,22 @@ def test_a_segment_waits_until_all_its_tags_are_known() -> None:
     assert all(not r.spec[1] for r in requests if r.key.segment == "")
 
 
+@pytest.mark.parametrize(
+    ("known", "ids"),
+    [
+        ({"VIP": 1}, (1,)),
+        ({"VIP": 1, "vip": 2}, (2,)),
+        ({"VIP": 1, "Vip": 1}, (1,)),
+        ({"VIP": 1, "Vip": 2}, None),  # either may be meant
+        ({}, None),
+    ],
+)
+def test_the_case_of_a_tag_does_not_matter_if_one_tag_alone_has_the_name(
+    known: dict[str, int], ids: tuple[int, ...] | None
+) -> None:
+    assert Segment("vip", ("vip",)).tag_ids(known) == ids
+
+
 def test_ids_and_folders_wait_for_nothing() -> None:
     chosen = selection(segments=(Segment("a", (7,)), Segment("b", (), (991,))))
     requests = asked(chosen, [SUPPORT], {})
