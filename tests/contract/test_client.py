@@ -1018,6 +1018,18 @@ def test_names_arrive_as_they_are(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize("ahead", [90, 0, -90])
+def test_the_mailbox_list_says_how_far_our_clock_is_ahead_of_the_services(
+    desk: Desk, ahead: int
+) -> None:
+    desk.now = NOW + timedelta(seconds=ahead)
+    nothing = {"page": 1, "pages": 1, "items": []}
+    desk.answer = lambda asked: as_json(nothing, Date=date(0))
+    client = desk.client("v1")
+    client.mailboxes()
+    assert client.skew_seconds == ahead
+
+
 # --- secrets ------------------------------------------------------------------------------------
 
 HOSTILE_TOKEN = "s3cret-bearer-token"

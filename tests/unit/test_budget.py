@@ -265,3 +265,32 @@ def test_beside_others_that_use_all_of_the_limit_a_call_is_made_now_and_then(clo
     budget, _ = make(clock, limit=400, share=0.5)
     budget.observe(clock.now, 400, 0)
     assert budget.per_minute == 400 * 0.5 * 0.02
+
+
+def test_what_is_exported_is_there_from_the_start_and_follows_a_429_which_no_plan_does(
+    clock: Clock,
+) -> None:
+    budget, telemetry = make(clock, limit=120, share=0.5)
+
+    def exported() -> dict[str, float | None]:
+        names = ("rate_limit_per_minute", "rate_budget_per_minute", "throttled_total")
+        value = telemetry.registry.get_sample_value
+        return {n: value(f"helpscout_exporter_{n}", {"account": "acme"}) for n in names}
+
+    usual = {"rate_limit_per_minute": 120, "rate_budget_per_minute": 60, "throttled_total": 0}
+    assert exported() == usual
+    budget.close_gate(30)
+    clock.now += 30
+    budget.publish()
+    assert exported() == usual | {"rate_budget_per_minute": 15}
+    assert budget.planned_per_minute == 60
+
+
+def test_a_pause_costs_nothing_and_ends_with_the_exporter(clock: Clock) -> None:
+    budget, _ = make(clock)
+    began = clock.now
+    budget.pause(2.5)
+    assert (clock.now - began, budget.usage().used) == (2.5, 0)
+    ending, _ = make(clock, wait=lambda _seconds: True)
+    with pytest.raises(Stopping):
+        ending.pause(2.5)
