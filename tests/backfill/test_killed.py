@@ -89,7 +89,7 @@ def test_killed_at_eleven_moments_and_resumed_the_file_is_that_of_an_undisturbed
         process.signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         time.sleep(0.05)  # what had reached the service is counted by now
-        kept = answers(output.with_name("killed.om.kept"), tmp_path / f"kill-{number}")
+        kept = answers(output.with_name("killed.om.journal"), tmp_path / f"kill-{number}")
         # Nothing but what was on its way when it died may be missing.
         now_lost = filling.reports_asked() - kept
         assert lost <= now_lost <= lost + CONCURRENCY
