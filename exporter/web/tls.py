@@ -103,10 +103,11 @@ class Tls:
         context.set_alpn_protocols(["http/1.1"])
         if not self.prefer_server_cipher_suites:
             context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-        if ciphers := [CIPHERS[name] for name in self.cipher_suites if name in CIPHERS]:
-            context.set_ciphers(":".join(ciphers))
+        listed = [name for name in self.cipher_suites if name in CIPHERS]
+        # Not the defaults of this Python: Debian's has some without forward secrecy.
+        context.set_ciphers(":".join(CIPHERS[name] for name in listed or CIPHERS))
         if self.curve:
-            context.set_ecdh_curve(CURVES[self.curve])
+            self._restrict_curve(context, self.curve)
         for key, pem in (("cert", self.cert), ("key", self.key), ("client_ca", self.client_ca)):
             if isinstance(pem, Path):
                 _readable(f"{key}_file", pem)
@@ -116,6 +117,15 @@ class Tls:
             self._trust(context)
         context.allowed_sans = frozenset(map(_canonical, self.client_allowed_sans))
         return context
+
+    def _restrict_curve(self, context: ssl.SSLContext, curve: str) -> None:
+        try:
+            context.set_ecdh_curve(CURVES[curve])
+        except (OSError, ValueError) as error:  # such as X25519 on Debian 12's Python 3.11.2
+            raise ValueError(
+                f"tls_server_config.curve_preferences[0]: the ssl of this Python cannot use {curve}"
+                f" ({_reason(error)}): choose another curve, or leave the key out"
+            ) from None
 
     def _identify(self, context: ssl.SSLContext) -> None:
         try:
