@@ -24,6 +24,7 @@ from exporter.telemetry import Telemetry
 
 _MOST_MAILBOXES: Final = 20
 """So many are asked at most for the one that a segment's folders belong to."""
+_MOST_NAMES: Final = 8
 
 _Ask = Callable[[Question], Learned]
 """Asks a question; returns what the answer says of the account's tags and folders."""
@@ -59,8 +60,8 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
         asked = questions(mailboxes, {})
         if not asked:
             raise NotThere(
-                f"login good, {len(mailboxes)} mailboxes, but none of them is selected: look at"
-                " mailboxes.include and mailboxes.exclude"
+                f"login good, {len(mailboxes)} mailboxes ({_names(mailboxes)}),"
+                " but none of them is selected: look at mailboxes.include and mailboxes.exclude"
             )
         first: dict[str, Question] = {}
         for question in asked:
@@ -90,7 +91,7 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
     if lists_tags(account, configuration):
         pages += list_pages(len(tags))
     calls = Demand.of_questions(((question, 1) for question in asked), pages).per_minute
-    allowed = budget.per_minute * account.budget * configuration.shard.budget_share
+    allowed = budget.usage().limit * account.budget * configuration.shard.budget_share
     return Checked(
         f"{account.name}: login good (API {account.api[1]}.0), {len(mailboxes)} mailboxes,"
         f" {', '.join(first)} good; {len(asked)} reports, {calls:.1f} calls a minute of"
@@ -101,6 +102,12 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
         ),
         frozenset(mailbox_patterns(configuration.named_mailboxes, mailboxes)),
     )
+
+
+def _names(mailboxes: list[Mailbox]) -> str:
+    """Return the first few names."""
+    names = [mailbox.name for mailbox in mailboxes]
+    return ", ".join(names[:_MOST_NAMES] + ["…"] * (len(names) > _MOST_NAMES)) or "none"
 
 
 def _listed_tags(

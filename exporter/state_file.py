@@ -261,6 +261,8 @@ class StateFile:
 
     def _failed(self, error: Exception) -> None:
         words = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        if self._path is not None and not self._path.parent.is_dir():
+            words = f"there is no folder {self._path.parent}: make it"
         if words != self._failure:
             self._failure = words
             self._log.warning("state file cannot be used, going on without it", error=words)

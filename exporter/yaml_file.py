@@ -112,6 +112,10 @@ def parse_yaml(text: str) -> Any:
 def _unquoted(error: yaml.MarkedYAMLError) -> str:
     """Return the parser's words without what it quotes of the text: it may be part of a secret."""
     words = error.problem or "is not YAML"
+    if "'\\t'" in words:
+        return "a tab: indent with spaces"
+    if "<block end>" in words:
+        return "is not indented like the lines above it"
     if words.startswith("but "):
         words = f"{error.context}, {words}"
     return re.sub(r"'([^']+)'", lambda m: m[0] if len(m[1]) < 3 or m[1][0] == "<" else "…", words)

@@ -227,7 +227,9 @@ def _credential_problems(account: Account) -> Iterator[Problem]:
     needed = ("api_key",) if account.api == "v1" else ("client_id", "client_secret")
     other = [key for key in given if not key.startswith(needed)]
     if other:
-        yield (other[0],), f"is not for {account.api}, which takes {' and '.join(needed)}"
+        mend = "remove it, or give it an account of its own"
+        takes = " and ".join(needed)
+        yield (other[0],), f"is not for {account.api}, which takes {takes}: {mend}"
         return
     for key in needed:
         twin = f"{key}_file"

@@ -122,6 +122,18 @@ def at(tree: Any, path: KeyPath) -> Any:
 
 
 def hint(word: str, known: Iterable[str], likeness: float = 0.6) -> str:
-    """Return `, did you mean …?` for a word that is close to a known one, else nothing."""
-    close = get_close_matches(word, known, 1, likeness)
+    """Return `, did you mean …?` for a word that is close to a known one, else nothing.
+
+    Help Scout's own names of the credentials are close to ours.
+    """
+    ours = re.sub(
+        r"(?i)app(?=_(id|secret))", lambda m: "CLIENT" if m[0].isupper() else "client", word
+    )
+    close = get_close_matches(ours, known, 1, likeness)
     return f", did you mean {close[0]}?" if close else ""
+
+
+def belongs(word: str) -> str:
+    """Return `, it belongs under …` for a key that is known at another place, else nothing."""
+    above = next((path[:-1] for path in KEYS if path[1:] and path[-1] == word), None)
+    return f": it belongs under {dotted(above)}, indented" if above else ""

@@ -8,7 +8,7 @@ know no types.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -22,6 +22,7 @@ from exporter.settings.keys import (
     PREFIX,
     SHORT,
     Shape,
+    belongs,
     dotted,
     general,
     hint,
@@ -35,6 +36,7 @@ from exporter.yaml_file import is_unicode, parse_yaml, read_file
 
 _KNOWN: Final = (*map(variable, leaves()), *(variable((key,)) for key in KEYS[()].keys), *SHORT)
 _TWIN: Final = TWINS | {file: key for key, file in TWINS.items()}
+_FEW: Final = 4
 _EXPANSION: Final = re.compile(r"\$\{\w+[^{}]*\}")
 _WHOLE_EXPANSION: Final = re.compile(rf"{_EXPANSION.pattern}|\$\(\w+\)|\$[A-Z_][A-Z0-9_]+")
 
@@ -138,22 +140,26 @@ class Source(PydanticBaseSettingsSource):
     def _is_known(self, path: KeyPath, above: Shape) -> bool:
         is_known = path[-1] in above.keys
         if not is_known:
-            words = f"unknown key{hint(str(path[-1]), above.keys)}"
+            word = str(path[-1])
+            words = f"unknown key{hint(word, above.keys) or belongs(word)}"
             self.problems.append(f"{self._name(path)}: {dotted(path)}: {words}")
         return is_known
 
     def _advice(self, path: KeyPath, value: Any) -> str:
         element = KEYS.get((*general(path), 0))
         if element is None:
-            return ""
+            keys = [variable((*path, key)) for key in KEYS[general(path)].keys]
+            few = isinstance(value, Text) and 0 < len(keys) <= _FEW
+            return f": set {' or '.join(keys)}" if few else ""
         if isinstance(value, dict):
             return "" if element.is_value else ": put a dash before its first key"
         if not (element.is_value or element.short):
             return ""
-        commas = KEYS[general(path)].has_commas and isinstance(value, str)
-        elements = [part.strip() for part in value.split(",")] if commas else [value]
-        also = f", or set {variable((*path, 0))}" if isinstance(value, Text) else ""
-        return f": write [{', '.join(map(shown, elements))}]{also}"
+        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
+        whole = len(parts) == 1 or not KEYS[general(path)].has_commas
+        also = f", or [{_listed(parts)}] for several" if whole and parts[1:] else ""
+        also += f", or set {variable((*path, 0))}" if isinstance(value, Text) else ""
+        return f": write [{_listed([value] if whole else parts)}]{also}"
 
     def _expanded(self, path: KeyPath, value: Any) -> Any:
         """Return a value. Refuse one that expects a variable to be filled in."""
@@ -184,6 +190,10 @@ def _read(value: Text, key: Shape) -> Any:
     if value.startswith("{") or (value.startswith("[") and (not key.takes_one or value[-1] == "]")):
         return parse_yaml(value)
     return [Text(part.strip()) for part in value.split(",")] if key.has_commas else value
+
+
+def _listed(parts: Iterable[Any]) -> str:
+    return ", ".join(map(shown, parts))
 
 
 def _told(value: Any) -> str:
@@ -226,7 +236,7 @@ def of_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
     White space around a value is dropped: a Kubernetes Secret often ends with a line break.
     """
     given: dict[KeyPath, tuple[str, Text]] = {}
-    warnings, problems = [], []
+    warnings, problems, refused = [], [], list[KeyPath]()
     for name, padded in sorted(environ.items()):
         value = Text(padded.strip())
         if not name.startswith(PREFIX) or not value or name == f"{PREFIX}CONFIG":
@@ -236,12 +246,16 @@ def of_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
             warnings.append(f"{name}: no such key, ignored{hint(name, _KNOWN, 0.9)}")
         elif name != name.upper():
             problems.append(f"{name}: variables are written in capitals: {name.upper()}")
+        elif value[0] == value[-1] and value[0] in "\"'" and value[1:]:
+            problems.append(f"{name}: the quotes around it are part of the value: remove them")
+            refused.append(path)
         elif path in given:
             problems.append(f"{name}: {given[path][0]} sets the same key: keep one")
         else:
             given[path] = name, value
     source = Source(given)
     source.problems[:0] = problems
+    source.refused += refused
     return source, warnings
 
 

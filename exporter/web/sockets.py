@@ -135,6 +135,8 @@ def _why(error: OSError | UnicodeError) -> str:
         return "the name does not resolve"
     if error.errno == errno.EAFNOSUPPORT:
         return "this machine has no IPv6"
+    if error.errno == errno.EADDRINUSE:
+        return f"{error.strerror}: stop what has it, or choose another port"
     return error.strerror or str(error)
 
 

@@ -67,16 +67,23 @@ def test_a_read_only_service_has_no_secret_that_compose_would_have_to_write_into
     assert not service.get("read_only") or all("file" in secret for secret in given)
 
 
-def test_the_real_accounts_settings_are_accepted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("given", "api"),
+    [
+        ({"HELPSCOUT_CLIENT_ID": "id", "HELPSCOUT_CLIENT_SECRET": "secret"}, "v2"),
+        ({"HELPSCOUT_API_KEY": "key"}, "v1"),
+    ],
+)
+def test_the_real_accounts_settings_are_accepted(
+    tmp_path: Path, given: dict[str, str], api: str
+) -> None:
     environ = dict(SERVICES["exporter-real"]["environment"])
-    assert environ["HELPSCOUT_CLIENT_ID"] == "${HELPSCOUT_CLIENT_ID:-}"
-    assert environ["HELPSCOUT_CLIENT_SECRET"] == "${HELPSCOUT_CLIENT_SECRET:-}"
-    environ |= {
-        "HELPSCOUT_CLIENT_ID": "id",
-        "HELPSCOUT_CLIENT_SECRET": "secret",
-        "HELPSCOUT_STATE_FILE": str(tmp_path / "state.db"),
-    }
+    for name in ("HELPSCOUT_CLIENT_ID", "HELPSCOUT_CLIENT_SECRET", "HELPSCOUT_API_KEY"):
+        assert environ[name] == f"${{{name}:-}}"
+        environ[name] = given.get(name, "")
+    environ["HELPSCOUT_STATE_FILE"] = str(tmp_path / "state.db")
     configuration = load(None, environ)
+    assert [account.api for account in configuration.accounts] == [api]
     assert [objective.name for objective in configuration.objectives] == ["first-reply-1h"]
     assert configuration.compare is True
     assert not configuration.warnings

@@ -594,6 +594,45 @@ def test_the_rules_know_the_job_of_a_pod_monitor() -> None:
     assert 'job=\\"helpscout-exporter\\"' in json.dumps(named.one("PrometheusRule"))
 
 
+def test_variables_may_be_a_mapping_as_in_other_charts_and_have_values_that_are_text() -> None:
+    environ = rendered("names-of-other-charts").environ
+    assert environ["HTTPS_PROXY"] == "http://proxy.example.com:3128"
+    assert environ["HELPSCOUT_COMPARE"] == "true"
+    assert environ["PASSWORD"] == {"secretKeyRef": {"name": "a", "key": "b"}}
+    listed = render({"extraEnv": [{"name": "A", "value": 12345678}]})
+    assert listed.environ["A"] == "12345678"
+
+
+def test_a_service_takes_what_those_of_other_charts_take() -> None:
+    given = {
+        "type": "LoadBalancer",
+        "externalIPs": ["192.0.2.1"],
+        "externalTrafficPolicy": "Local",
+        "ipFamilies": ["IPv6"],
+        "ipFamilyPolicy": "SingleStack",
+        "loadBalancerClass": "example.org/inner",
+        "loadBalancerIP": "192.0.2.2",
+        "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "sessionAffinity": "ClientIP",
+    }
+    spec = render({"service": given}).one("Service")["spec"]
+    assert {key: spec[key] for key in given} == given
+    assert "clusterIP" not in spec
+    assert rendered("names-of-other-charts").one("Service")["spec"]["clusterIP"] == "None"
+
+
+def test_a_path_may_be_a_text_and_the_notes_have_it() -> None:
+    assert "The status page: http://tools.example.org/helpscout" in (
+        rendered("names-of-other-charts").notes
+    )
+
+
+def test_an_empty_interval_leaves_it_to_prometheus() -> None:
+    values = {"serviceMonitor": {"enabled": True, "interval": "", "scrapeTimeout": ""}}
+    (endpoint,) = render(values).one("ServiceMonitor")["spec"]["endpoints"]
+    assert not {"interval", "scrapeTimeout"} & set(endpoint)
+
+
 def test_labels_have_the_name_of_other_charts_too() -> None:
     found = rendered("names-of-other-charts")
     for kind in ("ServiceMonitor", "PrometheusRule"):

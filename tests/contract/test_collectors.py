@@ -17,7 +17,7 @@ from exporter.checking import check_account
 from exporter.core import Exporter, one_round
 from exporter.exposition import TEXT
 from exporter.helpscout.account import Api
-from exporter.helpscout.errors import NotAllowed
+from exporter.helpscout.errors import NotAllowed, NotThere
 from exporter.settings import Configuration, load
 from exporter.simulator import Simulator, SimulatorOptions
 from exporter.simulator.faults import Faults
@@ -247,7 +247,7 @@ def test_an_account_without_reports_is_whole_with_folders_alone(
         assert found.named(QUEUES)
         assert found.named("helpscout_segment_resolved") == [], "nothing is asked by segment"
         checked = check_account(configuration, configuration.accounts[0])
-        assert "3 mailboxes, folders good; 3 reports, 0.6 calls a minute" in checked.line
+        assert "3 mailboxes, folders good; 3 reports, 1.0 calls a minute" in checked.line
         assert checked.missing == ()
     assert "report" not in asked(simulator)
 
@@ -259,6 +259,17 @@ def test_check_asks_one_question_of_each_kind(simulator: Simulator, api: Api) ->
     assert "productivity, folders, happiness good; 15 reports" in line
     calls = asked(simulator)
     assert (calls["report"], calls["folders"], calls["happiness"]) == (1, 1, 1)
+
+
+@both
+def test_check_names_the_mailboxes_that_there_are_where_none_is_selected(
+    simulator: Simulator, api: Api
+) -> None:
+    configuration = configured(simulator, api, MAILBOXES__INCLUDE__0="Suport")
+    with pytest.raises(NotThere) as caught:
+        check_account(configuration, configuration.accounts[0])
+    assert "3 mailboxes (Support, " in str(caught.value)
+    assert "mailboxes.include" in str(caught.value)
 
 
 @both

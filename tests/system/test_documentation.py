@@ -51,13 +51,13 @@ def test_every_command_of_the_readme_is_run_here() -> None:
 
 
 def test_make_demo_shows_what_the_readme_says(start: Start) -> None:
-    command = (need("make"), "-C", str(ROOT), "demo")
+    command, curl, pkill = (need("make"), "-C", str(ROOT), "demo"), need("curl"), need("pkill")
     process = start(command=command, environ={"HELPSCOUT_WEB__LISTEN": "127.0.0.1:0"})
     url = address(process)
     try:
         eventually(lambda: round_is_complete(url, 60), "the demo's whole round")
         line = next(each for each in commands("README.md") if each.startswith("curl"))
-        line = line.replace("http://127.0.0.1:9877", url)
+        line = line.replace("http://127.0.0.1:9877", url).replace("curl", curl, 1)
         shown = subprocess.run(
             line, shell=True, capture_output=True, text=True, check=True
         ).stdout.splitlines()
@@ -69,7 +69,7 @@ def test_make_demo_shows_what_the_readme_says(start: Start) -> None:
         assert "Accounts up" in get(f"{url}/").text
     finally:
         # make waits for the program, and does not pass signals on.
-        subprocess.run(["pkill", "-TERM", "-P", str(process.pid)], check=False)
+        subprocess.run([pkill, "-TERM", "-P", str(process.pid)], check=False)
         process.wait()
 
 

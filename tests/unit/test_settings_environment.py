@@ -198,7 +198,10 @@ def test_without_any_it_says_how_to_start() -> None:
         ({"HELPSCOUT_API": "v1"}, "HELPSCOUT_API_KEY: is missing: v1 needs it, or api_key_file"),
         (
             ACCOUNT | {"HELPSCOUT_API_KEY": "k"},
-            "HELPSCOUT_API_KEY: is not for v2, which takes client_id and client_secret",
+            (
+                "HELPSCOUT_API_KEY: is not for v2, which takes client_id and client_secret: "
+                "remove it, or give it an account of its own"
+            ),
         ),
         (
             ACCOUNT | {"HELPSCOUT_CLIENT_ID_FILE": "f"},
@@ -247,7 +250,8 @@ def test_without_any_it_says_how_to_start() -> None:
             ACCOUNT | {"HELPSCOUT_MAILBOXES__INCLUDE": "Support, first line"},
             (
                 "HELPSCOUT_MAILBOXES__INCLUDE: takes a list, not text: "
-                'write ["Support, first line"], or set HELPSCOUT_MAILBOXES__INCLUDE__0'
+                'write ["Support, first line"], or ["Support", "first line"] for several, '
+                "or set HELPSCOUT_MAILBOXES__INCLUDE__0"
             ),
         ),
         (
@@ -256,6 +260,21 @@ def test_without_any_it_says_how_to_start() -> None:
                 "HELPSCOUT_SEGMENTS__0__TAGS: takes a list, not text: "
                 'write ["vip"], or set HELPSCOUT_SEGMENTS__0__TAGS__0'
             ),
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_MAILBOXES": "Support"},
+            (
+                "HELPSCOUT_MAILBOXES: takes a mapping, not text: set HELPSCOUT_MAILBOXES__INCLUDE "
+                "or HELPSCOUT_MAILBOXES__EXCLUDE or HELPSCOUT_MAILBOXES__ALL"
+            ),
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_CLIENT_SECRET": '"hunter2"'},
+            "HELPSCOUT_CLIENT_SECRET: the quotes around it are part of the value: remove them",
+        ),
+        (
+            ACCOUNT | {"HELPSCOUT_TYPES": "'email'"},
+            "HELPSCOUT_TYPES: the quotes around it are part of the value: remove them",
         ),
         (
             ACCOUNT | {"HELPSCOUT_SEGMENTS": "vip"},
@@ -363,6 +382,15 @@ def test_a_configuration_that_is_refused_says_what_it_ignored() -> None:
     assert "client_secret" in str(caught.value).lower()
     assert caught.value.warnings == (
         "HELPSCOUT_CLIENT_SECERT: no such key, ignored, did you mean HELPSCOUT_CLIENT_SECRET?",
+    )
+
+
+def test_help_scouts_own_names_of_the_credentials_get_a_hint() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(None, {"HELPSCOUT_APP_ID": "a", "HELPSCOUT_APP_SECRET": "b"})
+    assert caught.value.warnings == (
+        "HELPSCOUT_APP_ID: no such key, ignored, did you mean HELPSCOUT_CLIENT_ID?",
+        "HELPSCOUT_APP_SECRET: no such key, ignored, did you mean HELPSCOUT_CLIENT_SECRET?",
     )
 
 

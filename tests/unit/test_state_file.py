@@ -170,6 +170,14 @@ def test_a_newer_file_is_refused_by_both_versions(tmp_path: Path, log: LogCaptur
     )
 
 
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path, log: LogCapture) -> None:
+    state = StateFile(tmp_path / "none" / "s.db", codec)
+    assert state.ok is False
+    state.close()
+    (said,) = log.entries
+    assert said["error"] == f"there is no folder {tmp_path / 'none'}: make it"
+
+
 def test_whether_the_file_can_be_used_is_known(tmp_path: Path, log: LogCapture) -> None:
     assert StateFile(None, codec).ok is None
     path = tmp_path / "s.db"

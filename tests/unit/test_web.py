@@ -480,7 +480,8 @@ def test_a_port_in_use_is_said_in_one_line(site: Site) -> None:
         with pytest.raises(CannotListen) as caught:
             site.start(at("127.0.0.1", port))
     assert str(caught.value) == (
-        f"web.listen: cannot listen on 127.0.0.1:{port}: Address already in use"
+        f"web.listen: cannot listen on 127.0.0.1:{port}: Address already in use:"
+        " stop what has it, or choose another port"
     )
     site.server = None
 

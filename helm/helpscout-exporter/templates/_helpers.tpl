@@ -50,7 +50,7 @@ of one's own.
 
 {{- define "helpscout-exporter.imagePullSecrets" -}}
 {{- $secrets := list }}
-{{- range concat (dig "imagePullSecrets" list .Values.global) .Values.imagePullSecrets }}
+{{- range concat (dig "imagePullSecrets" list .Values.global) (default list .Values.imagePullSecrets) }}
 {{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
 {{- end }}
 {{- if $secrets -}}
@@ -90,7 +90,7 @@ labels, additionalLabels, annotations, own (the template of the labels to be kno
 {{- $labels = merge $labels (.labels | default dict) (.additionalLabels | default dict) }}
 {{- $labels = merge $labels (include (default "helpscout-exporter.selectorLabels" .own) .root | fromYaml) }}
 {{- $labels = merge $labels (include "helpscout-exporter.otherLabels" .root | fromYaml) }}
-{{- $annotations := merge dict (.annotations | default dict) .root.Values.commonAnnotations -}}
+{{- $annotations := merge dict (.annotations | default dict) (.root.Values.commonAnnotations | default dict) -}}
 name: {{ default (include "helpscout-exporter.fullname" .root) .name }}
 namespace: {{ default (include "helpscout-exporter.namespace" .root) .namespace }}
 labels:
@@ -112,7 +112,7 @@ The accounts as the program gets them: what is not given is a key of the Secret,
 */}}
 {{- define "helpscout-exporter.accounts" -}}
 {{- $keys := .Values.secretKeys }}
-{{- $given := default (list dict) .Values.config.accounts }}
+{{- $given := dig "accounts" nil (default dict .Values.config) | default (list dict) }}
 {{- $accounts := list }}
 {{- range $given }}
 {{- $account := deepCopy . }}
@@ -160,7 +160,7 @@ The accounts as the program gets them: what is not given is a key of the Secret,
 {{/* The program's file. */}}
 {{- define "helpscout-exporter.config" -}}
 {{- $accounts := include "helpscout-exporter.accounts" . | fromYamlArray }}
-{{- merge (dict "accounts" $accounts) (omit .Values.config "accounts") | toYaml }}
+{{- merge (dict "accounts" $accounts) (omit (default dict .Values.config) "accounts") | toYaml }}
 {{- end }}
 
 {{/* The exporter-toolkit's file, as a mapping; empty where there is none, or a Secret has it. */}}
@@ -230,7 +230,7 @@ The accounts as the program gets them: what is not given is a key of the Secret,
 {{- end }}
 
 {{- define "helpscout-exporter.telemetryPath" -}}
-{{- $path := dig "web" "telemetry_path" "/metrics" .Values.config }}
+{{- $path := dig "web" "telemetry_path" "/metrics" (default dict .Values.config) }}
 {{- .Values.demo | ternary "/metrics" $path }}
 {{- end }}
 
@@ -265,9 +265,32 @@ The accounts as the program gets them: what is not given is a key of the Secret,
 {{- end }}
 {{- end }}
 
+{{/* `extraEnv` as a container has it; a mapping is a variable a key. A number or boolean becomes a text. */}}
+{{- define "helpscout-exporter.extraEnv" -}}
+{{- $listed := list }}
+{{- if kindIs "map" .Values.extraEnv }}
+{{- range $name, $value := .Values.extraEnv }}
+{{- if kindIs "map" $value }}
+{{- $entry := or (hasKey $value "value") (hasKey $value "valueFrom") | ternary $value (dict "valueFrom" $value) }}
+{{- $listed = append $listed (merge (dict "name" $name) $entry) }}
+{{- else }}
+{{- $listed = append $listed (dict "name" $name "value" $value) }}
+{{- end }}
+{{- end }}
+{{- else }}
+{{- $listed = default list .Values.extraEnv | deepCopy }}
+{{- end }}
+{{- range $listed }}
+{{- if and (hasKey . "value") (not (kindIs "string" .value)) }}
+{{- $_ := set . "value" (toJson .value) }}
+{{- end }}
+{{- end }}
+{{- toYaml $listed }}
+{{- end }}
+
 {{- define "helpscout-exporter.podTemplate" -}}
 {{- $web := include "helpscout-exporter.webConfigSecretName" . }}
-{{- $labels := merge dict .Values.podLabels (include "helpscout-exporter.selectorLabels" . | fromYaml) (include "helpscout-exporter.otherLabels" . | fromYaml) -}}
+{{- $labels := merge dict (default dict .Values.podLabels) (include "helpscout-exporter.selectorLabels" . | fromYaml) (include "helpscout-exporter.otherLabels" . | fromYaml) -}}
 metadata:
   labels:
     {{- toYaml $labels | nindent 4 }}
@@ -371,7 +394,7 @@ spec:
           value: {{ .Values.shardBy }}
         {{- end }}
         {{- end }}
-        {{- with .Values.extraEnv }}
+        {{- with include "helpscout-exporter.extraEnv" . | fromYamlArray }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       {{- with .Values.extraEnvFrom }}
@@ -507,8 +530,12 @@ sampleLimit: {{ int . }}
   - port: metrics
     path: {{ include "helpscout-exporter.telemetryPath" $root }}
     scheme: {{ $scheme }}
-    interval: {{ .interval }}
-    scrapeTimeout: {{ .scrapeTimeout }}
+    {{- with .interval }}
+    interval: {{ . }}
+    {{- end }}
+    {{- with .scrapeTimeout }}
+    scrapeTimeout: {{ . }}
+    {{- end }}
     honorLabels: {{ .honorLabels }}
     {{- range $name, $value := dict "tlsConfig" $tlsConfig "basicAuth" .basicAuth "authorization" .authorization "relabelings" .relabelings "metricRelabelings" .metricRelabelings }}
     {{- with $value }}
@@ -622,33 +649,51 @@ where there is none, with the reason (after a hyphen).
 values.schema.json lists them, so that it is this message that is seen.
 */}}
 {{- define "helpscout-exporter.otherNames" -}}
+accounts: config.accounts
 additionalAnnotations: commonAnnotations
 additionalLabels: commonLabels
+alerts: prometheusRule.alerts
+args: extraArgs
+auth: credentials or existingSecret
 automountServiceAccountToken: "-the exporter needs no rights in the cluster"
 autoscaling: shards
 command: extraArgs
-configReload: "-a changed configuration is a new pod"
-configReloader: "-a changed configuration is a new pod"
+compare: config.compare
+config.shard: shards and shardBy
+config.state_file: "-the chart sets it itself; persistence says on which volume the file is"
+config.web.config_file: webConfig or existingWebConfigSecret
+config.web.listen: containerPort and service.port
+configMap: config
 configmapReload: "-a changed configuration is a new pod"
 configmaps: extraVolumes and extraVolumeMounts
+configReload: "-a changed configuration is a new pod"
+configReloader: "-a changed configuration is a new pod"
+containerPorts: containerPort
 containerSecurityContext: securityContext
 customAnnotations: commonAnnotations
 customLabels: commonLabels
+defaultRules: prometheusRule
 deployment: annotations or commonLabels
 deploymentAnnotations: annotations
 deploymentLabels: commonLabels
+deploymentStrategy: strategy
 env: extraEnv
 envFrom: extraEnvFrom
+existingConfigMap: config
 existingSecretName: existingSecret
 extraConfigmapMounts: extraVolumes and extraVolumeMounts
+extraDeploy: extraManifests
 extraEnvs: extraEnv
 extraInitContainers: initContainers
+extraLabels: commonLabels
 extraObjects: extraManifests
 extraSecretMounts: extraVolumes and extraVolumeMounts
 extraVolumesMounts: extraVolumeMounts
+folders: config.folders
 grafana: dashboards
 grafanaDashboard: dashboards
 grafanaDashboards: dashboards
+happiness: config.happiness
 hpa: shards
 httpRoute: route
 httproute: route
@@ -656,42 +701,68 @@ image.imagePullSecrets: imagePullSecrets
 image.name: image.repository
 image.pullSecrets: imagePullSecrets
 image.sha: image.digest
+imagePullPolicy: image.pullPolicy
 imagePullSecret: imagePullSecrets
+ingress.host: ingress.hosts
+ingress.hostname: ingress.hosts
 ingress.ingressClassName: ingress.className
 ingress.path: ingress.hosts[].paths[].path
 ingress.pathType: ingress.hosts[].paths[].pathType
 kind: shards
 kubeRBACProxy: webConfig
 labels: commonLabels
+lifecycleHooks: lifecycle
+log: config.log
+logLevel: config.log.level
+mailboxes: config.mailboxes
 metrics: serviceMonitor
+monitor: serviceMonitor
+networkPolicy.allowExternal: networkPolicy.ingressFrom
 networkPolicy.allowMonitoringNamespace: networkPolicy.ingressFrom
 networkPolicy.egress: networkPolicy.extraEgress
 networkPolicy.ingress: networkPolicy.ingressFrom or networkPolicy.extraIngress
 networkPolicy.monitoringNamespaceName: networkPolicy.ingressFrom
+office_hours: config.office_hours
 options: extraArgs
 pdb: podDisruptionBudget
+persistence.accessMode: persistence.accessModes
+persistence.storageClassName: persistence.storageClass
 persistentVolume: persistence
 pod: podAnnotations or podLabels
+podAffinityPreset: affinity
+podDisruptionBudget.create: podDisruptionBudget.enabled
+podManagementPolicy: "-all shards start at once"
 podMonitor.additionalMetricsRelabels: podMonitor.metricRelabelings
 podMonitor.additionalRelabeling: podMonitor.relabelings
 podMonitor.attachMetadata: podMonitor.extraSpec.attachMetadata
 podMonitor.bearerTokenFile: podMonitor.authorization
 podMonitor.bearerTokenSecret: podMonitor.authorization
+podMonitor.create: podMonitor.enabled
+podMonitor.enableHttp2: podMonitor.extraEndpoint.enableHttp2
 podMonitor.extraLabels: podMonitor.labels
+podMonitor.followRedirects: podMonitor.extraEndpoint.followRedirects
 podMonitor.honorTimestamps: podMonitor.extraEndpoint.honorTimestamps
 podMonitor.labelLimit: podMonitor.extraSpec.labelLimit
 podMonitor.labelNameLengthLimit: podMonitor.extraSpec.labelNameLengthLimit
 podMonitor.labelValueLengthLimit: podMonitor.extraSpec.labelValueLengthLimit
+podMonitor.metricRelabelConfigs: podMonitor.metricRelabelings
 podMonitor.params: podMonitor.extraEndpoint.params
 podMonitor.path: config.web.telemetry_path
 podMonitor.proxyUrl: podMonitor.extraEndpoint.proxyUrl
+podMonitor.relabelConfigs: podMonitor.relabelings
 podMonitor.scrapeClass: podMonitor.extraSpec.scrapeClass
+podMonitor.scrapeInterval: podMonitor.interval
 podMonitor.selectorOverride: podMonitor.labels
 podMonitor.targetLimit: podMonitor.extraSpec.targetLimit
 podMonitor.telemetryPath: config.web.telemetry_path
+podPriorityClassName: priorityClassName
 podSecurityPolicy: "-the exporter needs no rights in the cluster"
+port: service.port
+productivity: config.productivity
 prometheus: serviceMonitor, podMonitor or prometheusRule
+prometheusRule.additionalPrometheusRules: prometheusRule.additionalGroups
 prometheusRule.additionalRules: prometheusRule.additionalGroups
+prometheusRule.create: prometheusRule.enabled
 prometheusRule.extraLabels: prometheusRule.labels
 prometheusRule.groups: prometheusRule.additionalGroups
 prometheusRule.rules: prometheusRule.additionalGroups
@@ -699,42 +770,68 @@ prometheusRules: prometheusRule
 rbac: "-the exporter needs no rights in the cluster"
 replicaCount: shards
 replicas: shards
+resourcesPreset: resources
 secret: credentials or existingSecret
 secretConfig: config
 secretMounts: extraVolumes and extraVolumeMounts
 secretName: existingSecret
+secretRef: existingSecret
+secrets: credentials or existingSecret
+segments: config.segments
+service.enabled: "-there is always a Service"
 service.externalPort: service.port
+service.headless: service.clusterIP
 service.internalPort: containerPort
+service.ipDualStack: service.ipFamilyPolicy and service.ipFamilies
+service.nodePorts: service.nodePort
+service.portName: "-the port is called metrics"
+service.ports: service.port
 service.servicePort: service.port
 service.targetPort: containerPort
 serviceAccount.automountServiceAccountToken: "-the exporter needs no rights in the cluster"
+serviceAccount.imagePullSecrets: imagePullSecrets
+serviceAccount.labels: commonLabels
 serviceMonitor.additionalMetricsRelabels: serviceMonitor.metricRelabelings
 serviceMonitor.additionalRelabeling: serviceMonitor.relabelings
 serviceMonitor.additionalRelabelings: serviceMonitor.relabelings
 serviceMonitor.attachMetadata: serviceMonitor.extraSpec.attachMetadata
 serviceMonitor.bearerTokenFile: serviceMonitor.authorization
 serviceMonitor.bearerTokenSecret: serviceMonitor.authorization
+serviceMonitor.create: serviceMonitor.enabled
+serviceMonitor.enableHttp2: serviceMonitor.extraEndpoint.enableHttp2
 serviceMonitor.extraLabels: serviceMonitor.labels
+serviceMonitor.followRedirects: serviceMonitor.extraEndpoint.followRedirects
 serviceMonitor.honorTimestamps: serviceMonitor.extraEndpoint.honorTimestamps
 serviceMonitor.labelLimit: serviceMonitor.extraSpec.labelLimit
 serviceMonitor.labelNameLengthLimit: serviceMonitor.extraSpec.labelNameLengthLimit
 serviceMonitor.labelValueLengthLimit: serviceMonitor.extraSpec.labelValueLengthLimit
+serviceMonitor.metricRelabelConfigs: serviceMonitor.metricRelabelings
 serviceMonitor.params: serviceMonitor.extraEndpoint.params
 serviceMonitor.path: config.web.telemetry_path
 serviceMonitor.proxyUrl: serviceMonitor.extraEndpoint.proxyUrl
+serviceMonitor.relabelConfigs: serviceMonitor.relabelings
 serviceMonitor.scrapeClass: serviceMonitor.extraSpec.scrapeClass
+serviceMonitor.scrapeInterval: serviceMonitor.interval
 serviceMonitor.selector: serviceMonitor.labels
 serviceMonitor.selectorOverride: serviceMonitor.labels
 serviceMonitor.targetLimit: serviceMonitor.extraSpec.targetLimit
+serviceMonitor.targetPort: containerPort
 serviceMonitor.telemetryPath: config.web.telemetry_path
 serviceMonitor.timeout: serviceMonitor.scrapeTimeout
-sidecarVolumeMount: extraContainers
 sidecars: extraContainers
+sidecarVolumeMount: extraContainers
+sla: config.sla
+testFramework: helmTest
+tests: helmTest
+types: config.types
 verticalPodAutoscaler: resources
 volumeMounts: extraVolumeMounts
 volumes: extraVolumes
+vpa: resources
+waiting: config.waiting
 web: config.web or webConfig
 webConfiguration: webConfig
+windows: config.windows
 {{- end }}
 
 {{- define "helpscout-exporter.refuseOtherNames" -}}
@@ -746,88 +843,103 @@ webConfiguration: webConfig
 {{- end }}
 {{- if hasKey $values (last $parts) }}
 {{- if hasPrefix "-" $right }}
-{{- fail (printf "%s: is not in this chart: %s" $name (trimPrefix "-" $right)) }}
+{{- fail (printf "%s: not a value of this chart: %s" $name (trimPrefix "-" $right)) }}
 {{- end }}
-{{- fail (printf "%s: is %s in this chart" $name $right) }}
+{{- fail (printf "%s: not a value of this chart: use %s" $name $right) }}
 {{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "helpscout-exporter.validate" -}}
 {{- include "helpscout-exporter.refuseOtherNames" . }}
-{{- $accounts := default list .Values.config.accounts }}
+{{- $accounts := dig "accounts" nil (default dict .Values.config) | default list }}
 {{- $names := list }}
 {{- $prefixes := list }}
 {{- range $index, $account := $accounts }}
+{{- range $key := list "client_secret" "api_key" }}
+{{- if hasKey $account $key }}
+{{- fail (printf "config.accounts[%d].%s: config becomes a ConfigMap, which must not hold a secret: put it into a Secret, and the Secret's name into existingSecret" $index $key) }}
+{{- end }}
+{{- end }}
+{{- if contains "@" (default "" $account.proxy_url) }}
+{{- fail (printf "config.accounts[%d].proxy_url: config becomes a ConfigMap, which must not hold a password: put the URL into a Secret that you mount, and its path into proxy_url_file" $index) }}
+{{- end }}
 {{- if and (gt (len $accounts) 1) (not $account.name) }}
-{{- fail (printf "config.accounts[%d].name: is missing: with several accounts each needs one" $index) }}
+{{- fail (printf "config.accounts[%d].name: missing: with several accounts, each needs a name" $index) }}
 {{- end }}
 {{- if has $account.name $names }}
-{{- fail (printf "config.accounts[%d].name: %q is there twice" $index $account.name) }}
+{{- fail (printf "config.accounts[%d].name: %q is listed twice: give each account a name of its own" $index $account.name) }}
 {{- end }}
 {{- $names = append $names $account.name }}
 {{- $prefix := regexReplaceAll "[^-._a-zA-Z0-9]+" (default "" $account.name) "-" }}
 {{- if has $prefix $prefixes }}
-{{- fail (printf "config.accounts[%d].name: %q would have the keys of another account" $index $account.name) }}
+{{- fail (printf "config.accounts[%d].name: %q and another account would have the same keys in the Secret, those that begin with %s-: rename one of the two" $index $account.name $prefix) }}
 {{- end }}
 {{- $prefixes = append $prefixes $prefix }}
 {{- end }}
 {{- if and .Values.credentials .Values.existingSecret }}
-{{- fail "existingSecret: credentials is set, too: keep one of them" }}
+{{- fail "existingSecret: credentials is set as well: remove one of the two" }}
 {{- end }}
 {{- if .Values.credentials }}
+{{- $given := keys .Values.credentials | sortAlpha }}
 {{- range (include "helpscout-exporter.keys" . | fromYaml).keys }}
-{{- if not (hasKey $.Values.credentials .key) }}
-{{- fail (printf "credentials: %q is missing%s" .key (eq .what "APP_ID" | ternary (printf ": give it, or config.accounts[%v].client_id" .index) "")) }}
+{{- if not (has .key $given) }}
+{{- $or := eq .what "APP_ID" | ternary (printf ", or set config.accounts[%v].client_id" .index) "" }}
+{{- fail (printf "credentials: the key %q is missing, found only %s: add it%s" .key (join ", " $given) $or) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- range $user, $hash := .Values.webConfig.basic_auth_users }}
+{{- if not (regexMatch "^\\$2[aby]\\$[0-9]{2}\\$.{53}$" $hash) }}
+{{- fail (printf "webConfig.basic_auth_users.%s: not a bcrypt hash, such as `htpasswd -nB %s` makes of a password" $user $user) }}
 {{- end }}
 {{- end }}
 {{- if and .Values.webConfig .Values.existingWebConfigSecret }}
-{{- fail "existingWebConfigSecret: webConfig is set, too: keep one of them" }}
+{{- fail "existingWebConfigSecret: webConfig is set as well: remove one of the two" }}
 {{- end }}
 {{- if and .Values.demo (gt (int .Values.shards) 1) }}
-{{- fail "demo: has one pod: set shards to 1" }}
+{{- fail "shards: demo runs in one pod: set shards to 1, or demo to false" }}
 {{- end }}
 {{- if and .Values.persistence.existingClaim (gt (int .Values.shards) 1) }}
-{{- fail "persistence.existingClaim: is for one pod: shards make their own claims" }}
+{{- fail "persistence.existingClaim: several shards cannot share a claim: remove it, and each shard gets one of its own" }}
 {{- end }}
 {{- range $name := list "serviceMonitor" "podMonitor" }}
 {{- $monitor := get $.Values $name }}
 {{- $certificate := or $monitor.tlsConfig.cert $monitor.tlsConfig.certFile }}
 {{- if and $monitor.enabled (include "helpscout-exporter.wantsClientCertificates" $) (not $certificate) }}
-{{- fail (printf "%s.tlsConfig: cert and keySecret are missing: webConfig requires client certificates" $name) }}
+{{- fail (printf "%s.tlsConfig: webConfig requires client certificates: set cert and keySecret, which name Prometheus's own" $name) }}
 {{- end }}
 {{- if and $monitor.enabled $.Values.webConfig.basic_auth_users (not $monitor.basicAuth) (not $monitor.authorization) }}
-{{- fail (printf "%s.basicAuth: is missing: webConfig.basic_auth_users asks for a password" $name) }}
+{{- fail (printf "%s.basicAuth: webConfig.basic_auth_users asks for a password: name the Secret that holds Prometheus's (username and password)" $name) }}
 {{- end }}
 {{- end }}
 {{- range $name := list "startup" "liveness" "readiness" }}
 {{- range $where, $probe := dict (printf "probes.%s" $name) (get $.Values.probes $name) (printf "%sProbe" $name) (get $.Values (printf "%sProbe" $name)) }}
 {{- $port := dig "httpGet" "port" (dig "tcpSocket" "port" "metrics" (default dict $probe)) (default dict $probe) }}
 {{- if and (kindIs "string" $port) (ne $port "metrics") }}
-{{- fail (printf "%s: %q is not a port of the container: its name is metrics" $where $port) }}
+{{- fail (printf "%s: the container has no port %q: use metrics" $where $port) }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
-{{- fail "podMonitor.enabled: serviceMonitor.enabled is set, too, and every pod would be scraped twice: keep one of them" }}
+{{- fail "podMonitor.enabled: serviceMonitor.enabled is true as well, so that every pod would be scraped twice: set one of the two to false" }}
 {{- end }}
 {{- with .Values.strategy }}
 {{- if and .rollingUpdate (ne .type "RollingUpdate") }}
-{{- fail (printf "strategy.rollingUpdate: does not go with type %s: set strategy.type to RollingUpdate, too" .type) }}
+{{- fail (printf "strategy.rollingUpdate: strategy.type is %s: set it to RollingUpdate, or remove rollingUpdate" .type) }}
 {{- end }}
 {{- end }}
 {{- $route := include "helpscout-exporter.route" . | fromYaml }}
 {{- if and $route.enabled (not $route.parentRefs) }}
-{{- fail "route.parentRefs: is missing: name the Gateway" }}
+{{- fail "route.parentRefs: missing: name the Gateway, such as [{name: public, namespace: gateways}]" }}
 {{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
-{{- fail "ingress.hosts: is missing: name a host" }}
+{{- fail "ingress.hosts: missing: name at least one host, such as [helpscout.example.org]" }}
 {{- end }}
 {{- if .Values.alertmanagerConfig.enabled }}
 {{- range $component := list "support" "exporter" }}
 {{- if not (get $.Values.alertmanagerConfig $component).receiver }}
-{{- fail (printf "alertmanagerConfig.%s.receiver: is missing: say who is told, such as with slackConfigs" $component) }}
+{{- fail (printf "alertmanagerConfig.%s.receiver: missing: name a receiver, such as {slackConfigs: [...]}" $component) }}
 {{- end }}
 {{- end }}
 {{- end }}
