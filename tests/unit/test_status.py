@@ -16,7 +16,7 @@ from exporter.collectors.folders import Folder
 from exporter.collectors.productivity.report import Distribution, ProductivityReport, Statistics
 from exporter.collectors.waiting import Waiting
 from exporter.collectors.waiting.wire import Row
-from exporter.health import AccountStatus, Failure
+from exporter.health import AccountStatus, Failure, Missing
 from exporter.helpscout.budget import Usage
 from exporter.questions import Key, Mailbox, Reading
 from exporter.reasons import PROBLEMS, REASONS
@@ -588,6 +588,34 @@ def test_a_refused_reload_is_reported_until_one_succeeds() -> None:
     assert problem.since == filters.instant(NOW - 60)
 
 
+def test_what_is_configured_and_not_found_is_a_problem_of_its_account_or_of_all() -> None:
+    world = World()
+    tag = Missing("segments[0] (vip)", "no tag is called 'vip'", "vip")
+    glob = Missing("mailboxes.include[1]", "no mailbox has a name like Sals*")
+    world.store.set_missing("acme", [tag], [glob])
+    of_all, of_one = sorted(shown(world).problems, key=lambda problem: problem.where, reverse=True)
+    assert of_one.where == "account acme: segments[0] (vip): no tag is called 'vip'"
+    assert of_all.where == ("every account: mailboxes.include[1]: no mailbox has a name like Sals*")
+    assert {of_one.title, of_all.title} == {
+        "The configuration names one thing that Help Scout does not have"
+    }
+    assert (of_one.runbook, of_one.bad) == ("HelpscoutSegmentUnresolved", False)
+
+
+def test_reports_that_fail_alike_are_told_with_the_first_time_and_the_last_answer() -> None:
+    world = World()
+    keys = world.reports()[:3]
+    for number, key in enumerate(keys):
+        world.store.failed(key, Failure("server_error", f"HTTP 50{number}", f"ref-{number}"))
+        world.wait(60)
+    (problem,) = shown(world).problems
+    assert (problem.since, problem.said, problem.reference) == (
+        filters.instant(NOW),
+        "HTTP 502",
+        "ref-2",
+    )
+
+
 def test_every_section_that_is_named_is_in_the_runbooks() -> None:
     source = (ROOT / "exporter" / "status" / "problems.py").read_text()
     named = set(re.findall(r'"(Helpscout\w+)"', source))
@@ -682,6 +710,16 @@ def test_mailboxes_are_found_by_a_part_of_their_name_or_their_id(q: str, found: 
     page = shown(World(), {"q": q})
     assert [group.name for group in page.groups] == found
     assert page.empty == ("" if found else "No mailbox is called anything like “nobody”.")
+
+
+def test_mailboxes_are_those_of_the_chosen_account_in_the_order_of_their_names() -> None:
+    names = {1: "beta", 2: "Alpha", 3: "alpha", 4: "Gamma"}
+    world = World(mailboxes=tuple(Mailbox(id_, name, "", "") for id_, name in names.items()))
+    world.store.set_accounts(["acme", "other"])
+    world.store.set_mailboxes("other", [Mailbox(1, "Aardvark", "", "")])
+    page = shown(world)
+    assert [group.id for group in page.groups] == ["", "2", "3", "1", "4"]
+    assert [line["Mailboxes"] for line in page.accounts] == ["4", "1"]
 
 
 def test_many_mailboxes_are_paged() -> None:
@@ -804,6 +842,34 @@ def test_waiting_customers_are_shown_with_the_longest_wait_and_every_target() ->
     tile = page.tiles["Customers waiting"]
     assert (tile.value, tile.level) == ("3", "bad")
     assert tile.detail == "1 beyond target, the longest for 3 h 21 min"
+
+
+def test_a_customer_beyond_the_targets_of_two_slas_is_one_customer() -> None:
+    slas = ", ".join(
+        f"{{name: s{n}, statistic: first_response_time, target: {n}h, objective: 0.9}}"
+        for n in (1, 2)
+    )
+    world = with_waiting(minutes_ago(200), minutes_ago(90), HELPSCOUT_SLA=f"[{slas}]")
+    page = shown(world)
+    assert page.verdict == "The exporter works; 2 customers wait beyond target"
+    assert page.tiles["Customers waiting"].detail.startswith("2 beyond target")
+
+
+def test_a_queue_is_as_good_as_the_worse_of_its_answers_and_as_old_as_the_older() -> None:
+    world = World()
+    waiting, folders = (Key(kind, "acme", "2") for kind in ("waiting", "folders"))
+    world.store.schedule("acme", [*world.reports(), waiting, folders])
+    at = datetime.fromtimestamp(NOW, UTC)
+    for first, second in ((waiting, folders), (folders, waiting)):
+        for key in (first, second):
+            value = (
+                Waiting(()) if key == waiting else (Folder(1, "assigned", "", (("active", 1),)),)
+            )
+            world.store.succeeded(key, Reading(value, at))
+            world.wait(120)
+        assert shown(world).queue[0]["Age"] == "4 min ago"
+        world.store.failed(second, Failure("server_error", "HTTP 500"))
+        assert shown(world).queue[0]["Age"] == "last try failed 4 min ago"
 
 
 def test_a_list_that_is_longer_than_was_read_says_at_least() -> None:
