@@ -24,6 +24,7 @@ from exporter.settings import WebSettings
 from exporter.telemetry import Telemetry
 from exporter.web.access import Access
 from exporter.web.application import Backend, accepts_gzip, application, negotiate
+from exporter.web.connection import Connection
 from exporter.web.server import Server
 from exporter.web.sockets import CannotListen, listen
 from tests.readings import renderer
@@ -244,6 +245,24 @@ def test_the_status_page_is_made_for_the_query(
 def test_no_answer_names_the_server_program(site: Site) -> None:
     site.start()
     assert "server" not in site.ask("/metrics").headers
+
+
+def test_an_answer_is_sent_at_once_whatever_the_client_has_acknowledged(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nagle's algorithm and a client's delayed acknowledgement make an answer wait for 40 ms.
+    delayed: list[int] = []
+    usual = Connection.connection_made
+
+    def made(self: Connection, transport: Any) -> None:
+        accepted = transport.get_extra_info("socket")
+        delayed.append(not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        usual(self, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", made)
+    site.start()
+    assert site.ask("/metrics").status == 200
+    assert delayed == [False]
 
 
 # --- probes and reload --------------------------------------------------------------------------
