@@ -101,7 +101,8 @@ def tried(processes: Any, fault: Fault, tree: Path) -> tuple[int, str]:
     """
     with put_in(fault, tree):
         code, said = ran(processes, ("--hypothesis-profile=few", *fault.tests), tree)
-        return ran(processes, fault.tests, tree) if code == _PASSED else (code, said)
+        many = ("--hypothesis-profile=many", *fault.tests)
+        return ran(processes, many, tree) if code == _PASSED else (code, said)
 
 
 def ran(processes: Any, tests: tuple[str, ...], tree: Path) -> tuple[int, str]:
@@ -134,11 +135,14 @@ def _run(tests: tuple[str, ...], tree: Path) -> None:
     for stream in (1, 2):
         os.dup2(said, stream)
     import pytest
-    from hypothesis import HealthCheck, settings
+    from hypothesis import HealthCheck, Phase, settings
 
-    settings.register_profile(
-        "few", max_examples=10, deadline=None, suppress_health_check=[*HealthCheck]
+    # It fails: nobody asks for the smallest example.
+    many = settings(
+        phases=(Phase.explicit, Phase.generate), deadline=None, suppress_health_check=[*HealthCheck]
     )
+    settings.register_profile("many", many)
+    settings.register_profile("few", many, max_examples=10)
     options = ("-x", "-q", "-p", "no:cacheprovider", "--assert=plain")
     code = pytest.main([*options, *tests])
     sys.stdout.flush()
