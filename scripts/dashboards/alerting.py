@@ -169,6 +169,9 @@ def rule_file() -> dict[str, Any]:
     found = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
     recorded = {rule["record"]: rule["expr"].strip() for rule in found if "record" in rule}
     margin = recorded[_MARGIN]
+    at_risk = _RECORDED["HelpscoutSlaAtRisk"]
+    for part in ("helpscout:sla_fall_ratio", "helpscout:sla_chance_ratio"):
+        recorded[at_risk] = recorded[at_risk].replace(part, f"({recorded[part]})")
     # Its own history is not recorded here.
     recorded["helpscout:exporter_up"] = recorded["helpscout:exporter_up"].replace(
         "last_over_time(helpscout:exporter_up[3h1s])",

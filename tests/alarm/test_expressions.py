@@ -225,6 +225,7 @@ SELDOM = {
     "helpscout:happiness_score:judged",
     "helpscout:happiness_score:dropped",
     "helpscout:sla_missed_ratio",
+    "helpscout:sla_fall_ratio",
     "helpscout:sla_at_risk_ratio",
     "helpscout:change_ratio:risen",
     "helpscout:account_refused",

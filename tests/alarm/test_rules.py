@@ -249,7 +249,7 @@ def test_no_figure_of_a_window_is_averaged_or_rated_over_time() -> None:
 def test_thresholds_of_service_levels_stand_in_the_exporters_configuration_only() -> None:
     for rule in (rule for rule in [*ALERTS, *RECORDS] if "sla_margin" in rule["expr"]):
         limits = re.findall(r"(?<!seconds )[<>] *([\d.]+)", rule["expr"])
-        # 0, and the two thirds of the margin as it was.
+        # 0, and twice the fall.
         assert {limit for limit in limits if float(limit) < 100} <= {"0", "2"}
 
 
