@@ -850,7 +850,7 @@ def test_a_release_that_is_gone_is_reported_once_beside_one_that_is_well(
         rule = {"enabled": True} | (staging if namespace == "staging" else {})
         values = {"prometheusRule": rule, "namespaceOverride": namespace}
         (found,) = render(values).every("PrometheusRule")
-        (tmp_path / f"{namespace}.yml").write_text(yaml.safe_dump(found["spec"]))
+        (tmp_path / f"{namespace}.yml").write_text(json.dumps(found["spec"]))
     series = [
         {
             "series": f'{name}{{job="{FULL_NAME}", namespace="{namespace}"{labels}}}',
@@ -880,7 +880,7 @@ def test_a_release_that_is_gone_is_reported_once_beside_one_that_is_well(
         "evaluation_interval": "1m",
         "tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}],
     }
-    (tmp_path / "test.yml").write_text(yaml.safe_dump(content))
+    (tmp_path / "test.yml").write_text(json.dumps(content))
     code, said = promtool("test", "rules", tmp_path / "test.yml", version=version)
     assert code == 0, said
 
