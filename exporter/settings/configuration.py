@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cache
 from typing import Annotated, Any, get_args
 
 import yaml
@@ -303,9 +304,13 @@ class Configuration:
 
     def masked(self) -> str:
         """Return all of it as YAML in the shape of the file, secrets masked."""
-        tree = TypeAdapter(Configuration).dump_python(
-            self, mode="json", by_alias=True, exclude_none=True
-        )
+        tree = _writer().dump_python(self, mode="json", by_alias=True, exclude_none=True)
         for account in tree["accounts"]:
             account["collectors"] = account["collectors"] or list(COLLECTORS)
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+@cache
+def _writer() -> TypeAdapter[Configuration]:
+    """Return what writes a configuration: it takes longer to make than to use."""
+    return TypeAdapter(Configuration)
