@@ -182,6 +182,8 @@ class Run:
     service: Service
     boxes: list[Mailbox] = field(default_factory=lambda: list(BOXES))
     latency: float = 0.1
+    tick: float = 1.0
+    """How many seconds the dispatcher sleeps at most."""
     tags: dict[str, int] | None = None
     asked: list[tuple[float, str, Key | None]] = field(default_factory=list)
     changes: list[tuple[float, bool]] = field(default_factory=list)
@@ -213,7 +215,7 @@ class Run:
                 return world
             landing = self._flying[0][0] if self._flying else float("inf")
             world.poller.tick(world.now)
-            wait = min(again, landing, world.now + 1.0, self._began + at) - world.now
+            wait = min(again, landing, world.now + self.tick, self._began + at) - world.now
             world.now += max(wait, 0.001)
             world.wall += max(wait, 0.001)
 
