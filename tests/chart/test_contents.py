@@ -603,6 +603,30 @@ def test_variables_may_be_a_mapping_as_in_other_charts_and_have_values_that_are_
     assert listed.environ["A"] == "12345678"
 
 
+@pytest.mark.parametrize(
+    ("key", "there"),
+    [
+        ("livenessProbe", True),
+        ("readinessProbe", True),
+        ("startupProbe", False),
+        ("securityContext", True),
+    ],
+)
+def test_what_other_charts_switch_by_enabled_is_switched_by_it(key: str, there: bool) -> None:
+    usual = rendered("defaults").exporter
+    assert (key in usual) is there
+    assert key not in render({key: {"enabled": False}}).exporter
+    switched_on = render({key: {"enabled": True}}).exporter[key]
+    assert "enabled" not in switched_on
+    assert not there or switched_on == usual[key]
+
+
+def test_a_pods_security_context_is_switched_by_enabled_too() -> None:
+    assert "securityContext" not in render({"podSecurityContext": {"enabled": False}}).pod["spec"]
+    usual = rendered("defaults").pod["spec"]["securityContext"]
+    assert render({"podSecurityContext": {"enabled": True}}).pod["spec"]["securityContext"] == usual
+
+
 def test_a_service_takes_what_those_of_other_charts_take() -> None:
     given = {
         "type": "LoadBalancer",

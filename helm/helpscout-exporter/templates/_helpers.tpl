@@ -209,6 +209,14 @@ The accounts as the program gets them: what is not given is a key of the Secret,
 {{- end }}
 {{- end }}
 
+{{/* A mapping that other charts switch by `enabled`: nothing if that is false. */}}
+{{- define "helpscout-exporter.switched" -}}
+{{- $given := default dict . }}
+{{- if dig "enabled" true $given }}
+{{- omit $given "enabled" | toYaml }}
+{{- end }}
+{{- end }}
+
 {{/* A probe; nothing where there is none. Takes: root; name, as in `probes`; path. */}}
 {{- define "helpscout-exporter.probe" -}}
 {{- $community := printf "%sProbe" .name }}
@@ -216,6 +224,8 @@ The accounts as the program gets them: what is not given is a key of the Secret,
 {{- $given := default dict (get .root.Values $community) }}
 {{- if and (or $own $given) (hasKey .root.Values $community) }}
 {{- $probe := mergeOverwrite (deepCopy $own) $given }}
+{{- if dig "enabled" true $probe }}
+{{- $probe = omit $probe "enabled" }}
 {{- if not (or $probe.httpGet $probe.exec $probe.tcpSocket $probe.grpc) }}
 {{- if eq (include "helpscout-exporter.probeMode" .root) "exec" }}
 {{- $_ := set $probe "exec" (dict "command" (list "helpscout-exporter" "healthcheck")) }}
@@ -226,6 +236,7 @@ The accounts as the program gets them: what is not given is a key of the Secret,
 {{- end }}
 {{ .name }}Probe:
   {{- toYaml $probe | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -313,7 +324,7 @@ spec:
   {{- with include "helpscout-exporter.imagePullSecrets" . }}
   {{- . | nindent 2 }}
   {{- end }}
-  {{- with .Values.podSecurityContext }}
+  {{- with include "helpscout-exporter.switched" .Values.podSecurityContext | fromYaml }}
   securityContext:
     {{- toYaml . | nindent 4 }}
   {{- end }}
@@ -370,7 +381,7 @@ spec:
       imagePullPolicy: {{ .Values.image.pullPolicy }}
       args:
         {{- prepend (default list .Values.extraArgs) (.Values.demo | ternary "demo" "serve") | toYaml | nindent 8 }}
-      {{- with .Values.securityContext }}
+      {{- with include "helpscout-exporter.switched" .Values.securityContext | fromYaml }}
       securityContext:
         {{- toYaml . | nindent 8 }}
       {{- end }}
