@@ -500,6 +500,19 @@ def test_any_other_refusal_is_a_failure_of_its_step_alone(answers: Answers) -> N
     assert len(service.asked) == 40 + 3 * 2
 
 
+def test_a_defect_of_the_exporter_costs_that_report_alone(answers: Answers) -> None:
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        if (box, day) == ("1", 12):
+            raise RuntimeError("a defect")
+        return None
+
+    asker = ask(Service(answer), answers)
+    ((step, error),) = asker.holes.items()
+    assert (step.question.key, step.at // 86_400) == (KEYS[0], 12)
+    assert str(error) == "a defect of the exporter, see the log"
+    assert kept(answers, "2") == list(range(1, 21))
+
+
 def test_an_account_that_stays_away_is_given_up_after_a_while(answers: Answers) -> None:
     seconds = iter(range(0, 100_000, 100))
     service = Service(lambda box, day: Unreachable("connection refused"))
