@@ -34,7 +34,7 @@ _HANGS_SECONDS: Final = 600
 _PASSED, _FAILED, _BROKEN, _HANGS = 0, 1, 2, -1
 """Exit codes of pytest; _BROKEN where a module cannot even be imported."""
 _TIMES: Final = count(1_000_000_000)
-_SAID: Final = "said.txt"
+_SAID: Final = "said"
 # What tests import beside our own code, and what takes longest of it: a fork has it already.
 _PRELOADED: Final = (
     "pytest", "hypothesis.strategies", "pydantic", "pydantic_settings", "requests", "yaml",
