@@ -441,6 +441,31 @@ def test_what_hangs_is_not_waited_for_for_ever_and_is_said(
         goes_on.set()
 
 
+def test_nothing_of_it_runs_on_after_the_end(held: Held, tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    with running(held.settings(STATE_FILE=str(tmp_path / "state.db"))) as exporter:
+        a_round(exporter)
+        ours = {thread.name for thread in set(threading.enumerate()) - before}
+        assert {"dispatcher", "worker-0", "assembler", "state"} <= ours
+    eventually(
+        lambda: not {t.name for t in set(threading.enumerate()) - before} & ours,
+        "no thread is left",
+        SECONDS,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "ok"), [("state.db", 1.0), ("no-such-folder/state.db", 0.0), ("", None)]
+)
+def test_whether_the_state_file_works_is_exported_where_there_is_one(
+    held: Held, tmp_path: Path, name: str, ok: float | None
+) -> None:
+    exporter = Exporter(held.settings(STATE_FILE=str(tmp_path / name) if name else ""))
+    value = exporter.telemetry.registry.get_sample_value("helpscout_exporter_state_file_ok")
+    exporter.stop()
+    assert value == ok
+
+
 # --- once ----------------------------------------------------------------------------------------
 
 
