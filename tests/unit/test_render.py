@@ -187,6 +187,23 @@ def test_a_change_is_known_where_both_are_and_the_first_is_above_0(
     assert all('statistic="response_time"' in line for line in lines)
 
 
+def test_a_change_is_named_after_the_family_of_its_figure() -> None:
+    lines = rendered(published_like())["helpscout_change_ratio"]
+    named = [line.split('statistic="')[1].split('"')[0] for line in lines]
+    assert named == [
+        "response_time",
+        "first_response_time",
+        "handle_time",
+        "resolution_time",
+        "replies_to_resolve",
+        "conversations",
+        "conversations_resolved",
+        "conversations_resolved_on_first_reply",
+        "conversations_closed",
+        "resolved_on_first_reply",
+    ]
+
+
 def test_without_a_second_period_there_is_neither_previous_nor_change() -> None:
     names = rendered(replace(published_like(), previous=None))
     assert not [name for name in names if "previous" in name or "change" in name]
