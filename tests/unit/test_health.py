@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from exporter.collectors import codec
 from exporter.health import Refusals
 from exporter.helpscout import errors
+from exporter.helpscout.answering import AccountHealth
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
@@ -355,6 +356,15 @@ def test_a_list_that_keeps_failing_while_reports_arrive_is_a_problem_and_no_outa
     run.until(700)
     assert [up for _, up in run.changes] == [False, True]
     assert run.world.problems == {"unreachable"}
+
+
+def test_lists_that_failed_in_an_outage_are_no_problem_once_a_report_has_arrived() -> None:
+    health = AccountHealth(0.0)
+    for now in (1.0, 31.0):
+        health.listed("server_error")
+        assert health.status({}, (), gate_closed=False).problems == {"unreachable"}, now
+    health.ok(60.0)
+    assert health.status({}, (), gate_closed=False).problems == set()
 
 
 def test_the_probe_is_one_paid_call_and_not_asked_while_reports_arrive() -> None:
