@@ -60,6 +60,8 @@ def flaw(secret: str) -> str | None:
         return "holds a control character, perhaps a line break"
     if any(ord(c) > 255 for c in secret):
         return "holds a character that an HTTP header cannot carry"
+    if secret[0] == secret[-1] and secret[0] in "\"'" and secret[1:]:
+        return "is in quotes, which are part of it: remove them"
     return None
 
 

@@ -247,7 +247,7 @@ def of_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
         elif name != name.upper():
             problems.append(f"{name}: variables are written in capitals: {name.upper()}")
         elif value[0] == value[-1] and value[0] in "\"'" and value[1:]:
-            problems.append(f"{name}: the quotes around it are part of the value: remove them")
+            problems.append(f"{name}: is in quotes, which are part of it: remove them")
             refused.append(path)
         elif path in given:
             problems.append(f"{name}: {given[path][0]} sets the same key: keep one")

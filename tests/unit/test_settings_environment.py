@@ -270,11 +270,11 @@ def test_without_any_it_says_how_to_start() -> None:
         ),
         (
             ACCOUNT | {"HELPSCOUT_CLIENT_SECRET": '"hunter2"'},
-            "HELPSCOUT_CLIENT_SECRET: the quotes around it are part of the value: remove them",
+            "HELPSCOUT_CLIENT_SECRET: is in quotes, which are part of it: remove them",
         ),
         (
             ACCOUNT | {"HELPSCOUT_TYPES": "'email'"},
-            "HELPSCOUT_TYPES: the quotes around it are part of the value: remove them",
+            "HELPSCOUT_TYPES: is in quotes, which are part of it: remove them",
         ),
         (
             ACCOUNT | {"HELPSCOUT_SEGMENTS": "vip"},

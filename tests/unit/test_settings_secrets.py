@@ -137,6 +137,7 @@ def test_a_secret_file_is_read_without_the_white_space_around_it(
         (b"hunter2\nhunter2\n", " holds a control character, perhaps a line break"),
         ("hunter2€".encode(), " holds a character that an HTTP header cannot carry"),
         (b"hunter2\xff", ": is not UTF-8 text"),
+        (b'"hunter2"\n', " is in quotes, which are part of it: remove them"),
     ],
 )
 def test_a_secret_file_of_no_use_is_named_and_not_quoted(
