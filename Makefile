@@ -38,7 +38,7 @@ demo: install  ## exporter and simulator together, no credentials
 
 # make starts the groups in this order, the slowest first, and two at a time (JOBS), for many a test
 # waits: each shows what it said when it has ended, and one that fails lets the others end.
-GROUPS := unit system faults backfill alarm image-where-possible page lint types layers coverage
+GROUPS := alarm unit system backfill image-where-possible page faults lint types layers coverage
 JOBS ?= 2
 
 test: $(VENV)/.dev-ready debian-packages  ## every check
