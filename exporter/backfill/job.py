@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -307,7 +307,8 @@ class _Job:
         questions = [question for part in parts for question in part.questions]
         constant = self._constant(parts)
         lines = exposition(questions, self._series, self._answers, constant, self._finest)
-        size = write(self._task.output, lines)
+        with closing(lines):  # before the file that they are read from
+            size = write(self._task.output, lines)
         self._log.info("written", file=str(self._task.output), bytes=size)
 
     def _account_for_failures(self, parts: list[_Part], askers: list[Asker]) -> None:

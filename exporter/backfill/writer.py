@@ -4,7 +4,7 @@ Memory stays flat however long the range is: the file of answers is read once fo
 the order that it has on disk, and nothing of it is kept.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def exposition(
     answers: Answers,
     constant: Iterable[tuple[Family, bytes]],
     grid: Grid,
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield the lines of the file.
 
     `constant` are families whose samples do not change (configuration, mailboxes), in the text

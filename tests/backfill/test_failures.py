@@ -1,12 +1,14 @@
 """What does not come: where history ends, failed steps, ill mailboxes, no network, a full disk."""
 
 import contextlib
+import errno
 import itertools
 import sqlite3
 import subprocess
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -189,13 +191,12 @@ def test_a_network_that_is_gone_for_a_while_costs_nothing_but_time(filling: Fill
     assert len(filling.points("helpscout_replies_sent")) == 4 * (9 * 24 + 1)
 
 
-@pytest.mark.parametrize("blocks", [40, 300])
-def test_a_full_disk_ends_it_with_one_line_and_loses_nothing(filling: Filling, blocks: int) -> None:
-    """A limit on the size of a file stands for the disk: the answers or the output meet it."""
+def limited(filling: Filling, blocks: int) -> subprocess.CompletedProcess[str]:
+    """Run the command where a file may have so many KiB at most: that stands for a full disk."""
     (filling.folder / "config.yml").write_text(filling.config)
     arguments = ("--config", "config.yml", "--output", str(filling.output), "--from", START)
     command = ("backfill", *arguments, "--to", END, "--step", "6h", "--budget", "1")
-    outcome = subprocess.run(
+    return subprocess.run(
         ["bash", "-c", f'ulimit -f {blocks}; exec "$@"', "-", *EXPORTER, *command],
         cwd=filling.folder,
         env=environment(**environ(filling.simulator)),
@@ -204,10 +205,12 @@ def test_a_full_disk_ends_it_with_one_line_and_loses_nothing(filling: Filling, b
         timeout=60,
         check=False,
     )
+
+
+def test_a_full_disk_ends_it_with_one_line_and_loses_nothing(filling: Filling) -> None:
+    outcome = limited(filling, 40)
     assert outcome.returncode == 1, outcome.stderr
-    assert outcome.stderr.splitlines()[-1].startswith(
-        (f"{filling.output}.journal: ", f"--output: {filling.output}: File too large")
-    )
+    assert outcome.stderr.splitlines()[-1].startswith(f"{filling.output}.journal: ")
     assert "the same command goes on" in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert not filling.output.exists()
@@ -218,6 +221,26 @@ def test_a_full_disk_ends_it_with_one_line_and_loses_nothing(filling: Filling, b
     assert asked - 8 <= kept <= asked
     assert filling.run(START, END, step=timedelta(hours=6)) is None
     assert filling.reports_asked() == 4 * (9 * 4 + 1) + asked - kept
+
+
+def test_a_disk_that_is_full_when_the_output_is_written_leaves_no_part_of_it(
+    filling: Filling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, lines: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("exporter.backfill.writer.write_whole", fail)
+        assert filling.run(START, END, step=timedelta(hours=6)) is not None
+    asked = filling.reports_asked()
+    outcome = limited(filling, 300)
+    assert outcome.returncode == 1, outcome.stderr
+    last = outcome.stderr.splitlines()[-1]
+    assert last.startswith(f"--output: {filling.output}: File too large; no answer is lost")
+    names = {path.name for path in filling.folder.iterdir()}
+    assert names == {"config.yml", f"{filling.output.name}.journal"}
+    assert filling.run(START, END, step=timedelta(hours=6)) is None
+    assert filling.reports_asked() == asked
 
 
 # --- one asker, a service made up ---------------------------------------------------------------

@@ -274,6 +274,18 @@ def test_a_token_refused_twice_is_a_credentials_error(desk: Desk) -> None:
     assert (len(desk.token_calls), len(desk.asked)) == (1, 2)
 
 
+def test_refusals_that_take_their_time_renew_the_token_once(desk: Desk) -> None:
+    def script(asked: Asked) -> bytes:
+        desk.seconds += 6  # longer than a token is new
+        refused = len(desk.asked) < 8
+        return as_json({"error": "no"}, 401) if refused else page("v2", 1, 1, 1)
+
+    desk.answer = script
+    with pytest.raises(BadCredentials):
+        desk.client().mailboxes()
+    assert (len(desk.token_calls), len(desk.asked)) == (2, 2)
+
+
 def test_a_token_that_becomes_valid_a_moment_late_is_waited_for(desk: Desk) -> None:
     answers = iter([as_json({"error": "not yet"}, 401)])
     desk.answer = lambda asked: next(answers, as_json({"current": {}}))
