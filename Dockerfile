@@ -28,7 +28,7 @@ ARG REVISION=unknown
 ARG SOURCE=https://github.com/helpscout-exporter/helpscout-exporter
 # A release adds when it was built and from which base: `created`, `base.name` and `base.digest`.
 LABEL org.opencontainers.image.title="helpscout-exporter" \
-      org.opencontainers.image.description="Prometheus exporter for Help Scout's productivity report" \
+      org.opencontainers.image.description="Prometheus exporter for Help Scout: queues and response times" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.url="${SOURCE}" \

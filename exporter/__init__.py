@@ -1,4 +1,4 @@
-"""Prometheus exporter for Help Scout's productivity report."""
+"""Prometheus exporter for Help Scout: queues and response times."""
 
 import os
 

@@ -14,7 +14,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     invoke_without_command=True,
-    help="Prometheus exporter for Help Scout's productivity report.",
+    help="Prometheus exporter for Help Scout: queues and response times.",
     epilog="HELPSCOUT_CLIENT_ID and HELPSCOUT_CLIENT_SECRET are enough to begin; `demo` needs"
     " neither. `COMMAND --help` says more.",
 )

@@ -36,7 +36,7 @@ def test_it_is_labelled_as_the_open_containers_initiative_has_it(image: Image) -
     labels = {k: v for k, v in image.config["Labels"].items() if k.startswith(OURS)}
     assert labels == {
         f"{OURS}title": "helpscout-exporter",
-        f"{OURS}description": "Prometheus exporter for Help Scout's productivity report",
+        f"{OURS}description": "Prometheus exporter for Help Scout: queues and response times",
         f"{OURS}licenses": "Apache-2.0",
         f"{OURS}version": __version__,
         f"{OURS}revision": revision(),
