@@ -27,7 +27,8 @@ TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _PERIOD_SECONDS: Final = 1.0
-_SEND_BYTES: Final = 524_288
+_JOINED_BYTES: Final = 524_288
+_SEND_BYTES: Final = 1_048_576
 _SUFFIXES: Final = ("_total", "_bucket", "_sum", "_count")
 
 
@@ -110,10 +111,10 @@ def _in_pieces(parts: Iterable[bytes]) -> Iterator[bytes | memoryview]:
     small: list[bytes] = []
     size = 0
     for part in parts:
-        if size + len(part) > _SEND_BYTES and small:
+        if size + len(part) > _JOINED_BYTES and small:
             yield b"".join(small)
             small, size = [], 0
-        if len(part) > _SEND_BYTES:
+        if len(part) > _JOINED_BYTES:
             view = memoryview(part)
             yield from (view[at : at + _SEND_BYTES] for at in range(0, len(part), _SEND_BYTES))
         else:

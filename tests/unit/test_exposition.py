@@ -407,6 +407,7 @@ def test_the_exporters_own_metrics_are_fresh_after_each_assembly() -> None:
 def test_a_body_is_sent_in_few_pieces_and_large_parts_are_not_copied(
     parts: list[bytes], expected: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(assembly, "_JOINED_BYTES", 4)
     monkeypatch.setattr(assembly, "_SEND_BYTES", 4)
     found = assembly.Body(lambda: tuple(parts)).made()
     assert list(found) == expected
