@@ -87,9 +87,8 @@ def check_account(configuration: Configuration, account: Account) -> Checked:
                 refused = set(_refused(asking, segments, asked))
     finally:
         client.close()
-    pages = list_pages(len(mailboxes))
-    if lists_tags(account, configuration):
-        pages += list_pages(len(tags))
+    listed_tags = len(tags) if lists_tags(account, configuration) else None
+    pages = list_pages(len(mailboxes), listed_tags)
     calls = Demand.of_questions(((question, 1) for question in asked), pages).per_minute
     allowed = budget.usage().limit * account.budget * configuration.shard.budget_share
     return Checked(

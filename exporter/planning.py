@@ -88,7 +88,7 @@ def plan(configuration: Configuration, account: Account, mailboxes: int) -> Acco
     numbers = _numbers(configuration.shard, account, mailboxes)
     asked = _asked(account, configuration, numbers)
     # How many tags there are is not known here: one page.
-    pages = list_pages(mailboxes) + lists_tags(account, configuration)
+    pages = list_pages(mailboxes, 0 if lists_tags(account, configuration) else None)
     demand = Demand.of_questions(asked, pages)
     budget = account.requests_per_minute * account.budget * configuration.shard.budget_share
     stretch = Stretch.fitting(demand, budget)

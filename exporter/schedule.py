@@ -31,9 +31,9 @@ class Group(NamedTuple):
     every: float
 
 
-def list_pages(elements: int) -> int:
-    """Return how many pages, and so calls, a list of so many mailboxes or tags takes."""
-    return max(1, ceil(elements / _LIST_PAGE))
+def list_pages(mailboxes: int, tags: int | None = None) -> int:
+    """Return how many pages, and so calls, the account's lists take; `tags` is None for no list."""
+    return sum(max(1, ceil(each / _LIST_PAGE)) for each in (mailboxes, tags) if each is not None)
 
 
 @dataclass(frozen=True, slots=True)

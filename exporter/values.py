@@ -43,6 +43,7 @@ COMMAS: Final = "commas"
 """Marks a list that a variable may separate by commas: no element has one by nature."""
 MAP: Final = "map"
 """Marks a mapping with keys of the user's own: given as a whole, it replaces that below it."""
+IN_QUOTES: Final = "is in quotes, which are part of it: remove them"
 ONE: Final = "one"
 """Marks a list that may be written as its only element."""
 
@@ -67,6 +68,11 @@ def shown(value: object) -> str:
         return "a mapping" if isinstance(value, dict) else "a list"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def is_quoted(value: str) -> bool:
+    """Return whether a text begins and ends with the same quotation mark."""
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
 
 
 def one_of(*words: str, what: str = "one of ") -> BeforeValidator:

@@ -15,6 +15,7 @@ from exporter.helpscout.errors import BadCredentials
 from exporter.office import OfficeSchedule
 from exporter.values import (
     COMMAS,
+    IN_QUOTES,
     Boolean,
     Duration,
     File,
@@ -28,6 +29,7 @@ from exporter.values import (
     Some,
     Whole,
     http_url,
+    is_quoted,
     one_of,
 )
 
@@ -60,9 +62,7 @@ def flaw(secret: str) -> str | None:
         return "holds a control character, perhaps a line break"
     if any(ord(c) > 255 for c in secret):
         return "holds a character that an HTTP header cannot carry"
-    if secret[0] == secret[-1] and secret[0] in "\"'" and secret[1:]:
-        return "is in quotes, which are part of it: remove them"
-    return None
+    return IN_QUOTES if is_quoted(secret) else None
 
 
 def proxy_flaw(url: str) -> str | None:

@@ -58,14 +58,14 @@ class Agenda:
     def follow(self, mailboxes: Iterable[Mailbox], now: float) -> None:
         """Ask what is wanted of an account with these mailboxes from now on."""
         name, settings, listed = self._account.name, self._settings, list(mailboxes)
-        within = scope(self._account, settings, listed, self._names.known.tags)
+        tags = self._names.known.tags
+        within = scope(self._account, settings, listed, tags)
         ages = {
             key: now - entry.fresh_since
             for key, entry in self._store.snapshot().entries.items()
             if key.account == name and entry.reading is not None
         }
-        tags = list_pages(len(self._names.known.tags)) if self.lists_tags else 0
-        self._pages = list_pages(len(listed)) + tags
+        self._pages = list_pages(len(listed), len(tags) if self.lists_tags else None)
         self._turns.keep(questions_of(within), now, ages)
         self._store.set_mailboxes(name, settings.mailboxes.chosen(listed))
         whole = settings.shard.total == 1  # another shard may have what this one lacks

@@ -31,7 +31,7 @@ from exporter.settings.keys import (
     split,
     variable,
 )
-from exporter.values import WHOLE, KeyPath, Text, shown
+from exporter.values import IN_QUOTES, WHOLE, KeyPath, Text, is_quoted, shown
 from exporter.yaml_file import is_unicode, parse_yaml, read_file
 
 _KNOWN: Final = (*map(variable, leaves()), *(variable((key,)) for key in KEYS[()].keys), *SHORT)
@@ -246,8 +246,8 @@ def of_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:
             warnings.append(f"{name}: no such key, ignored{hint(name, _KNOWN, 0.9)}")
         elif name != name.upper():
             problems.append(f"{name}: variables are written in capitals: {name.upper()}")
-        elif value[0] == value[-1] and value[0] in "\"'" and value[1:]:
-            problems.append(f"{name}: is in quotes, which are part of it: remove them")
+        elif is_quoted(value):
+            problems.append(f"{name}: {IN_QUOTES}")
             refused.append(path)
         elif path in given:
             problems.append(f"{name}: {given[path][0]} sets the same key: keep one")

@@ -126,8 +126,8 @@ def _giving_way(expr: str, margin: str) -> str:
     return f"({_inlined(expr, margin)})\nunless\n{together}"
 
 
-def _written_out(expr: str, recorded: dict[str, str]) -> str:
-    """Return an expression with everything recorded in it written out, of this moment.
+def _written_out(expr: str, recorded: dict[str, str], keep: str = "") -> str:
+    """Return an expression with everything recorded in it, but `keep`, written out, of this moment.
 
     Matchers go to the figures that are recorded; a range becomes a subquery.
     """
@@ -135,7 +135,9 @@ def _written_out(expr: str, recorded: dict[str, str]) -> str:
 
     def written(found: re.Match[str]) -> str:
         name, matchers, since = found.groups(default="")
-        body = _written_out(recorded[name], recorded)
+        if name == keep:
+            return found[0]
+        body = _written_out(recorded[name], recorded, keep)
         if matchers:
             body = re.sub(r"\bhelpscout_(?!exporter_)\w+", rf"\g<0>{matchers}", body)
         return f"({body}){f'{since[:-1]}:1m]' if since else ''}"
@@ -169,9 +171,8 @@ def rule_file() -> dict[str, Any]:
     found = [rule for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
     recorded = {rule["record"]: rule["expr"].strip() for rule in found if "record" in rule}
     margin = recorded[_MARGIN]
-    at_risk = _RECORDED["HelpscoutSlaAtRisk"]
-    for part in ("helpscout:sla_fall_ratio", "helpscout:sla_chance_ratio"):
-        recorded[at_risk] = recorded[at_risk].replace(part, f"({recorded[part]})")
+    for name in _RECORDED.values():
+        recorded[name] = _written_out(recorded[name], recorded, keep=_MARGIN)
     # Its own history is not recorded here.
     recorded["helpscout:exporter_up"] = recorded["helpscout:exporter_up"].replace(
         "last_over_time(helpscout:exporter_up[3h1s])",
