@@ -93,9 +93,10 @@ class Exporter:
 
     def _configured(self, configuration: Configuration) -> None:
         self.poller.configure(configuration)
-        self.telemetry.reload_successful.set(1)
         self.loaded_at = time.time()
+        # The moment first: a scrape in between must not show the success with the moment before.
         self.telemetry.reload_timestamp.set(self.loaded_at)
+        self.telemetry.reload_successful.set(1)
 
 
 def one_round(

@@ -34,6 +34,8 @@ from tests.support import eventually
 SECONDS = 20.0
 """More than any of this takes."""
 
+MOMENT = "helpscout_exporter_config_last_reload_success_timestamp_seconds"
+
 
 @pytest.fixture(autouse=True)
 def _logs() -> Iterator[None]:
@@ -334,11 +336,31 @@ def test_another_shard_after_a_reload_has_its_own_share_of_mailboxes_and_budget(
 def test_a_reload_is_dated(held: Held) -> None:
     with running(held.settings()) as exporter:
         before = exporter.loaded_at
-        name = "helpscout_exporter_config_last_reload_success_timestamp_seconds"
-        assert exporter.telemetry.registry.get_sample_value(name) == before
+        assert exporter.telemetry.registry.get_sample_value(MOMENT) == before
         exporter.configure(held.settings())
         assert exporter.loaded_at > before
-        assert exporter.telemetry.registry.get_sample_value(name) == exporter.loaded_at
+        assert exporter.telemetry.registry.get_sample_value(MOMENT) == exporter.loaded_at
+
+
+def test_a_scrape_during_a_reload_never_shows_its_success_with_the_moment_before(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reloaded = "helpscout_exporter_config_last_reload_successful"
+    with running(held.settings()) as exporter:
+        before, value = exporter.loaded_at, exporter.telemetry.registry.get_sample_value
+        told, scraped = exporter.telemetry, []
+        told.reload_successful.set(0)
+        for instrument in (told.reload_successful, told.reload_timestamp):
+
+            def scraping(to: float, really: Callable[[float], None] = instrument.set) -> None:
+                really(to)
+                scraped.append((value(reloaded), value(MOMENT)))
+
+            monkeypatch.setattr(instrument, "set", scraping)
+        exporter.configure(held.settings())
+    assert len(scraped) == 2
+    assert (1, before) not in scraped
+    assert scraped[-1] == (1, exporter.loaded_at)
 
 
 # --- healthy, ready ------------------------------------------------------------------------------
