@@ -4,7 +4,7 @@ The definition is docs/health.md. Whether the account answers at all is judged i
 `exporter.helpscout.answering`; what a question says of itself is kept apart from that (`Refusals`).
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,18 +94,19 @@ class Refusals:
         self.trial_at = float("-inf")
         """When a collector that rests is tried again, for whoever asks."""
 
-    def keep(self, keys: Collection[Key]) -> None:
+    def keep(self, keys: Iterable[Key]) -> None:
         """Judge exactly these keys from now on."""
-        whole = [key for key in keys if not key.segment]
+        wanted = frozenset(keys)
+        whole = [key for key in wanted if not key.segment]
         plain = [key for key in whole if key == key.plain]
         self._plain = frozenset(plain or whole)
         self._last = {
-            mailbox_id: {key: reason for key, reason in of_it.items() if key in keys}
+            mailbox_id: {key: reason for key, reason in of_it.items() if key in wanted}
             for mailbox_id, of_it in self._last.items()
         }
         for found in (self._tried, self._failing, self._failed_twice):
             found &= self._plain
-        self._resting &= {key.mailbox_id for key in keys}
+        self._resting &= {key.mailbox_id for key in wanted}
 
     def forget(self) -> None:
         """Leave nothing alone until it is refused again: something may have been allowed."""

@@ -197,7 +197,7 @@ class Exposition:
         self._entries: Mapping[Key, Entry] = {}
         self._fragments: dict[str, dict[Key, tuple[bytes, ...]]] = {}
         """By collector, keys in their order."""
-        self._samples: dict[str, bytes] = {}
+        self._samples = {family.name: lines for family, lines in self._renderer.configured()}
         """By family."""
 
     def _update(self, snapshot: Snapshot) -> None:
@@ -208,10 +208,7 @@ class Exposition:
                 if family.name in changed:
                     parts[family.name] += [of_key[place] for of_key in fragments.values()]
         self._samples |= {name: b"".join(of_it) for name, of_it in parts.items()}
-        for family, lines in (
-            *self._renderer.configured(),
-            *accounts(snapshot.mailboxes, snapshot.accounts),
-        ):
+        for family, lines in accounts(snapshot.mailboxes, snapshot.accounts):
             self._samples[family.name] = lines
         self._families = tuple((f, s) for f in catalogue() if (s := self._samples.get(f.name)))
 

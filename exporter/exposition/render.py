@@ -165,15 +165,16 @@ class _Labels:
 
     def __init__(self, key: Key, mailbox: str) -> None:
         fixed = {**key._asdict(), "mailbox": mailbox}
-        self._fixed = {name: f'{name}="{escape(text)}"' for name, text in fixed.items()}
-        self._forms: dict[str, tuple[str, ...]] = {}
+        self._fixed = {name: escape(text) for name, text in fixed.items()}
+        self._forms: dict[str, list[str]] = {}
 
     def line(self, sample: Sample) -> str:
         """Return the line of a sample; the samples of a family have the same labels."""
         family, labels, value = sample
         form = self._forms.get(family.name)
         if form is None:
-            form = self._forms[family.name] = self._form(family, [name for name, _ in labels])
+            template = _template(family, tuple(name for name, _ in labels))
+            form = self._forms[family.name] = (template % self._fixed).split("\n")
         if not labels:
             return f"{form[0]}{number(value)}\n"
         if len(labels) == 1:
@@ -184,16 +185,17 @@ class _Labels:
         )
         return f"{written}\n"
 
-    def _form(self, family: Family, own: Collection[str]) -> tuple[str, ...]:
-        """Return the text before, between and after the values of the sample's own labels."""
-        name = f"{family.name}_bucket" if family.kind == "gaugehistogram" else family.name
-        parts, comma = [f"{name}{{"], ""
-        for label in sorted(family.labels):
-            if label in own:
-                parts[-1] += f'{comma}{label}="'
-                parts.append('"')
-            else:
-                parts[-1] += comma + self._fixed[label]
-            comma = ","
-        parts[-1] += "} "
-        return tuple(parts)
+
+@cache
+def _template(family: Family, own: Collection[str]) -> str:
+    """Return a line of a family up to its value.
+
+    A key's labels are `%` fields. A line feed, which no escaped value has, stands for the value of
+    each of the sample's own labels.
+    """
+    name = f"{family.name}_bucket" if family.kind == "gaugehistogram" else family.name
+    labels = ",".join(
+        f'{label}="\n"' if label in own else f'{label}="%({label})s"'
+        for label in sorted(family.labels)
+    )
+    return f"{name}{{{labels}}} "
