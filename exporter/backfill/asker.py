@@ -3,12 +3,12 @@
 A step that fails is left for the end and asked again there, and so is a key that the service
 refuses: its history may end, see `history`, or the key may be refused altogether. Neither is
 believed of one answer. An account that fails as a whole is waited for, and given up when it stays
-away.
+away. A key whose reports a defect of this program fails is left after a few of them.
 """
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,12 +26,14 @@ from exporter.helpscout.account import Account
 from exporter.helpscout.attempts import attempt, backoff_seconds
 from exporter.helpscout.budget import Stopping
 from exporter.helpscout.client import Client
-from exporter.helpscout.errors import HelpScoutError, Refused
-from exporter.questions import Key, Question
+from exporter.helpscout.errors import Defect, HelpScoutError, Refused
+from exporter.questions import Key, Question, Reading
 
 PATIENCE_SECONDS: Final = 600.0
 _PAUSES_BEFORE_RETRIES: Final = (0.5, 2.0, 8.0)
 _ISOLATED: Final = 5
+_DEFECTS: Final = 3
+"""After so many in a row the older reports of that key are not asked for: waiting mends none."""
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 
 
@@ -74,6 +76,7 @@ class Asker:
             for key in self._questions
         )
         self._lock = threading.Lock()
+        self._defects = defaultdict[Key, list[int]](list)
         self._in_a_row, self._good_at, self._again = 0, clock(), False
         self._put_off = self._handed_out = False
         self.passed = self.answered = 0
@@ -108,12 +111,13 @@ class Asker:
 
     @property
     def holes(self) -> dict[Step, HelpScoutError]:
-        """The steps that failed, without those of `unjudged` and `left_alone`."""
-        covers = self._histories.covers
+        """The steps that failed, without those of `unjudged`, `left_alone` and `defective`."""
+        covers, defective = self._histories.covers, self.defective
         return {
             step: error
             for step, error in self.failures.items()
             if not covers(step.question.key, step.at)
+            and not (isinstance(error, Defect) and step.question.key in defective)
         }
 
     @property
@@ -124,6 +128,11 @@ class Asker:
             for key, candidate in self._histories.candidates().items()
             if self._histories[key].end is None
         }
+
+    @property
+    def defective(self) -> dict[Key, int]:
+        """The keys whose reports a defect fails, each with the newest one since an answer."""
+        return {key: max(ends) for key, ends in self._defects.items() if len(ends) >= _DEFECTS}
 
     @property
     def left_alone(self) -> dict[Key, int]:
@@ -137,15 +146,15 @@ class Asker:
     def _ask_everything(self) -> None:
         self._walk(first=True)
         pauses = iter(_PAUSES_BEFORE_RETRIES)
-        while self.failures or self._pending():
+        while (failed := self._may_pass()) or self._pending():
             pause = next(pauses, None)
             if self._over or pause is None or self._wait(pause):
                 break
-            if self.failures:
-                self._log.info("asking again what failed", reports=len(self.failures))
+            if failed:
+                self._log.info("asking again what failed", reports=len(failed))
             self._again = True
             resumed = self._judge_ends()
-            self._ask_all(iter(list(self.holes)))
+            self._ask_all(iter([step for step in self._may_pass() if step in self.holes]))
             self._again = False
             if (self._put_off and self._walk()) or resumed:
                 pauses = iter(_PAUSES_BEFORE_RETRIES)
@@ -156,6 +165,10 @@ class Asker:
                     report=describe(key),
                     end=written(history.end),
                 )
+
+    def _may_pass(self) -> list[Step]:
+        """Return the steps that failed, without those that a defect failed."""
+        return [step for step, error in self.failures.items() if not isinstance(error, Defect)]
 
     def _pending(self) -> list[tuple[Key, int]]:
         """Return the keys of which it is not known whether their history ends, and where."""
@@ -182,10 +195,12 @@ class Asker:
 
     def _steps(self, *, first: bool) -> Iterator[Step]:
         """Yield what has not been asked and need not wait."""
-        histories = self._histories
+        histories, defects = self._histories, self._defects
         for at, group in newest_first(self._grids):
             for question in self._of_group[group]:
                 self.passed += first
+                if len(defects[question.key]) >= _DEFECTS:
+                    continue
                 step = Step(question, at)
                 if step in self.failures or self._answers.has(question.key, at):
                     continue
@@ -266,7 +281,7 @@ class Asker:
         """Ask for a step and keep the answer; return the error, if any."""
         key = step.question.key
         in_range = step.at >= self._grids[key.group].first
-        outcome = attempt(partial(ask, self._client, step.question, moment(step.at)), step)
+        outcome = attempt(partial(self._figures, step), step)
         if isinstance(outcome, HelpScoutError):
             locked_out = outcome.locks_out and self._locks_out()
             with self._lock:
@@ -276,14 +291,19 @@ class Asker:
                     self._failed(step, outcome)
             return outcome
         if in_range:
-            self._answers.keep(key, step.at, self._series.figures(step.question, outcome))
+            self._answers.keep(key, step.at, outcome)
         with self._lock:
             if self._histories[key].was_answered(step.at):
                 self._answers.forget_end(key)
             self.answered += in_range
             self.failures.pop(step, None)
+            self._defects[key].clear()
             self._in_a_row, self._good_at = 0, self._clock()
         return None
+
+    def _figures(self, step: Step) -> bytes:
+        reading: Reading = ask(self._client, step.question, moment(step.at))
+        return self._series.figures(step.question, reading)
 
     def _locks_out(self) -> bool:
         """Return whether the mailbox list is refused, too: a 401 may be one report's."""
@@ -294,6 +314,9 @@ class Asker:
         history = self._histories[step.question.key]
         if history.end is None or step.at > history.end:
             self.failures[step] = error
+        if isinstance(error, Defect):  # it says nothing of the account
+            self._defects[step.question.key].append(step.at)
+            return
         if _refused(error):
             self._in_a_row = 0
             history.refused[step.at] = error

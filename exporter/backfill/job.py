@@ -24,10 +24,10 @@ from exporter.collectors import ask, questions_of, scope, segments_of
 from exporter.exposition import Renderer
 from exporter.exposition.render import accounts as about_accounts
 from exporter.helpscout.account import Account
-from exporter.helpscout.attempts import persistently
+from exporter.helpscout.attempts import attempt, persistently
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
-from exporter.helpscout.errors import HelpScoutError
+from exporter.helpscout.errors import Defect, HelpScoutError
 from exporter.questions import ALL, Key, Mailbox, Question, Reading
 from exporter.selection import Segment
 from exporter.settings import Configuration
@@ -197,14 +197,13 @@ class _Job:
         answers = 0
         for question in list(reversed(one_a_mailbox.values()))[:_TAG_QUESTIONS]:
             at = self._grids[question.key.group].last
-            try:
-                reading: Reading = persistently(
-                    account.name, partial(ask, client, question, moment(at)), self._wait
-                )
-            except HelpScoutError as error:
-                failure = error
+            asked_once = partial(self._reading_and_figures, client, question, at)
+            outcome = attempt(partial(persistently, account.name, asked_once, self._wait), question)
+            if isinstance(outcome, HelpScoutError):
+                failure = outcome
                 continue
-            self._answers.keep(question.key, at, self._series.figures(question, reading))
+            reading, figures = outcome
+            self._answers.keep(question.key, at, figures)
             tags |= reading.learned.tags
             answers += 1
             if answers == _TAG_ANSWERS or not _unknown(configuration.segments, tags):
@@ -218,6 +217,12 @@ class _Job:
                 f" the tag {', '.join(names)}"
             )
         return tags
+
+    def _reading_and_figures(
+        self, client: Client, question: Question, at: int
+    ) -> tuple[Reading, bytes]:
+        reading: Reading = ask(client, question, moment(at))
+        return reading, self._series.figures(question, reading)
 
     def _asker(self, part: _Part) -> Asker:
         return Asker(
@@ -326,6 +331,8 @@ class _Job:
                 self._say(
                     f"failed: {describe(step.question.key)}, end {written(step.at)}: {failure}"
                 )
+            for key, at in asker.defective.items():
+                self._say(f"failed: {describe(key)}, end {written(at)} and older: {Defect()}")
             for key, count in asker.left_alone.items():
                 self._say(
                     f"failed: {describe(key)}, its types, segments and office_hours ({count}): not"

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import structlog
 
 from exporter.helpscout.budget import Stopping
-from exporter.helpscout.errors import BadCredentials, BadResponse, HelpScoutError
+from exporter.helpscout.errors import BadCredentials, Defect, HelpScoutError
 
 RETRIES: Final = 3
 _FIRST_RETRY_SECONDS: Final = 0.5
@@ -37,7 +37,7 @@ def attempt(ask: Callable[[], _T], about: object) -> _T | HelpScoutError:
         structlog.get_logger().exception(
             "a report failed by a defect of the exporter", job=str(about)
         )
-        return BadResponse("a defect of the exporter, see the log")
+        return Defect()
 
 
 def backoff_seconds(first: float, failures: int, longest: float = inf) -> float:

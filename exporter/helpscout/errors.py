@@ -11,7 +11,8 @@
     ├── Unreachable                unreachable    no connection, broken connection, time-out
     └── BadResponse                bad_response   an answer that is not what the API promises
         ├── Foreign                bad_response   one that Help Scout did not write: a page
-        └── ShortList              bad_response   a list that cannot be the whole one
+        ├── ShortList              bad_response   a list that cannot be the whole one
+        └── Defect                 bad_response   a mistake in this program
 
 `evidence` says what a failed attempt tells of its account (docs/behaviour.md#health): `sick`, that
 the account may not answer at all; `key`, something about that question alone; `neutral`, nothing.
@@ -189,3 +190,10 @@ class ShortList(BadResponse):
     def __init__(self, message: str, found: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.found = tuple(found)
+
+
+class Defect(BadResponse):
+    """A mistake in this program, which the log describes. Asking again does not mend it."""
+
+    def __init__(self) -> None:
+        super().__init__("a defect of the exporter, see the log")

@@ -125,6 +125,41 @@ def test_a_report_that_is_refused_for_good_costs_that_report_alone(
     assert filling.reports_asked() == REPORTS
 
 
+def test_a_defect_in_every_report_of_a_window_ends_it_soon_with_the_other_window_in_the_file(
+    filling: Filling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def figures(table: SeriesTable, question: Question, reading: Reading) -> bytes:
+        if question.key.window == "7d":
+            raise RuntimeError("a defect")
+        return well(table, question, reading)
+
+    well = SeriesTable.figures
+    monkeypatch.setattr(SeriesTable, "figures", figures)
+    error = filling.run(START, END)
+    assert error is not None
+    assert error.exit_code == 1
+    assert "20 reports are missing" in str(error)
+    assert [line for line in filling.said if line.startswith("failed: ")] == [
+        f"failed: account default, collector productivity, mailbox {box}, type all, window 7d,"
+        " office_hours false, end 2026-03-10T00:00:00Z and older: a defect of the exporter, see the"
+        " log"
+        for box in ("1001", "1002")
+    ]
+    assert not filling.pauses
+    assert len(filling.points("helpscout_replies_sent")) == 20
+
+
+def test_a_defect_in_every_report_leaves_a_tags_name_unknown(
+    filling: Filling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def figures(table: SeriesTable, question: Question, reading: Reading) -> bytes:
+        raise RuntimeError("a defect")
+
+    filling.config += "segments: [{name: vip, tags: [vip]}]\n"
+    monkeypatch.setattr(SeriesTable, "figures", figures)
+    assert str(filling.run(START, START)) == "default: a defect of the exporter, see the log"
+
+
 def test_one_400_or_403_leaves_nothing_out(filling: Filling) -> None:
     for status in (400, 403):
         filling.simulator.set_faults(
@@ -288,8 +323,13 @@ def ask(
     answers: Answers,
     filling_clock: Callable[[], float] = lambda: 0.0,
     keys: tuple[Key, ...] = KEYS,
+    waits: list[float] | None = None,
 ) -> Asker:
-    """Ask everything of `keys`, with one worker, so that the order is certain."""
+    """Ask everything of `keys`, with one worker, so that the order is certain.
+
+    How long it would have waited is appended to `waits`.
+    """
+    waited: list[float] = [] if waits is None else waits
     account = _account()
     series = SeriesTable(renderer(windows=(WINDOW,)), lambda key: key.mailbox_id, ())
     questions = [
@@ -304,7 +344,7 @@ def ask(
         answers,
         threading.Event(),
         clock=filling_clock,
-        wait=lambda _: False,
+        wait=lambda seconds: bool(waited.append(seconds)),  # type: ignore[func-returns-value]
     )
     asker.start()
     assert asker.join(30)
@@ -534,6 +574,45 @@ def test_a_defect_of_the_exporter_costs_that_report_alone(answers: Answers) -> N
     assert (step.question.key, step.at // 86_400) == (KEYS[0], 12)
     assert str(error) == "a defect of the exporter, see the log"
     assert kept(answers, "2") == list(range(1, 21))
+
+
+def test_where_a_defect_fails_every_report_each_key_is_left_after_three_without_a_wait(
+    answers: Answers,
+) -> None:
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        raise RuntimeError("a defect")
+
+    service, waits = Service(answer), list[float]()
+    asker = ask(service, answers, waits=waits)
+    assert service.days("1") == service.days("2") == [20, 19, 18]
+    assert not waits
+    assert asker.defective == dict.fromkeys(KEYS, 20 * 86400)
+    assert not asker.holes
+
+
+def test_reports_that_a_defect_fails_since_a_day_cost_no_others(answers: Answers) -> None:
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        if box == "1" and day in (19, 18, 7, 6, 5, 4):
+            raise RuntimeError("a defect")
+        return None
+
+    asker = ask(Service(answer), answers)
+    assert kept(answers, "1") == [*range(8, 18), 20]
+    assert kept(answers, "2") == list(range(1, 21))
+    assert asker.defective == {KEYS[0]: 7 * 86_400}
+
+
+def test_an_answer_whose_figures_a_defect_fails_costs_that_report_alone(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def figures(table: SeriesTable, question: Question, reading: Reading) -> bytes:
+        if reading.value.current.conversations == 12:
+            raise RuntimeError("a defect")
+        return b"1"
+
+    monkeypatch.setattr(SeriesTable, "figures", figures)
+    asker = ask(Service(lambda box, day: None), answers)
+    assert {step.at // 86_400 for step in asker.holes} == {12}
 
 
 def test_an_account_that_stays_away_is_given_up_after_a_while(answers: Answers) -> None:

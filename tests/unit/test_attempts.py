@@ -13,6 +13,7 @@ from exporter.helpscout.budget import Stopping
 from exporter.helpscout.errors import (
     BadCredentials,
     BadResponse,
+    Defect,
     HelpScoutError,
     NotAllowed,
     NotThere,
@@ -111,7 +112,7 @@ def test_an_attempt_brings_an_answer_or_why_there_is_none() -> None:
 def test_a_mistake_of_ours_is_a_failure_of_that_attempt_and_logged() -> None:
     with capture_logs() as logs:
         outcome = attempt(lambda: raising(RuntimeError("a defect")), "a report")
-    assert isinstance(outcome, BadResponse)
+    assert isinstance(outcome, Defect)
     assert str(outcome) == "a defect of the exporter, see the log"
     assert [(line["log_level"], line["job"]) for line in logs] == [("error", "a report")]
 

@@ -31,6 +31,7 @@ def test_every_error_has_a_reason_of_its_own() -> None:
             "bad_response",
             "bad_response",  # Foreign is one, too: what differs is what it says of the account
             "bad_response",  # and ShortList, whose account answers
+            "bad_response",  # and Defect, which is ours
         ]
     )
 
