@@ -58,11 +58,12 @@ class Exporter:
             target=self.exposition.run, args=(self._stopping,), name="assembler", daemon=True
         )
         self._started, self.started_at = time.monotonic(), time.time()
+        self._is_running = False
 
     @property
     def healthy(self) -> bool:
         """Whether the loops turn, or are about to. Never depends on Help Scout."""
-        if self._assembler.ident is None:
+        if not self._is_running:
             return True  # a socket of systemd's may have a connection before we start
         return self.poller.alive and self._assembler.is_alive()
 
@@ -76,6 +77,7 @@ class Exporter:
         """Begin to poll and to assemble."""
         self.poller.start()
         self._assembler.start()
+        self._is_running = True
 
     def stop(self) -> bool:
         """Stop asking; return whether what was in flight ended in time."""
@@ -91,12 +93,17 @@ class Exporter:
         self._configured(configuration)
         self.exposition.configure(Renderer(configuration))
 
+    def reload_failed(self) -> None:
+        """Say so from the next scrape on."""
+        self.telemetry.reload_successful.set(0)
+        self.exposition.assemble()
+
     def _configured(self, configuration: Configuration) -> None:
         self.poller.configure(configuration)
         self.loaded_at = time.time()
-        # The moment first: a scrape in between must not show the success with the moment before.
-        self.telemetry.reload_timestamp.set(self.loaded_at)
-        self.telemetry.reload_successful.set(1)
+        with self.telemetry.at_once:
+            self.telemetry.reload_timestamp.set(self.loaded_at)
+            self.telemetry.reload_successful.set(1)
 
 
 def one_round(

@@ -22,10 +22,28 @@ from exporter.web.application import Backend, application
 from exporter.web.server import Server
 
 
-class Daemon:
-    """The exporter with its listener and its signals. `load` reads the configuration again."""
+def hang_ups() -> threading.Event:
+    """Return what SIGHUP sets from now on.
 
-    def __init__(self, configuration: Configuration, load: Callable[[], Configuration]) -> None:
+    To be called before the configuration is read: a change after that is not missed.
+    """
+    hang_up = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: hang_up.set())
+    return hang_up
+
+
+class Daemon:
+    """The exporter with its listener and its signals.
+
+    `load` reads the configuration again; `hang_up` is set where that is wanted.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        load: Callable[[], Configuration],
+        hang_up: threading.Event,
+    ) -> None:
         """Raises StateFileInUse, and ConfigurationError for an unusable `web.config_file`."""
         access = Access(configuration.web.config_file)
         self._load = load
@@ -44,7 +62,7 @@ class Daemon:
         app = WithHeaders(BasicAuth(application(configuration.web, backend), access), access)
         self.server = Server(configuration.web, app, access)
         self._stop = threading.Event()
-        self._hang_up = threading.Event()
+        self._hang_up = hang_up
 
     def run(self, announce: Callable[[str], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT. Raises CannotListen.
@@ -53,7 +71,6 @@ class Daemon:
         """
         signal.signal(signal.SIGTERM, lambda *_: self._stop.set())
         signal.signal(signal.SIGINT, lambda *_: self._stop.set())
-        signal.signal(signal.SIGHUP, lambda *_: self._hang_up.set())
         self._warn(self.exporter.configuration.warnings)
         self.server.start()
         for url in self.server.urls:
@@ -63,7 +80,8 @@ class Daemon:
         # What is there now stays: to look through all of it for cycles, again and again, would stop
         # every thread for 0.09 s (measured at 100,000 series), and the answer to a scrape, too.
         gc.freeze()
-        self.exporter.start()
+        with self._reloading:  # a client may ask for one by now
+            self.exporter.start()
         if announce is not None:
             announce(self.server.url)
         while not self._stop.wait(0.2):
@@ -80,12 +98,13 @@ class Daemon:
 
     def _facts(self) -> Facts:
         exporter = self.exporter
+        snapshot, troubles = exporter.store.picture()
         return Facts(
             now=time.time(),
             clock=time.monotonic(),
             configuration=exporter.configuration,
-            snapshot=exporter.store.snapshot(),
-            troubles=exporter.store.troubles(),
+            snapshot=snapshot,
+            troubles=troubles,
             progress=exporter.poller.progress(),
             started_at=exporter.started_at,
             loaded_at=exporter.loaded_at,
@@ -106,8 +125,8 @@ class Daemon:
             try:
                 configuration = self._load()
             except ConfigurationError as error:
-                self.exporter.telemetry.reload_successful.set(0)
                 self._reload_failure = ReloadFailure(error.messages, time.time())
+                self.exporter.reload_failed()
                 self._log.error(
                     "reload failed, the old configuration stays", problems=error.messages
                 )

@@ -6,7 +6,8 @@ clock, so that a wall clock set to and fro neither loses nor keeps a figure.
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -15,6 +16,8 @@ from exporter.health import AccountStatus, Failure, Missing, Trouble
 from exporter.questions import ALL, Key, Mailbox, Reading
 
 _SKEW_SECONDS: Final = 300.0
+_TURN_SECONDS: Final = 0.5
+"""How long a reader waits for the end of a change, which may hang on a disk or a full pipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class Store:
     ) -> None:
         self._clock, self._wall = clock, wall
         self._lock = threading.Lock()
+        self._turn = threading.RLock()
         self._accounts: dict[str, _Account] = {}
         self._snapshot = Snapshot(0, MappingProxyType({}), (), MappingProxyType({}))
         self._changed = False
@@ -107,6 +111,12 @@ class Store:
         """When something may have become too old; until then nobody has to look."""
         self.changed = threading.Event()
         """Set whenever there is something new; whoever waits for it clears it."""
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is noted meanwhile belongs together: a reader sees all of it, or nothing."""
+        with self._turn:
+            yield
 
     def set_accounts(self, names: Iterable[str]) -> None:
         """Keep exactly these accounts; what belongs to others is dropped."""
@@ -252,7 +262,7 @@ class Store:
 
     def snapshot(self) -> Snapshot:
         """Return the present state, without what is too old by now."""
-        with self._lock:
+        with self._whole(), self._lock:
             self._expire()
             if self._changed:
                 self._changed = False
@@ -271,6 +281,21 @@ class Store:
         """Return the present name of a key's mailbox, its id where none is known."""
         with self._lock:
             return self._accounts.get(key.account, _Account()).name(key)
+
+    def picture(self) -> tuple[Snapshot, Troubles]:
+        """Return the present state and what fails, of one instant."""
+        with self._whole():
+            return self.snapshot(), self.troubles()
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Between two changes, unless one does not end."""
+        is_whole = self._turn.acquire(timeout=_TURN_SECONDS)
+        try:
+            yield
+        finally:
+            if is_whole:
+                self._turn.release()
 
     def _trouble(self, before: Trouble | None, failure: Failure) -> Trouble:
         now = self._wall()

@@ -6,6 +6,7 @@ where its instrument is made.
 """
 
 import platform
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar
@@ -15,11 +16,13 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     disable_created_metrics,
     gc_collector,
     platform_collector,
     process_collector,
 )
+from prometheus_client.registry import RestrictedRegistry
 
 from exporter import __version__, revision
 
@@ -47,12 +50,41 @@ _KINDS: Final[Mapping[type, Kind]] = {
 _DURATION_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
+class _Registry(CollectorRegistry):
+    """Collects nothing while `at_once` is held."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_describe=True)
+        self.at_once = threading.RLock()
+
+    def collect(self) -> list[Metric]:
+        with self.at_once:
+            return list(super().collect())
+
+    def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
+        return _Restricted(names, self)
+
+
+class _Restricted(RestrictedRegistry):
+    def __init__(self, names: Iterable[str], registry: _Registry) -> None:
+        super().__init__(names, registry)
+        self._at_once = registry.at_once
+
+    def collect(self) -> list[Metric]:
+        with self._at_once:
+            return list(super().collect())
+
+
 class Telemetry:
-    """The instruments by name. Thread-safe, as the client library is."""
+    """The instruments by name. Thread-safe, as the client library is.
+
+    What is set while `at_once` is held belongs together: a scrape sees all of it, or nothing.
+    """
 
     def __init__(self, *, process_metrics: bool = True) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry(auto_describe=True)
+        self.registry = _Registry()
+        self.at_once = self.registry.at_once
         if process_metrics:
             process_collector.ProcessCollector(registry=self.registry)
             platform_collector.PlatformCollector(registry=self.registry)
@@ -186,17 +218,25 @@ class Telemetry:
 
     def forget(self, account: str) -> None:
         """Remove every series of an account that is no longer configured."""
-        for family, instrument in self._instruments.items():
-            if "account" in family.labels:
-                instrument.remove_by_labels({"account": account})
+        with self.at_once:
+            for family, instrument in self._instruments.items():
+                if "account" in family.labels:
+                    instrument.remove_by_labels({"account": account})
 
-    def set_groups(self, account: str, groups: Iterable[tuple[str, str, int, float]]) -> None:
-        """Export exactly these of an account: collector, window, reports, interval in seconds."""
-        for instrument in (self.reports, self.report_interval):
-            instrument.remove_by_labels({"account": account})
-        for collector, window, number, interval in groups:
-            self.reports.labels(account, collector, window).set(number)
-            self.report_interval.labels(account, collector, window).set(interval)
+    def set_plan(
+        self, account: str, stretch: float, groups: Iterable[tuple[str, str, int, float]]
+    ) -> None:
+        """Export an account's stretch, and exactly these of its groups.
+
+        Each is a collector, a window, its reports and their interval in seconds.
+        """
+        with self.at_once:
+            self.stretch.labels(account).set(stretch)
+            for instrument in (self.reports, self.report_interval):
+                instrument.remove_by_labels({"account": account})
+            for collector, window, number, interval in groups:
+                self.reports.labels(account, collector, window).set(number)
+                self.report_interval.labels(account, collector, window).set(interval)
 
 
 FAMILIES: Final = Telemetry(process_metrics=False).families

@@ -1,11 +1,13 @@
 """What tests need to run the program for real: processes, readiness by polling, parsed metrics."""
 
+import atexit
 import contextlib
 import io
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NoReturn, Protocol, TypeVar
 from unittest import mock
 
 import pytest
@@ -41,6 +43,7 @@ MISSION: Final = (
 )
 """The four figures that all of this is about."""
 
+_HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _START_SECONDS: Final = 40.0
 _LOOK_SECONDS: Final = 0.05
 
@@ -57,6 +60,25 @@ def eventually(look: Callable[[], _T | None], what: str, seconds: float = _START
         if time.monotonic() > until:
             raise AssertionError(f"not within {seconds:.0f} s: {what}")
         time.sleep(_LOOK_SECONDS)
+
+
+def reserved_port() -> int:
+    """Return a port of 127.0.0.1 for a program that must be told one; nobody else gets it.
+
+    A socket that is bound and does not listen keeps it: a server that sets SO_REUSEADDR, as all do,
+    may listen there, and until then connections are refused.
+    """
+    keeper = socket.socket()
+    atexit.register(keeper.close)
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    port: int = keeper.getsockname()[1]
+    return port
+
+
+def resolves_nothing(*_: object, **__: object) -> NoReturn:
+    """Stand for a resolver that knows no name: whether this machine has one does not matter."""
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 
 def get(url: str, *, timeout: float = 10.0, **headers: str) -> requests.Response:
@@ -257,7 +279,7 @@ class Run(Protocol):
 def run(folder: Path, arguments: Iterable[str], environ: Mapping[str, str] | None = None) -> Ended:
     """Run a command in `folder` and in this process: to start one takes a second."""
     stdout, stderr = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in _HANDLED}
     with (
         contextlib.chdir(folder),
         contextlib.redirect_stdout(stdout),

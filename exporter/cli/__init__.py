@@ -1,21 +1,32 @@
 """The command line: one module a command, which imports what that command needs and no more.
 
 stdout carries a command's result only; logs, hints and progress go to stderr. Exit codes: 0
-success, 1 the job failed, 2 wrong usage or configuration (docs/behaviour.md#command-line).
+success, 1 the job failed, 2 wrong usage or configuration, 130 interrupted
+(docs/behaviour.md#command-line).
 """
 
 import os
 import signal
 import sys
+from typing import Final
 
 from exporter.cli.words import VERSION, note, say, warn
 from exporter.failure import Failure
 
+_RELOADED: Final = (["serve"], ["demo"])
+_SERVICES: Final = (*_RELOADED, ["simulate"])
+"""What SIGTERM ends well. Any other command has a job to do, which is then not done."""
+_INTERRUPTED: Final = 130
+
 
 def main() -> int:
     """Run the program; return its exit code."""
-    # SIGTERM before a command has its own handler ends it like Ctrl-C: nothing is half done yet.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Until the command has handlers of its own.
+    command = sys.argv[1:2]
+    code = 0 if command in _SERVICES else _INTERRUPTED
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
+    if command in _RELOADED:  # the configuration is not read yet
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         return _run()
     except Failure as error:
@@ -27,7 +38,7 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
 
 
 def _run() -> int:

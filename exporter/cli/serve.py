@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from exporter import logs
-from exporter.daemon import Daemon
+from exporter.daemon import Daemon, hang_ups
 from exporter.settings import Configuration, load
 
 
@@ -22,6 +22,7 @@ def listening(listen: Sequence[str]) -> dict[str, str]:
 
 def run(load_: Callable[[], Configuration], announce: Callable[[str], None] | None = None) -> None:
     """Run the daemon on a configuration; `announce` is called with its URL."""
+    hang_up = hang_ups()
     configuration = load_()
     logs.configure(configuration.log.level, configuration.log.format)
-    Daemon(configuration, load_).run(announce)
+    Daemon(configuration, load_, hang_up).run(announce)

@@ -43,11 +43,15 @@ def simulate(
         speed=1.0 if speed is None else speed,
         faults=Faults() if faults is None else _faults(faults),
     )
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     with simulator(options, host, port) as service:
         say(f"api v1: {service.url}/v1\napi v2: {service.url}/v2")
         for client_id, client_secret, api_key in service.credentials():
             say(f"client_id: {client_id}  client_secret: {client_secret}  api_key: {api_key}")
-        _wait_for_the_end()
+        while not stop.wait(0.2):
+            pass
 
 
 @contextlib.contextmanager
@@ -62,14 +66,6 @@ def simulator(options: SimulatorOptions, host: str, port: int) -> Iterator[Simul
         yield service
     finally:
         service.stop()
-
-
-def _wait_for_the_end() -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.wait(0.2):
-        pass
 
 
 def _host_and_port(text: str) -> tuple[str, int]:

@@ -219,7 +219,7 @@ class Budget:
 
         `asked_at` is when the call went out, on this budget's clock.
         """
-        with self._lock:
+        with self._lock, self._telemetry.at_once:
             now = self._clock()
             if limit is not None and limit > 0:
                 self._limit = limit
@@ -262,5 +262,6 @@ class Budget:
         return remaining - expected <= self._limit * _MARGIN
 
     def _publish(self, per_minute: float) -> None:
-        self._telemetry.rate_limit.labels(self._account).set(self._limit)
-        self._telemetry.rate_budget.labels(self._account).set(per_minute)
+        with self._telemetry.at_once:
+            self._telemetry.rate_limit.labels(self._account).set(self._limit)
+            self._telemetry.rate_budget.labels(self._account).set(per_minute)

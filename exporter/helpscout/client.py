@@ -241,10 +241,11 @@ class Client:
             code = error.reason
             raise
         finally:
-            self._telemetry.api_requests.labels(name, operation, code).inc()
-            self._telemetry.api_request_duration.labels(name, operation).observe(
-                self._clock() - started
-            )
+            with self._telemetry.at_once:
+                self._telemetry.api_requests.labels(name, operation, code).inc()
+                self._telemetry.api_request_duration.labels(name, operation).observe(
+                    self._clock() - started
+                )
         self._budget.observe(
             started,
             number(answer.headers.get("X-RateLimit-Limit-Minute")),

@@ -67,10 +67,11 @@ class Agenda:
         }
         self._pages = list_pages(len(listed), len(tags) if self.lists_tags else None)
         self._turns.keep(questions_of(within), now, ages)
+        # The reports first: one of a mailbox that is gone would be shown under its id.
+        self._store.schedule(name, self._turns.questions)
         self._store.set_mailboxes(name, settings.mailboxes.chosen(listed))
         whole = settings.shard.total == 1  # another shard may have what this one lacks
         self._unmatched = list(mailbox_patterns(settings.named_mailboxes, listed)) if whole else []
-        self._store.schedule(name, self._turns.questions)
         self._log.keep(self._turns.questions)
         self.fit(now, always=True)
 
@@ -82,9 +83,9 @@ class Agenda:
             return
         outlook = schedule.outlook(now, now)
         self._log.stretched(before, outlook.stretch, budget)
-        self._telemetry.stretch.labels(name).set(outlook.stretch)
-        self._telemetry.set_groups(
+        self._telemetry.set_plan(
             name,
+            outlook.stretch,
             [(o.group.collector, o.group.window, o.reports, o.interval) for o in outlook.groups],
         )
         after = self._settings.stale_after

@@ -94,9 +94,7 @@ class Poller:
             thread.join(max(0.0, until - time.monotonic()))
         if not self._dispatcher.is_alive():
             self._take_in(0)  # what came in the last moment is not lost
-            for poller in self._accounts.values():
-                poller.tick(self._clock())
-            self._log_unmatched()
+            self._tick(self._clock())
         for poller in self._accounts.values():
             poller.client.close()
         return not any(thread.is_alive() for thread in threads)
@@ -108,8 +106,9 @@ class Poller:
         """
         wanted = tuple(a for a in settings.accounts if settings.shard.may_own(a.name))
         self._store.set_accounts([account.name for account in wanted])
-        self._telemetry.shard_index.set(settings.shard.index)
-        self._telemetry.shards.set(settings.shard.total)
+        with self._telemetry.at_once:
+            self._telemetry.shard_index.set(settings.shard.index)
+            self._telemetry.shards.set(settings.shard.total)
         if self._dispatcher.ident is None:
             self._configure(wanted, settings)
         else:
@@ -203,15 +202,16 @@ class Poller:
             now = self._clock()
             if now - self._ticked_at >= _TICK_SECONDS:
                 self._ticked_at = now
-                for poller in self._accounts.values():
-                    poller.tick(now)
-                self._log_unmatched()
+                self._tick(now)
             self._hand_out(now)
             wake = self._wakes[0][0] if self._wakes else now + _TICK_SECONDS
             self._take_in(min(wake - self._clock(), _TICK_SECONDS))
 
-    def _log_unmatched(self) -> None:
-        """Log which globs and ids match no mailbox of any account."""
+    def _tick(self, now: float) -> None:
+        """Bring every account up to date; log which globs and ids match no mailbox of any."""
+        for poller in self._accounts.values():
+            with self._store.at_once():
+                poller.tick(now)
         self._not_found.now(sorted(map(str, self._store.missing().get("", ()))))
 
     def _hand_out(self, now: float) -> None:
@@ -229,7 +229,8 @@ class Poller:
         try:
             outcome = self._outcomes.get(timeout=max(timeout, 0.0))
             while True:
-                outcome()
+                with self._store.at_once():
+                    outcome()
                 outcome = self._outcomes.get_nowait()
         except queue.Empty:
             pass

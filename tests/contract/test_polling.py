@@ -22,10 +22,10 @@ from exporter.failure import Failure
 from exporter.helpscout.account import Api
 from exporter.helpscout.client import Client
 from exporter.poller import Poller
-from exporter.questions import Get, Question, Reading
+from exporter.questions import Get, Key, Question, Reading
 from exporter.settings import Configuration, load
 from exporter.state_file import Remembered, StateFile
-from exporter.store import Store
+from exporter.store import Snapshot, Store
 from exporter.telemetry import Telemetry
 from tests.contract.conftest import Serve
 from tests.contract.scripted import Asked, Reply, Service, as_json, reply
@@ -242,6 +242,28 @@ def test_an_account_that_is_silent_for_a_minute_is_probed_for_ten_seconds_at_mos
     finally:
         poller.stop()
     assert probed == [10.0]
+
+
+def test_no_scrape_sees_an_answer_without_what_follows_from_it(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.store._TURN_SECONDS", SECONDS)
+    really, seen, readers = Store.succeeded, list[Snapshot](), list[threading.Thread]()
+
+    def succeeded(store: Store, key: Key, reading: Reading) -> float:
+        at = really(store, key, reading)
+        readers.append(threading.Thread(target=lambda: seen.append(store.snapshot())))
+        readers[-1].start()
+        readers[-1].join(0.1)
+        return at
+
+    monkeypatch.setattr(Store, "succeeded", succeeded)
+    with running(held.settings()) as exporter:
+        a_round(exporter)
+    for reader in readers:
+        reader.join(SECONDS)
+    assert len(seen) == 2
+    assert {snapshot.accounts["a"].collectors for snapshot in seen} == {(("productivity", True),)}
 
 
 # --- shards --------------------------------------------------------------------------------------

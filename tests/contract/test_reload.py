@@ -1,5 +1,6 @@
 """A reload of the running program, as clients see it: page, metrics, configuration and log."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Running:
 
     def __init__(self) -> None:
         self.next: Configuration | ConfigurationError = settings()
-        self.daemon = Daemon(settings(), self._load)
+        self.daemon = Daemon(settings(), self._load, threading.Event())
         self.daemon.server.start()
         self.url = self.daemon.server.url
 
@@ -69,6 +70,13 @@ def test_a_refused_reload_is_on_the_page_and_in_the_metrics_until_a_good_one(
     assert running.reload(settings()).text == "reloaded\n"
     assert running.metric() == f"{RELOADED} 1.0"
     assert "is not a duration" not in running.text("/")
+
+
+def test_the_next_scrape_says_that_a_reload_was_refused(running: Running) -> None:
+    for outcome, value in ((ConfigurationError([BAD]), "0.0"), (settings(), "1.0")):
+        assert f"\n{RELOADED} " in running.text("/metrics")  # made, and kept for a second
+        running.reload(outcome)
+        assert f"\n{RELOADED} {value}\n" in running.text("/metrics")
 
 
 def test_what_a_reload_changes_is_shown_and_what_only_a_restart_changes_is_not(

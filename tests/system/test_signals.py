@@ -1,7 +1,9 @@
 """SIGTERM ends the program cleanly whatever goes on, SIGHUP reloads it."""
 
+import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,13 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from exporter import cli
 from tests.support import PROGRAM, Metrics, Process, eventually, get, round_is_complete, scrape
 from tests.system.conftest import Desk, Start, address, desk
 
 RELOADED = "helpscout_exporter_config_last_reload_successful"
 
 # Each end waits for what is in flight; a machine with other work to do may take longer.
-SLACK_SECONDS = 6.0
+SLACK_SECONDS = 15.0
 GRACE_SECONDS = 10.0
 
 
@@ -99,6 +102,17 @@ def _asks(desk_: Desk, endpoint: str) -> bool:
     return any(endpoint in account["calls"] for account in accounts.values())
 
 
+def test_sigterm_ends_a_job_undone_and_no_exit_code_says_that_it_was_done(
+    start: Start, tmp_path: Path
+) -> None:
+    slow, output = desk(start, "--latency", "2s"), tmp_path / "helpscout.prom"
+    process = start("once", "--output", str(output), environ=slow.environ("v1"))
+    eventually(partial(_asks, slow, "report"), "a report call")
+    assert process.end() == 130
+    assert process.stdout == ""
+    assert not output.exists()
+
+
 # --- SIGHUP -------------------------------------------------------------------------------------
 
 
@@ -125,7 +139,8 @@ def _config(window: str) -> str:
 
 
 def _shows(url: str, value: float) -> Metrics | None:
-    return scrape(url) if scrape(url, RELOADED).value(RELOADED) == value else None
+    metrics = scrape(url)
+    return metrics if metrics.value(RELOADED) == value else None
 
 
 def test_a_reload_puts_a_good_file_in_force(
@@ -191,6 +206,58 @@ def test_a_missing_file_is_a_bad_file(
     process.signal(signal.SIGHUP)
     eventually(partial(_shows, url, 0), "the failed reload on /metrics")
     assert process.running
+
+
+def test_a_reload_that_is_asked_for_during_the_start_is_done_after_it(
+    start: Start, running_desk: Desk, tmp_path: Path
+) -> None:
+    # Whoever opens a pipe waits for the other side: so each reading of the file has its moment.
+    config = tmp_path / "config.yml"
+    os.mkfifo(config)
+    process = start("serve", "--config", str(config), environ=running_desk.environ("v2"))
+    with config.open("w") as being_read:
+        process.signal(signal.SIGHUP)
+        being_read.write(_config("24h"))
+    url = address(process)
+    config.write_text(_config("7d"))
+    process.says('"(configuration reloaded)"')
+    assert "range: 7d" in get(f"{url}/config").text
+
+
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [
+        ("serve", signal.SIGHUP, None),
+        ("demo", signal.SIGHUP, None),
+        ("serve", signal.SIGTERM, 0),
+        ("demo", signal.SIGTERM, 0),
+        ("simulate", signal.SIGTERM, 0),
+        ("once", signal.SIGTERM, 130),
+        ("backfill", signal.SIGTERM, 130),
+        ("check", signal.SIGTERM, 130),
+    ],
+)
+def test_a_signal_that_comes_before_the_command_itself_has_begun(
+    monkeypatch: pytest.MonkeyPatch, command: str, number: signal.Signals, code: int | None
+) -> None:
+    def being_imported() -> int:
+        signal.raise_signal(number)
+        return 7
+
+    monkeypatch.setattr(sys, "argv", ["helpscout-exporter", command])
+    monkeypatch.setattr(cli, "_run", being_imported)
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.default_int_handler)
+    try:
+        if code is None:
+            assert cli.main() == 7
+        else:
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+            assert ended.value.code == code
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def test_a_changed_account_is_logged_in_to_again_and_its_mailboxes_are_listed_again(

@@ -1,7 +1,9 @@
 """One account's poller: what it asks next, and what follows from how it went. No time passes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -818,3 +820,22 @@ def test_whether_the_office_is_open_shows_from_the_start_and_follows_clock_and_r
     assert office_open() is False
     world.poller.configure(settings(SETTINGS, ACCOUNT))
     assert office_open() is None
+
+
+def test_reports_of_a_mailbox_that_is_gone_are_at_no_time_shown_under_its_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, names = World(), set[str]()
+    world.discover()
+    world.answer_all()
+
+    def looking(really: Callable[..., None], *arguments: object) -> None:
+        really(*arguments)
+        names.update(entry.mailbox for entry in world.store.snapshot().entries.values())
+
+    for method in ("schedule", "set_mailboxes"):
+        then_looking = partial(looking, getattr(world.store, method))
+        monkeypatch.setattr(world.store, method, then_looking)
+    world.now += 600
+    world.discover(BOXES[:1])
+    assert names == {"Support"}

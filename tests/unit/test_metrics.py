@@ -1,9 +1,12 @@
 """The catalogue is one table: what is exposed is in it, and what is in it is exposed."""
 
 import re
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from prometheus_client import Gauge, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from exporter.collectors import COLLECTORS, Collector, Meaning, imagined
@@ -11,6 +14,7 @@ from exporter.collectors.productivity.figures import FIGURES, SHAPES
 from exporter.exposition import OPENMETRICS, Exposition
 from exporter.exposition.catalogue import catalogue
 from exporter.helpscout.account import Account
+from exporter.helpscout.budget import Budget
 from exporter.metrics import REPORT_LABELS
 from exporter.questions import Reading
 from exporter.selection import MailboxChoice
@@ -271,3 +275,70 @@ def test_no_series_says_when_it_was_created() -> None:
 def test_process_and_python_metrics_are_exported_where_they_are_wanted() -> None:
     names = {metric.name for metric in Telemetry().registry.collect()}
     assert {"process_resident_memory_bytes", "python_info", "python_gc_collections"} <= names
+
+
+# --- what belongs together -----------------------------------------------------------------------
+
+PAIR = ("helpscout_exporter_shard_index", "helpscout_exporter_shards")
+
+
+@pytest.mark.parametrize("names", [PAIR, ()], ids=["only some", "everything"])
+def test_a_scrape_sees_all_of_what_is_set_at_once_or_nothing(names: tuple[str, ...]) -> None:
+    telemetry = Telemetry(process_metrics=False)
+    registry = telemetry.registry.restricted_registry(names) if names else telemetry.registry
+    seen: list[list[Metric]] = []
+    scrape = threading.Thread(target=lambda: seen.append(list(registry.collect())))
+    with telemetry.at_once:
+        telemetry.shard_index.set(3)
+        scrape.start()
+        scrape.join(0.1)
+        assert seen == []
+        telemetry.shards.set(7)
+    scrape.join(20)
+    found = {each.name: each.samples[0].value for each in seen[0] if each.name in PAIR}
+    assert found == {PAIR[0]: 3, PAIR[1]: 7}
+
+
+def test_what_belongs_together_is_set_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    telemetry = Telemetry(process_metrics=False)
+    budget = Budget("acme", 400, 0.5, telemetry, wait=lambda _: False)
+    groups = [("productivity", "24h", 8, 300.0), ("productivity", "7d", 8, 2100.0)]
+    telemetry.set_plan("acme", 1.0, groups)
+    seen: list[dict[tuple[str, ...], float]] = []
+    scrapes: list[threading.Thread] = []
+
+    def values() -> dict[tuple[str, ...], float]:
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for metric in telemetry.registry.collect()
+            for sample in metric.samples
+        }
+
+    def scraped_after(kind: type[Any], name: str) -> None:
+        really = getattr(kind, name)
+
+        def then_scraped(*arguments: Any) -> None:
+            really(*arguments)
+            scrapes.append(threading.Thread(target=lambda: seen.append(values())))
+            scrapes[-1].start()
+            scrapes[-1].join(0.05)
+
+        monkeypatch.setattr(kind, name, then_scraped)
+
+    scraped_after(Gauge, "set")
+    scraped_after(Gauge, "remove_by_labels")
+    changes: tuple[Callable[[], None], ...] = (
+        lambda: telemetry.set_plan("acme", 2.0, groups[:1]),
+        lambda: telemetry.set_plan("acme", 1.0, groups),
+        lambda: budget.observe(0.0, 100, 90),
+        lambda: telemetry.forget("acme"),
+    )
+    for change in changes:
+        before = values()
+        change()
+        for scrape in scrapes:
+            scrape.join(20)
+        assert scrapes
+        assert all(each in (before, values()) for each in seen)
+        seen.clear()
+        scrapes.clear()

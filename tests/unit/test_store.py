@@ -490,3 +490,50 @@ def test_snapshots_are_consistent_while_many_threads_write() -> None:
     assert revisions == sorted(revisions)
     by_revision = {snapshot.revision: snapshot for snapshot in seen}
     assert all(by_revision[snapshot.revision] is snapshot for snapshot in seen)
+
+
+# --- what belongs together -----------------------------------------------------------------------
+
+
+def test_a_reader_sees_all_of_what_is_noted_at_once_or_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.store._TURN_SECONDS", 20)
+    seen: list[tuple[Snapshot, Troubles]] = []
+    reader = threading.Thread(target=lambda: seen.append(store.picture()))
+    with store.at_once():
+        store.failed(key("1"), FAILURE)
+        reader.start()
+        reader.join(0.1)
+        assert seen == []
+        store.set_status("acme", AccountStatus(problems=frozenset({"unreachable"})))
+    reader.join(20)
+    ((snapshot, troubles),) = seen
+    assert snapshot.entries[key("1")].success is False
+    assert snapshot.accounts["acme"].problems == {"unreachable"}
+    assert set(troubles.reports) == {key("1")}
+
+
+def test_who_notes_several_things_at_once_sees_each(store: Store) -> None:
+    with store.at_once():
+        store.failed(key("1"), FAILURE)
+        assert store.snapshot().entries[key("1")].success is False
+
+
+def test_a_change_that_does_not_end_keeps_no_reader(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.store._TURN_SECONDS", 0.01)
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with store.at_once():
+            begun.set()
+            goes_on.wait(20)
+
+    writer = threading.Thread(target=hang)
+    writer.start()
+    assert begun.wait(20)
+    assert set(store.snapshot().entries) == set(DAILY)
+    goes_on.set()
+    writer.join(20)
