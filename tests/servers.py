@@ -1,6 +1,5 @@
 """Real Prometheus and VictoriaMetrics servers and their tools, in an older and a newer version."""
 
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 import requests
 
-from tests.support import VERSIONS, eventually, get, need
+from tests.support import VERSIONS, eventually, get, need, reserved_port
 from tests.system.conftest import Start
 
 EACH_VERSION: Final = pytest.mark.parametrize("version", VERSIONS)
@@ -69,13 +68,6 @@ def prometheus(
     return Prometheus(url)
 
 
-def free_port() -> int:
-    """Return a port for a program that cannot say which one it took."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 def _answers(url: str) -> bool:
     try:
         return get(url).status_code > 0
@@ -85,7 +77,7 @@ def _answers(url: str) -> bool:
 
 def nginx(start: Start, folder: Path, locations: str) -> str:
     """Start an nginx with these locations; return its URL once it listens."""
-    port = free_port()
+    port = reserved_port()
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     paths = " ".join(f"{kind}_temp_path {folder / kind};" for kind in kinds)
     (folder / "nginx.conf").write_text(
@@ -103,7 +95,7 @@ def victoriametrics(
     start: Start, folder: Path, *arguments: str, version: str = "installed"
 ) -> Prometheus:
     """Start a VictoriaMetrics whose data is in `folder`; return it once it is ready."""
-    listen = f"127.0.0.1:{free_port()}"
+    listen = f"127.0.0.1:{reserved_port()}"
     process = start(
         f"-storageDataPath={folder}",
         f"-httpListenAddr={listen}",

@@ -3,7 +3,6 @@
 import math
 import re
 import signal
-import socket
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from tests.alarm.conftest import ALERTS, RECORDS, run_prometheus
 from tests.alarm.promql import names
 from tests.alarm.test_dashboards import BOARDS, FURTHER, LEVELS, panels, queries
 from tests.servers import Prometheus
-from tests.support import VERSIONS, eventually, round_is_complete
+from tests.support import VERSIONS, eventually, reserved_port, round_is_complete
 from tests.system.conftest import Start, address, desk
 
 # Windows of whole weeks, since on a Sunday the last 24 hours have too few conversations to judge.
@@ -106,8 +105,7 @@ def both_of_the_demo(
     start_once: Start, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Prometheus]:
     """Two that have scraped the demo's whole first round, and a call after it."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    listen = f"127.0.0.1:{reserved_port()}"
     found = {
         version: run_prometheus(
             start_once, tmp_path_factory.mktemp("demo"), f"http://{listen}", version=version

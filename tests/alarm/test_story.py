@@ -9,7 +9,6 @@ tests/testdata/alerts.
 import json
 import re
 import signal
-import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ import requests
 
 from tests.alarm.conftest import Message, Webhook, run_alertmanager, run_prometheus
 from tests.servers import Prometheus
-from tests.support import ROOT, VERSIONS, Process, eventually
+from tests.support import ROOT, VERSIONS, Process, eventually, reserved_port
 from tests.system.conftest import Desk, Start, address, desk
 
 GOLDEN: Final = ROOT / "tests/testdata/alerts"
@@ -132,13 +131,6 @@ def readable(messages: list[Message]) -> str:
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "TIME", text)
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
-
-
 @dataclass(frozen=True, slots=True)
 class Watch:
     """One version's servers, and what they told on which day."""
@@ -200,7 +192,7 @@ def watches(
     """All six days, as each version of Prometheus and Alertmanager tells them."""
     folder = tmp_path_factory.mktemp("story")
     service = desk(start_once, "--accounts", "3", "--mailboxes", "50")
-    port = free_port()  # whoever is killed must come back where it was
+    port = reserved_port()  # whoever is killed must come back where it was
 
     def serve(name: str, text: str) -> Process:
         path = Path(folder / f"{name}.yml")
@@ -212,7 +204,7 @@ def watches(
     story.happens()
     team, crowd = serve("team", TEAM), serve("crowd", CROWD)
     exporters = (address(team), address(crowd))
-    alertmanagers = {version: f"127.0.0.1:{free_port()}" for version in VERSIONS}
+    alertmanagers = {version: f"127.0.0.1:{reserved_port()}" for version in VERSIONS}
     folders = {version: tmp_path_factory.mktemp(version) for version in VERSIONS}
     for version in VERSIONS:
         prometheus = run_prometheus(

@@ -12,8 +12,8 @@ import yaml
 from scripts.dashboards.parts import PROCESS
 from tests.alarm.conftest import RULES, hastened
 from tests.alarm.promql import names
-from tests.servers import EACH_VERSION, Prometheus, free_port, prometheus, promtool
-from tests.support import ROOT, eventually, get, need
+from tests.servers import EACH_VERSION, Prometheus, prometheus, promtool
+from tests.support import ROOT, eventually, get, need, reserved_port
 from tests.system.conftest import Desk, Start
 
 FILE = ROOT / "prometheus" / "textfile" / "helpscout.textfile.yml"
@@ -54,7 +54,7 @@ class Node:
         self._start, self._desk = start, desk
         self.file = folder / "textfile" / "helpscout.prom"
         self.file.parent.mkdir()
-        listen = f"127.0.0.1:{free_port()}"
+        listen = f"127.0.0.1:{reserved_port()}"
         start(
             "--collector.disable-defaults",
             "--collector.textfile",
@@ -114,7 +114,7 @@ def test_an_old_file_old_figures_and_a_file_that_is_gone_are_reported(
 
     # Nobody answers: the file stays, and so do the figures, which look as before.
     good, written = node.file.read_bytes(), node.file.stat().st_mtime
-    assert node.once(HELPSCOUT_BASE_URL=f"http://127.0.0.1:{free_port()}/v2") == 1
+    assert node.once(HELPSCOUT_BASE_URL=f"http://127.0.0.1:{reserved_port()}/v2") == 1
     assert (node.file.read_bytes(), node.file.stat().st_mtime) == (good, written)
     assert node.server.query("helpscout_up == 1")
 

@@ -195,7 +195,7 @@ def season(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Itera
         live = address(start_once("serve", "--config", str(config), environ=environ(simulator)))
         target = live.removeprefix("http://")
         scrape = (
-            "global: {scrape_interval: 2s}\nscrape_configs:\n  - job_name: helpscout\n"
+            "global: {scrape_interval: 5s}\nscrape_configs:\n  - job_name: helpscout\n"
             f'    static_configs: [{{targets: ["{target}"]}}]\n'
         )
         folders = {pair: folder / "-".join(pair) for pair in SERVED}

@@ -34,7 +34,7 @@ from exporter.questions import Get, Key, Mailbox, Question, Reading, Window
 from exporter.simulator import Faults, Simulator, parse_faults
 from tests.backfill.conftest import Filling, environ
 from tests.readings import reading, renderer
-from tests.support import EXPORTER, environment
+from tests.support import EXPORTER, environment, reserved_port
 
 START, END = "2026-03-01", "2026-03-10"
 REPORTS = 10 * 4
@@ -196,9 +196,10 @@ def test_credentials_that_are_refused_end_it_with_one_line(filling: Filling) -> 
 
 def test_a_network_that_is_gone_for_a_while_costs_nothing_but_time(filling: Filling) -> None:
     """The service disappears after some answers; it is back when the exporter has waited."""
-    there = filling.simulator
-    port = int(there.url.rpartition(":")[2])
-    back = Simulator(there.options)
+    there, back = (Simulator(filling.simulator.options) for _ in range(2))
+    port = reserved_port()
+    there.start(port=port)
+    filling.simulator = there
     ended = threading.Event()
 
     def disappear() -> None:
@@ -220,6 +221,7 @@ def test_a_network_that_is_gone_for_a_while_costs_nothing_but_time(filling: Fill
         ended.set()
         for thread in threads:
             thread.join()
+        there.stop()
         back.stop()
     assert error is None
     assert len(filling.pauses) >= 3

@@ -13,7 +13,7 @@ import pytest
 
 from exporter.simulator import Faults
 from tests.backfill.conftest import SMALL, Filling, environ
-from tests.support import Process, eventually
+from tests.support import Process, eventually, get
 from tests.system.conftest import Start
 
 pytestmark = pytest.mark.timeout(300)
@@ -88,7 +88,7 @@ def test_killed_at_eleven_moments_and_resumed_the_file_is_that_of_an_undisturbed
         )
         process.signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-        time.sleep(0.05)  # what had reached the service is counted by now
+        get(f"{filling.simulator.url}/_stats")  # what had reached the service before is counted
         kept = answers(output.with_name("killed.om.journal"), tmp_path / f"kill-{number}")
         # Nothing but what was on its way when it died may be missing.
         now_lost = filling.reports_asked() - kept

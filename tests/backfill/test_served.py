@@ -21,7 +21,7 @@ from tests.system.conftest import Start
 pytestmark = pytest.mark.timeout(300)
 
 ENDS, POINTS = 10, 200
-BLOCKS_APPEAR_SECONDS = 100
+BLOCKS_APPEAR_SECONDS = 180
 """Prometheus looks for new blocks once a minute."""
 
 

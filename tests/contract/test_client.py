@@ -597,7 +597,7 @@ def test_a_compressed_report_is_read(desk: Desk) -> None:
     ("answer", "kind", "code"),
     [
         (reset, Unreachable, "unreachable"),
-        (stall(), Unreachable, "unreachable"),
+        (stall(10.0), Unreachable, "unreachable"),
         (drip(head(200, {"Content-Length": "90"}), b" " * 40), Unreachable, "unreachable"),
         (reply(b" " * 6_000_000), BadResponse, "bad_response"),
     ],
@@ -605,7 +605,7 @@ def test_a_compressed_report_is_read(desk: Desk) -> None:
 def test_a_call_without_a_whole_answer_is_counted_by_its_reason(
     desk: Desk, answer: Reply, kind: type[HelpScoutError], code: str
 ) -> None:
-    client = desk.client(timeout=1.0)
+    client = desk.client(timeout=2.5)
     client._authentication.authorize()
     desk.answer = lambda asked: answer
     assert isinstance(failure(client), kind)

@@ -17,6 +17,7 @@ from exporter.questions import ALL, Question
 from tests.contract.conftest import CLIENT_SECRET, Certificate, Desk, Serve
 from tests.contract.scripted import Reply, as_json, reply, reset, stall
 from tests.contract.test_client import EVERYTHING, NOW, ONE
+from tests.support import resolves_nothing
 
 PLAIN = replace(ONE, key=ONE.key._replace(type=ALL))
 CUT = replace(PLAIN, key=PLAIN.key._replace(segment="vip"), spec=((7,), (), (991,)))
@@ -33,7 +34,7 @@ def said(desk: Desk, call: str, api: Api = "v2", request: Question = PLAIN) -> s
 def caught(
     desk: Desk, call: str, api: Api = "v2", request: Question = PLAIN
 ) -> tuple[HelpScoutError, str]:
-    client = desk.client(api, timeout=1.0)
+    client = desk.client(api, timeout=3.0)
     report = partial(collectors.ask, client, request, NOW)
     ask: Callable[[], object] = client.mailboxes if call == "list" else report
     with pytest.raises(HelpScoutError) as failure:
@@ -140,10 +141,10 @@ LATER = "look at Help Scout's status page and at the network; it is tried again"
             f"the connection was closed without an answer; {LATER}",
         ),
         (
-            stall(),
+            stall(20.0),
             PLAIN,
             (
-                "no whole answer within 1 s; if long windows take Help Scout that long, raise"
+                "no whole answer within 3 s; if long windows take Help Scout that long, raise"
                 " timeout; else look at the network"
             ),
         ),
@@ -283,7 +284,7 @@ def test_a_page_that_repeats_a_secret_is_quoted_without_it(desk: Desk) -> None:
 
 def unreachable(desk: Desk, url: str) -> str:
     with pytest.raises(HelpScoutError) as failure:
-        desk.client("v1", timeout=1.0, base_url=f"{url}/v1").mailboxes()
+        desk.client("v1", timeout=10.0, base_url=f"{url}/v1").mailboxes()
     return str(failure.value)
 
 
@@ -297,7 +298,8 @@ def test_a_refused_connection_names_the_host(desk: Desk) -> None:
         )
 
 
-def test_a_name_that_does_not_resolve_is_named(desk: Desk) -> None:
+def test_a_name_that_does_not_resolve_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", resolves_nothing)
     text = unreachable(desk, "http://no-such-host.invalid")
     assert text.startswith("mailbox list at no-such-host.invalid: its name does not resolve")
     assert text.endswith("; check base_url and the DNS of this machine")

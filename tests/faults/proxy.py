@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support import reserved_port
+
 _SWITCH_SECONDS: Final = 10.0
 _ON_ITS_WAY_SECONDS: Final = 0.05
 
@@ -234,7 +236,7 @@ class Proxy:
         self._suffering: set[asyncio.Task[None]] = set()
         self._fault: Fault | None = None
         self._hits: Callable[[Call], bool] = lambda _call: True
-        self.port = 0
+        self.port = reserved_port()  # nobody listens there while connections are refused
         self.calls: list[Call] = []
         """Every call that came in so far."""
         self.connections = 0
@@ -301,7 +303,6 @@ class Proxy:
         self._server = await asyncio.start_server(
             self._serve, "127.0.0.1", self.port, ssl=self._tls, backlog=256, reuse_address=True
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
         if self._server is not None:

@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import time
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -52,11 +53,8 @@ def waited_a_second(bench: Bench, daemon: Daemon) -> None:
 
 
 def _seconds(call: Call) -> float:
-    start, end = (
-        time.mktime(time.strptime(call.query[name], "%Y-%m-%dT%H:%M:%SZ"))
-        for name in ("start", "end")
-    )
-    return end - start
+    start, end = (datetime.fromisoformat(call.query[name]) for name in ("start", "end"))
+    return (end - start).total_seconds()
 
 
 def stayed_small(_bench: Bench, daemon: Daemon) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -103,7 +104,7 @@ def play_clock(first: float, bench: Bench) -> None:
 
 
 def _unix(text: str) -> float:
-    return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ")) - time.timezone
+    return datetime.fromisoformat(text).timestamp()
 
 
 ROWS: Final = [

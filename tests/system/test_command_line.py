@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support import PROGRAM, Ended, Metrics, Process, Run, eventually, get
+from tests.support import (
+    PROGRAM,
+    Ended,
+    Metrics,
+    Process,
+    Run,
+    eventually,
+    get,
+    reserved_port,
+)
 from tests.system.conftest import NOW, Desk, Start, address, desk
 
 OPTIONS = {
@@ -487,8 +496,7 @@ def test_healthcheck_fails_on_an_invalid_url(run: Run) -> None:
 
 
 def test_healthcheck_asks_a_demo_which_has_no_account(start: Start, run: Run) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    listen = f"127.0.0.1:{reserved_port()}"
     address(start("demo", "--listen", listen))
     process = run("healthcheck", environ={"HELPSCOUT_WEB__LISTEN": listen})
     assert process.code == 0, process.stderr
@@ -516,8 +524,7 @@ def test_healthcheck_asks_where_the_containers_main_process_was_told_to_listen(
     file = tmp_path / "config.yml"
     file.write_text(f"web: {{listen: '{nobody}'}}\n")
     arguments = ["serve", "--config", str(file)]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    listen = f"127.0.0.1:{reserved_port()}"
     if by == "flag":
         arguments.append(f"--listen={listen}")
     else:

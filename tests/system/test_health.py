@@ -98,19 +98,19 @@ def test_what_concerns_reports_leaves_the_account_up(start: Start, tmp_path: Pat
     assert put.ok, put.text
     (tmp_path / "config.yml").write_text(config(simulator))
     url = address(start("serve", "--config", str(tmp_path / "config.yml")))
-    collectors = {NO_REPORTS: 0.0, FORBIDDEN: 0.0, BROWN: 1.0, ONE_IS_401: 1.0, NO_FOLDERS: 1.0}
-    eventually(
-        lambda: (
-            by_account(url, "helpscout_collector_up", collector="productivity").items()
-            >= collectors.items()
-        ),
-        "the collectors are judged",
-    )
-    queues = by_account(url, "helpscout_collector_up", collector="folders")
-    assert {name: queues[name] for name in (FORBIDDEN, NO_FOLDERS)} == {
-        FORBIDDEN: 1.0,
-        NO_FOLDERS: 0.0,
-    }
+    collectors = {
+        "productivity": {
+            NO_REPORTS: 0.0, FORBIDDEN: 0.0, BROWN: 1.0, ONE_IS_401: 1.0, NO_FOLDERS: 1.0
+        },
+        "folders": {FORBIDDEN: 1.0, NO_FOLDERS: 0.0},
+    }  # fmt: skip
+    for collector, wanted in collectors.items():
+        eventually(
+            lambda c=collector, w=wanted: (  # type: ignore[misc]
+                by_account(url, "helpscout_collector_up", collector=c).items() >= w.items()
+            ),
+            f"{collector} is judged",
+        )
     plan = by_account(url, "helpscout_account_problem", reason="plan")
     assert [name for name, value in plan.items() if value] == [FORBIDDEN]
     until = time.monotonic() + 20

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 from exporter.probe import ask_url
 from tests.servers import nginx
-from tests.support import EXPORTER, Ended, Run, code_block, eventually, get
+from tests.support import EXPORTER, Ended, Run, code_block, eventually, get, reserved_port
 from tests.system.conftest import Desk, Start
 
 AS_SYSTEMD = """
@@ -26,8 +26,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def free() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        return f"127.0.0.1:{made.getsockname()[1]}"
+    return f"127.0.0.1:{reserved_port()}"
 
 
 def test_all_listeners_answer_and_healthcheck_asks_the_first(

@@ -30,7 +30,7 @@ def probe(url: str, path: str) -> tuple[int, str]:
 
 
 def test_it_is_ready_once_the_login_was_tried(start: Start) -> None:
-    slow = desk(start, "--latency", "2s")
+    slow = desk(start, "--latency", "5s")
     url = address(start("serve", command=PROGRAM, environ=slow.environ("v2")))
     status, why = probe(url, "/-/ready")
     assert status == 503, why

@@ -28,9 +28,9 @@ from tests.unit.test_web import SETTINGS
 BIG = b"x" * 8_000_000
 """More than the buffers of two sockets take."""
 GET = b"GET /word HTTP/1.1\r\nHost: x\r\n"
-REQUEST_SECONDS = 0.4
+REQUEST_SECONDS = 1.0
 ANSWER_SECONDS = 0.6
-KEEP_ALIVE_SECONDS = 1
+KEEP_ALIVE_SECONDS = 2
 SLACK_SECONDS = 5.0
 """What a busy machine may add to any of these."""
 
@@ -337,11 +337,10 @@ def test_a_client_that_reads_slowly_gets_all_of_it(
 @pytest.mark.usefixtures("short")
 def test_an_idle_connection_is_closed_after_its_time(house: House) -> None:
     with house.client() as client:
+        began = time.monotonic()
         client.send(GET + b"\r\n").until(b"word ")
-        eventually(lambda: next(iter(house.connections)).phase is Phase.IDLE, "an idle connection")
-        rest = list[bytes]()
-        took = seconds(lambda: rest.append(client.rest()))
-    assert rest == [b""]
+        assert client.rest() == b""
+        took = time.monotonic() - began
     assert KEEP_ALIVE_SECONDS * 0.9 < took < KEEP_ALIVE_SECONDS + SLACK_SECONDS
     eventually(house.empty, "no connection left")
 
@@ -350,7 +349,7 @@ def test_an_idle_connection_is_closed_after_its_time(house: House) -> None:
 def test_half_of_a_second_request_has_no_more_time_than_the_first(house: House) -> None:
     with house.client() as client:
         client.send(GET + b"\r\n").until(b"word ")
-        eventually(lambda: next(iter(house.connections)).phase is Phase.IDLE, "an idle connection")
+        eventually(lambda: [c.phase for c in house.connections] == [Phase.IDLE], "an idle one")
         client.send(HALVES[0])
         rest = list[bytes]()
         took = seconds(lambda: rest.append(client.rest()))
@@ -362,9 +361,9 @@ def test_half_of_a_second_request_has_no_more_time_than_the_first(house: House) 
 @pytest.mark.usefixtures("short")
 def test_the_next_request_has_its_own_time(house: House) -> None:
     with house.client() as client:
-        for _ in range(5):
+        for _ in range(3):  # together they take longer than one may
             client.send(GET)
-            time.sleep(REQUEST_SECONDS * 0.3)
+            time.sleep(REQUEST_SECONDS * 0.4)
             client.send(b"\r\n").until(b"word ")
 
 
@@ -737,6 +736,13 @@ def test_without_descriptors_it_makes_room_and_goes_on(house: House) -> None:
 # --- stopping -----------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop that waits for somebody is noticed, also on a busy machine."""
+    monkeypatch.setattr(server, "STOP_SECONDS", 60)
+
+
+@pytest.mark.usefixtures("patient")
 def test_it_stops_at_once_where_nothing_is_under_way(house: House) -> None:
     with contextlib.ExitStack() as stack:
         for sent in (b"", GET, GET + b"\r\n", GET + b"\r\n" + GET, post(b"", CHUNKED)):
@@ -745,7 +751,7 @@ def test_it_stops_at_once_where_nothing_is_under_way(house: House) -> None:
         for _ in range(5):
             stack.enter_context(house.raw())
         time.sleep(0.2)
-        assert seconds(house.server.stop) < 2
+        assert seconds(house.server.stop) < 20
 
 
 @pytest.mark.usefixtures("short")

@@ -25,6 +25,7 @@ from exporter.settings import ConfigurationError, WebSettings, load
 from exporter.web.access import Access, BasicAuth
 from exporter.web.server import Server
 from exporter.web.sockets import listen_for_probes
+from tests.support import reserved_port
 from tests.unit.test_web import SETTINGS
 
 TLS = "tls_server_config:\n  cert_file: both.pem\n  key_file: both.pem\n"
@@ -103,10 +104,8 @@ def test_the_url_names_an_address_that_can_be_asked(host: str, port: int, expect
 def test_where_nobody_listens_there_is_no_answer(text: str, folder: Path) -> None:
     config = folder / "web.yml"
     config.write_text(text)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     with pytest.raises(OSError):
-        ask_listener(Listener("127.0.0.1", port, config))
+        ask_listener(Listener("127.0.0.1", reserved_port(), config))
 
 
 @pytest.mark.parametrize("text", ["", USERS, TLS, REQUIRED])
