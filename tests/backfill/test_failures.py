@@ -6,7 +6,7 @@ import itertools
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,6 +39,13 @@ from tests.support import EXPORTER, environment, reserved_port
 START, END = "2026-03-01", "2026-03-10"
 REPORTS = 10 * 4
 WINDOW = Window("24h", timedelta(minutes=5))
+
+
+@pytest.fixture
+def captured() -> Iterator[None]:
+    """Do not draw tracebacks: each takes seconds on a busy machine."""
+    with capture_logs():
+        yield
 
 
 # --- against the simulator ----------------------------------------------------------------------
@@ -125,6 +132,7 @@ def test_a_report_that_is_refused_for_good_costs_that_report_alone(
     assert filling.reports_asked() == REPORTS
 
 
+@pytest.mark.usefixtures("captured")
 def test_a_defect_in_every_report_of_a_window_ends_it_soon_with_the_other_window_in_the_file(
     filling: Filling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +157,7 @@ def test_a_defect_in_every_report_of_a_window_ends_it_soon_with_the_other_window
     assert len(filling.points("helpscout_replies_sent")) == 20
 
 
+@pytest.mark.usefixtures("captured")
 def test_a_defect_in_every_report_leaves_a_tags_name_unknown(
     filling: Filling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -565,6 +574,7 @@ def test_any_other_refusal_is_a_failure_of_its_step_alone(answers: Answers) -> N
     assert len(service.asked) == 40 + 3 * 2
 
 
+@pytest.mark.usefixtures("captured")
 def test_a_defect_of_the_exporter_costs_that_report_alone(answers: Answers) -> None:
     def answer(box: str, day: int) -> HelpScoutError | None:
         if (box, day) == ("1", 12):
@@ -578,6 +588,7 @@ def test_a_defect_of_the_exporter_costs_that_report_alone(answers: Answers) -> N
     assert kept(answers, "2") == list(range(1, 21))
 
 
+@pytest.mark.usefixtures("captured")
 def test_where_a_defect_fails_every_report_each_key_is_left_after_three_without_a_wait(
     answers: Answers,
 ) -> None:
@@ -592,6 +603,7 @@ def test_where_a_defect_fails_every_report_each_key_is_left_after_three_without_
     assert not asker.holes
 
 
+@pytest.mark.usefixtures("captured")
 def test_reports_that_a_defect_fails_since_a_day_cost_no_others(answers: Answers) -> None:
     def answer(box: str, day: int) -> HelpScoutError | None:
         if box == "1" and day in (19, 18, 7, 6, 5, 4):
@@ -604,6 +616,7 @@ def test_reports_that_a_defect_fails_since_a_day_cost_no_others(answers: Answers
     assert asker.defective == {KEYS[0]: 7 * 86_400}
 
 
+@pytest.mark.usefixtures("captured")
 def test_an_answer_whose_figures_a_defect_fails_costs_that_report_alone(
     answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
