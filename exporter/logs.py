@@ -7,6 +7,8 @@ terminal: control characters are escaped before any renderer sees them.
 import logging
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -15,10 +17,26 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json", "logfmt"]
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class _Lossy:
+    """A stream that loses what it cannot write: a full disk must not end the thread that logs."""
+
+    output: TextIO
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # ValueError: it was closed
+            self.output.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self.output.flush()
+
+
 def configure(level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002
     """Set level and form of every later log line; may be called again on a reload.
 
-    `auto` is console on a terminal and JSON elsewhere. Times are UTC.
+    `auto` is console on a terminal and JSON elsewhere. Times are UTC. A logger with values of its
+    own is `structlog.get_logger(name=value)`: one made by `bind` would stay as it was configured.
     """
     output = stream or sys.stderr
     if format == "auto":
@@ -45,7 +63,7 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(output),
+        logger_factory=structlog.PrintLoggerFactory(_Lossy(output)),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
 

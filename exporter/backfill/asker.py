@@ -65,7 +65,7 @@ class Asker:
         self._grids, self._series, self._answers = grids, series, answers
         self._stopping, self._clock = stopping, clock
         self._wait = wait or stopping.wait
-        self._log: Any = structlog.get_logger().bind(account=account.name)
+        self._log: Any = structlog.get_logger(account=account.name)
         self._questions = {question.key: question for question in questions}
         self._of_group: dict[tuple[str, str], list[Question]] = {group: [] for group in grids}
         for key, question in self._questions.items():

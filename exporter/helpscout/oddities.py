@@ -16,7 +16,7 @@ class Oddities:
     """
 
     def __init__(self, account: str) -> None:
-        self._log: Any = structlog.get_logger().bind(account=account)
+        self._log: Any = structlog.get_logger(account=account)
         self._lock = threading.Lock()
         self._said: set[str] = set()
 

@@ -36,7 +36,7 @@ class NotFoundLog:
     """Says what is configured and was not found: once, and when it is there after all."""
 
     def __init__(self, **bound: str) -> None:
-        self._log: Any = structlog.get_logger().bind(**bound)
+        self._log: Any = structlog.get_logger(**bound)
         self._lines: set[str] = set()
 
     def now(self, lines: Collection[str]) -> None:
@@ -57,7 +57,7 @@ class AccountLog:
     """The log of one account; `clock` is monotonic seconds. Belongs to one thread."""
 
     def __init__(self, account: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._log: Any = structlog.get_logger().bind(account=account)
+        self._log: Any = structlog.get_logger(account=account)
         self._clock = clock
         self._matters: dict[Key, Matter] = {}
         self._many: set[str] = set()

@@ -1,10 +1,12 @@
 """Log lines in three forms, and nothing from outside that forges one or steers a terminal."""
 
+import errno
 import io
 import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import logs
+from exporter.collectors import codec
+from exporter.helpscout.oddities import Oddities
 from exporter.logs import Format, Level
+from exporter.poller.account_log import AccountLog, NotFoundLog
+from exporter.questions import Learned
+from exporter.state_file import StateFile
 
 FORMS: tuple[Format, ...] = ("console", "json", "logfmt")
 forms = pytest.mark.parametrize("form", FORMS)
@@ -177,6 +184,61 @@ def test_a_reload_applies_to_existing_loggers() -> None:
     logger.info("heard")
     assert first.getvalue() == ""
     assert "event=heard" in second.getvalue()
+
+
+def _account_log(_path: Path) -> Callable[[], object]:
+    log = AccountLog("acme")
+    return lambda: log.mailboxes(None, [])
+
+
+def _not_found_log(_path: Path) -> Callable[[], object]:
+    log = NotFoundLog(account="acme")
+    return lambda: log.now(["no tag is called vip"])
+
+
+def _oddities(_path: Path) -> Callable[[], object]:
+    odd = Oddities("acme")
+    return lambda: odd("a tag has no name")
+
+
+def _state_file(path: Path) -> Callable[[], object]:
+    state = StateFile(path / "s.db", codec)
+    state.remember_account("acme", [], Learned())
+    (path / "s.db").unlink()
+    return state.close
+
+
+@pytest.mark.parametrize("of", [_account_log, _not_found_log, _oddities, _state_file])
+def test_a_reload_applies_to_the_lines_of_accounts_and_of_the_state_file(
+    of: Callable[[Path], Callable[[], object]], tmp_path: Path
+) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    logs.configure("error", "json", first)
+    say = of(tmp_path)
+    logs.configure("info", "logfmt", second)
+    say()
+    assert first.getvalue() == ""
+    assert " event=" in second.getvalue()
+
+
+class Full(io.StringIO):
+    """As a file on a full disk, or a pipe that nobody reads any more."""
+
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@forms
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_a_line_that_cannot_be_written_costs_nothing_but_the_line(
+    form: Format, is_closed: bool
+) -> None:
+    stream = io.StringIO() if is_closed else Full()
+    logs.configure("info", form, stream)
+    if is_closed:
+        stream.close()
+    structlog.get_logger().warning("reports fail")
+    fail(structlog.get_logger())
 
 
 def test_times_are_utc() -> None:
