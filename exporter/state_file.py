@@ -97,7 +97,7 @@ class StateFile:
         self._path, self._codec = path, codec
         self._claim: int | None = None
         self._inode: tuple[int, int] | None = None
-        self._log: Any = structlog.get_logger().bind(state_file=str(path))
+        self._log: Any = structlog.get_logger(state_file=str(path))
         self._lock = threading.Lock()
         self._using = threading.Lock()
         self._readings: dict[tuple[str, Key], tuple[str, Reading, float]] = {}
@@ -157,10 +157,11 @@ class StateFile:
             return None
         readings: dict[Key, tuple[str, Reading, float]] = {}
         for collector, *axes, question, at, as_of, value in rows:
-            with contextlib.suppress(ValueError, KeyError, OverflowError):
+            # Whatever is in a column: SQLite does not hold anybody to its types.
+            with contextlib.suppress(ValueError, KeyError, OverflowError, TypeError):
                 parsed = self._codec(collector).validate_json(value)
                 reading = Reading(parsed, datetime.fromtimestamp(as_of, UTC))
-                readings[Key(collector, name, *axes)] = (question, reading, at)
+                readings[Key(collector, name, *axes)] = (question, reading, float(at))
         if len(readings) < len(rows):
             self._log.warning(
                 "reports in the state file cannot be read, left out",

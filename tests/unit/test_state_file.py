@@ -285,8 +285,22 @@ def test_an_unusable_file_is_reported_once_left_alone_and_not_needed(
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        """report = '{"current": 7}'""",
+        """report = '{"current": {}, "handle_time": {"counts": [1, 2], "previous": []}}'""",
+        """report = '{"current": {}, "resolution_time_by_replies": [1.5]}'""",
+        "report = 7",
+        "as_of = 'soon'",
+        "as_of = 1e300",
+        "succeeded_at = 'soon'",
+        "succeeded_at = x'00ff'",
+        "collector = x'00ff'",
+    ],
+)
 def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_reported(
-    tmp_path: Path, log: LogCapture
+    tmp_path: Path, log: LogCapture, spoilt: str
 ) -> None:
     path = tmp_path / "s.db"
     spoiled = replace(QUESTION, key=KEY._replace(type="chat"))
@@ -296,7 +310,7 @@ def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_reported(
     state.remember_account("id", BOXES, Learned())
     state.close()
     with contextlib.closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE reports SET report = '{\"current\": 7}' WHERE type = 'chat'")
+        database.execute(f"UPDATE reports SET {spoilt} WHERE type = 'chat'")
     state = StateFile(path, codec)
     remembered = state.recall("id", "acme")
     state.close()

@@ -5,6 +5,13 @@ docs/behaviour.md#what-counts-as-measured.
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from exporter.sla import EDGES
+
+_REPLIES: Final = len(EDGES["replies_to_resolve"]) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,17 @@ class Distribution:
     previous: tuple[int, ...]
 
 
+def _of_ranges(statistic: str) -> AfterValidator:
+    """Take a distribution that has every range of its statistic: the state file may be damaged."""
+
+    def check(found: Distribution | None) -> Distribution | None:
+        if found is not None and len(found.counts) != len(EDGES[statistic]) + 1:
+            raise ValueError("has not as many counts as there are ranges")
+        return found
+
+    return AfterValidator(check)
+
+
 @dataclass(frozen=True, slots=True)
 class ProductivityReport:
     """One answer, whatever the generation of the API, with what was not measured left out.
@@ -53,11 +71,13 @@ class ProductivityReport:
 
     current: Statistics
     previous: Statistics | None = None
-    response_time: Distribution | None = None
-    first_response_time: Distribution | None = None
-    handle_time: Distribution | None = None
-    replies_to_resolve: Distribution | None = None
-    resolution_time_by_replies: tuple[float | None, ...] = (None,) * 5
+    response_time: Annotated[Distribution | None, _of_ranges("response_time")] = None
+    first_response_time: Annotated[Distribution | None, _of_ranges("first_response_time")] = None
+    handle_time: Annotated[Distribution | None, _of_ranges("handle_time")] = None
+    replies_to_resolve: Annotated[Distribution | None, _of_ranges("replies_to_resolve")] = None
+    resolution_time_by_replies: Annotated[
+        tuple[float | None, ...], Field(min_length=_REPLIES, max_length=_REPLIES)
+    ] = (None,) * _REPLIES
 
 
 def only_measured(report: ProductivityReport) -> ProductivityReport:

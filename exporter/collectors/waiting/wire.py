@@ -8,7 +8,9 @@ and the traps: docs/api-facts.md#conversation-list.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import Field
 
 from exporter.helpscout.account import Api
 from exporter.helpscout.pages import Listed, Page, parse_page
@@ -27,7 +29,7 @@ class Row(NamedTuple):
     are the names of those that it belongs to.
     """
 
-    since: int
+    since: Annotated[int, Field(ge=0)]
     type: str
     segments: tuple[str, ...]
 
