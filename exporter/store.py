@@ -125,6 +125,13 @@ class Store:
             self._accounts = {n: self._accounts.get(n) or _Account(ill_since=now) for n in names}
             self._touch()
 
+    def forget(self, account: str) -> None:
+        """Drop all that is known of an account: the name is another login's from now on."""
+        with self._lock:
+            if account in self._accounts:
+                self._accounts[account] = _Account(ill_since=self._wall())
+                self._touch()
+
     def set_status(self, account: str, status: AccountStatus) -> None:
         """Note how an account is."""
         with self._lock:

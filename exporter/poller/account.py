@@ -121,10 +121,20 @@ class AccountPoller:
             self._turns.schedule.hurry(self._log.failing, now)
         self._judge(now)
 
-    def recall(self) -> None:
-        """Take over what an earlier process left in the state file, before anything is asked."""
+    def recall(self, before: "AccountPoller | None" = None) -> None:
+        """Take over, before anything is asked, what is known of the account already.
+
+        That is what its poller until now knows, whose readings are in the store, or what an earlier
+        process left in the state file.
+        """
         now = self._clock()
         self._judge(now)
+        if before is not None and before._discovery.mailboxes is not None:
+            self._discovery.mailboxes = before._discovery.mailboxes
+            self._names.known = before._names.known
+            self._agenda.resume(before._turns, now)
+            self._follow(now)
+            return
         remembered = self._state.recall(self.account.identity, self.account.name)
         if remembered is None:
             return

@@ -15,7 +15,7 @@ from exporter.missing import mailbox_patterns
 from exporter.poller.account_log import AccountLog
 from exporter.poller.names import Names
 from exporter.poller.turns import Turns
-from exporter.questions import Mailbox
+from exporter.questions import Key, Mailbox
 from exporter.schedule import list_pages
 from exporter.settings import Configuration
 from exporter.store import Store
@@ -60,13 +60,8 @@ class Agenda:
         name, settings, listed = self._account.name, self._settings, list(mailboxes)
         tags = self._names.known.tags
         within = scope(self._account, settings, listed, tags)
-        ages = {
-            key: now - entry.fresh_since
-            for key, entry in self._store.snapshot().entries.items()
-            if key.account == name and entry.reading is not None
-        }
         self._pages = list_pages(len(listed), len(tags) if self.lists_tags else None)
-        self._turns.keep(questions_of(within), now, ages)
+        self._turns.keep(questions_of(within), now, self._ages(now))
         # The reports first: one of a mailbox that is gone would be shown under its id.
         self._store.schedule(name, self._turns.questions)
         self._store.set_mailboxes(name, settings.mailboxes.chosen(listed))
@@ -74,6 +69,20 @@ class Agenda:
         self._unmatched = list(mailbox_patterns(settings.named_mailboxes, listed)) if whole else []
         self._log.keep(self._turns.questions)
         self.fit(now, always=True)
+
+    def resume(self, before: Turns, now: float) -> None:
+        """Go on from what was asked before: the store has its answers; what is refused is asked."""
+        self._turns.refusals = before.refusals
+        self._turns.forget_refusals()
+        self._turns.keep(before.questions.values(), now, self._ages(now))
+
+    def _ages(self, now: float) -> dict[Key, float]:
+        """Return for how many seconds what is known of each key has been."""
+        return {
+            key: now - entry.fresh_since
+            for key, entry in self._store.snapshot().entries.items()
+            if key.account == self._account.name and entry.reading is not None
+        }
 
     def fit(self, now: float, *, always: bool = False) -> None:
         """Stretch the intervals to fit the budget as it is now."""

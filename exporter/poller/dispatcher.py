@@ -154,7 +154,7 @@ class Poller:
             if poller is not None and poller.stays(account, settings):
                 poller.configure(settings)
             else:
-                poller = self._new(account, settings)
+                poller = self._new(account, settings, poller)
             after[account.name] = poller
         self._accounts = after
         self._configured = True
@@ -173,7 +173,13 @@ class Poller:
             self._workers.append(worker)
             worker.start()
 
-    def _new(self, account: Account, settings: Configuration) -> AccountPoller:
+    def _new(
+        self, account: Account, settings: Configuration, before: AccountPoller | None
+    ) -> AccountPoller:
+        """Return an account's poller, in place of the one before it, if there was one."""
+        if before is not None and before.account.identity != account.identity:
+            self._store.forget(account.name)
+            before = None
         budget = Budget(
             account.name,
             account.requests_per_minute,
@@ -194,7 +200,7 @@ class Poller:
             self._clock,
             wall=lambda: self._now().timestamp(),
         )
-        poller.recall()
+        poller.recall(before)
         return poller
 
     def _dispatch(self) -> None:

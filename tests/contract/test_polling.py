@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import structlog
 
+from exporter import logs
 from exporter.cli import once
 from exporter.collectors import COLLECTORS, codec
 from exporter.collectors.productivity import Productivity
@@ -64,7 +67,7 @@ class Held:
         if "/folders" in asked.target:
             queue = {"id": 9, "name": "", "type": "open", "totalCount": 3, "activeCount": 2}
             return as_json({"page": 1, "pages": 1, "items": [queue]})
-        return as_json({"current": {"closed": 1}})
+        return as_json({"current": {"closed": 1}, "filterTags": [{"id": 7, "name": "vip"}]})
 
     @property
     def accounts(self) -> set[str]:
@@ -173,6 +176,19 @@ def test_a_defect_costs_one_report_and_no_worker(
     with running(held.settings(concurrency="1")) as exporter:
         a_round(exporter)
         assert successes(exporter) == {"a1": False, "a2": True}
+
+
+def test_a_log_that_cannot_be_written_ends_no_thread(held: Held) -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    logs.configure("debug", "json", Full())
+    held.fails = lambda target: "mailboxes=2" in target
+    with running(held.settings()) as exporter:
+        a_round(exporter)
+        assert successes(exporter) == {"a1": True, "a2": False}
+        assert healthy(exporter)
 
 
 def test_windows_end_as_long_before_now_as_configured(held: Held) -> None:
@@ -351,6 +367,56 @@ def test_another_shard_after_a_reload_has_its_own_share_of_mailboxes_and_budget(
         eventually(
             lambda: exporter.poller.progress()["a"][1].allowed == 60_000 * 0.5 / 4,
             "a quarter of the budget",
+            SECONDS,
+        )
+
+
+def test_a_name_that_another_login_takes_over_is_not_shown_the_figures_of_the_one_before(
+    held: Held,
+) -> None:
+    """The report on all mailboxes has the same key, whosever mailboxes they are."""
+    whole = {"MAILBOXES__ALL": "true", "MAILBOXES__INCLUDE": "[1]"}
+    let_go = threading.Event()
+    with running(held.settings(**whole)) as exporter:
+        a_round(exporter)
+        held.before_report = lambda: let_go.wait(SECONDS)
+        url = f"{held.service.url}/another"
+        exporter.configure(held.settings(**whole, ACCOUNTS__0__BASE_URL=url))
+        eventually(lambda: held.accounts == {"a", "another"}, "the other is listed", SECONDS)
+        eventually(lambda: set(successes(exporter).values()) == {None}, "nothing", SECONDS)
+        assert all(e.reading is None for e in exporter.store.snapshot().entries.values())
+        let_go.set()
+        eventually(lambda: set(successes(exporter).values()) == {True}, "all", SECONDS)
+
+
+def test_an_account_with_another_budget_keeps_its_figures_and_what_is_known_of_its_tags(
+    held: Held,
+) -> None:
+    cut = {"SEGMENTS": "[{name: vip, tags: [vip]}]"}
+    with running(held.settings(**cut)) as exporter:
+        a_round(exporter)
+        before = exporter.store.snapshot().entries
+        assert {key.segment for key in before} == {"", "vip"}
+        asked = len(held.service.asked)
+        exporter.configure(held.settings(**cut, ACCOUNTS__0__BUDGET="0.25"))
+        eventually(
+            lambda: exporter.poller.progress()["a"][1].allowed == 60_000 * 0.25,
+            "the budget",
+            SECONDS,
+        )
+        eventually(lambda: exporter.poller.attempted, "the list", SECONDS)
+        assert exporter.store.snapshot().entries == before
+        assert len(held.service.asked) == asked + 1
+
+
+def test_a_question_that_changes_together_with_its_account_is_asked_at_once(held: Held) -> None:
+    with running(held.settings()) as exporter:
+        a_round(exporter)
+        changed = held.settings(COMPARE="true", ACCOUNTS__0__BUDGET="0.25")
+        exporter.configure(changed)
+        eventually(
+            lambda: sum("previousStart" in a.target for a in held.service.asked) == 2,
+            "both are asked again",
             SECONDS,
         )
 
