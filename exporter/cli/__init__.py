@@ -5,12 +5,11 @@ success, 1 the job failed, 2 wrong usage or configuration, 130 interrupted
 (docs/behaviour.md#command-line).
 """
 
-import os
 import signal
 import sys
 from typing import Final
 
-from exporter.cli.words import VERSION, note, say, warn
+from exporter.cli.words import VERSION, hush, note, say, warn
 from exporter.failure import Failure
 
 _RELOADED: Final = (["serve"], ["demo"])
@@ -34,8 +33,7 @@ def main() -> int:
         note(str(error))
         return error.exit_code
     except BrokenPipeError:
-        # The reader of our output has enough of it; say nothing into the closed pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush()  # the reader of our output has enough of it
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED

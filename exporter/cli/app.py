@@ -76,7 +76,7 @@ def simulate(
         str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen.")
     ] = "127.0.0.1:9878",
     seed: Annotated[int, typer.Option(help="The world is a function of this and the time.")] = 1,
-    mailboxes: Annotated[int, typer.Option(min=0, help="Mailboxes an account.")] = 6,
+    mailboxes: Annotated[int, typer.Option(min=0, max=90_000, help="Mailboxes an account.")] = 6,
     accounts: Annotated[int, typer.Option(min=1, help="Accounts, each with credentials.")] = 1,
     latency: Annotated[
         str, typer.Option(metavar="DURATION", help="Time that each answer takes, like 50ms.")

@@ -1,13 +1,12 @@
 """`once`: one full round, to stdout or into a file."""
 
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from exporter.cli.configured import configured
-from exporter.cli.words import checked, instant
+from exporter.cli.words import checked, instant, put
 from exporter.core import one_round
 from exporter.failure import Failure
 from exporter.files import write_whole
@@ -26,8 +25,7 @@ def once(config: Path | None, output: Path | None, at: str | None) -> None:
         arguments = (lambda: end,)
     body, complete = one_round(configuration, *arguments)
     if output is None:
-        sys.stdout.buffer.write(body)
-        sys.stdout.flush()
+        put(body)
     elif _A_SUCCESS in body or not output.exists():
         try:
             write_whole(output, (body,))  # readable to the node exporter, which is another user

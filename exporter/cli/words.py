@@ -1,11 +1,13 @@
 """What the commands have in common: lines of output, and arguments that are checked by hand."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from exporter import __version__
-from exporter.failure import WrongUsage
+from exporter.failure import Failure, WrongUsage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -14,16 +16,33 @@ _T = TypeVar("_T")
 VERSION: Final = f"helpscout-exporter {__version__}"
 
 
+def put(result: bytes) -> None:
+    """Write a command's result to stdout. Raises Failure where that cannot be written to."""
+    try:
+        sys.stdout.buffer.write(result)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        hush()
+        raise Failure(f"stdout: {error.strerror}: the result is not written") from None
+
+
 def say(text: str) -> None:
-    """Print a line of a command's result to stdout."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Print a line of a command's result to stdout; what its encoding lacks is escaped."""
+    put(f"{text}\n".encode(sys.stdout.encoding, "backslashreplace"))
 
 
 def note(text: str) -> None:
-    """Print a line to stderr."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    """Print a line to stderr, if there is anything that takes it."""
+    with suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def hush() -> None:
+    """Write nothing more to stdout: what is left of the result would be tried again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def warn(warnings: Iterable[str]) -> None:
@@ -41,11 +60,14 @@ def checked(option: str, parse: Callable[[str], _T], text: str) -> _T:
 
 
 def instant(text: str) -> "datetime":
-    """Return an ISO 8601 time; without an offset it is UTC. Raises ValueError."""
+    """Return an ISO 8601 time from 1970 on; without an offset it is UTC. Raises ValueError."""
     from datetime import UTC, datetime
 
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise ValueError(f'"{text}" is not a time like 2026-11-01T00:00:00Z') from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    if moment.year < 1970:
+        raise ValueError(f'"{text}" is before 1970')
+    return moment

@@ -1,6 +1,7 @@
 """Every command's exit code and what it says: one line on stderr, results alone on stdout."""
 
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,7 +84,10 @@ WRONG_USAGE = [
     (["simulate", "--rate-limit", "0"], "Invalid value for '--rate-limit'"),
     (["simulate", "--faults", "missing.yml"], "--faults: missing.yml: No such file"),
     (["simulate", "--faults", "bad.yml"], "bad.yml: accounts: unknown key"),
+    (["simulate", "--now", "1969-12-31"], '--now: "1969-12-31" is before 1970'),
+    (["simulate", "--mailboxes", "90001"], "Invalid value for '--mailboxes'"),
     (["once", "--at", "never"], '--at: "never" is not a time like 2026-'),
+    (["once", "--at", "0001-01-01T00:00+01:00"], "is not a time like 2026-"),
 ]
 
 
@@ -106,6 +110,15 @@ def test_without_a_command_the_help_is_shown_as_an_error(run: Run) -> None:
 def test_the_version_is_reported(run: Run) -> None:
     told = f"helpscout-exporter {version('helpscout-exporter')}\n"
     assert run("--version") == Ended(0, told, "")
+
+
+def test_a_result_that_cannot_be_written_is_no_success() -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*PROGRAM, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    said = "stdout: No space left on device: the result is not written\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
 
 
 @pytest.mark.parametrize(("command", "options"), OPTIONS.items(), ids=OPTIONS)
