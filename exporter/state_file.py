@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from exporter.failure import Failure
 from exporter.files import Format, bring_up_to_date, version
@@ -64,6 +64,9 @@ _FORMAT: Final = Format("state file", 0x48535845, _STEPS, unversioned=1)
 _mailboxes: Final = TypeAdapter(list[Mailbox])
 _tags: Final = TypeAdapter(dict[str, int])
 _folders: Final = TypeAdapter(dict[int, str])
+
+_UNUSABLE: Final = (sqlite3.Error, OSError, ValueError)
+"""What using a file raises. ValueError: what is in it, or SQLite's words about that, is no text."""
 
 Codec = Callable[[str], "TypeAdapter[Any]"]
 """From a collector's name to what writes and reads the values of its readings."""
@@ -152,7 +155,7 @@ class StateFile:
                 return None
             mailboxes = _mailboxes.validate_json(found[0])
             learned = Learned(_tags.validate_json(found[1]), _folders.validate_json(found[2]))
-        except (sqlite3.Error, ValidationError) as error:
+        except _UNUSABLE as error:
             self._failed(error)
             return None
         readings: dict[Key, tuple[str, Reading, float]] = {}
@@ -196,7 +199,7 @@ class StateFile:
                 oldest = time.time() - _KEEP_SECONDS
                 database.execute("DELETE FROM reports WHERE succeeded_at < ?", (oldest,))
             self._inode = _inode(path)
-        except (sqlite3.Error, OSError) as error:
+        except _UNUSABLE as error:
             self._failed(error)
             if database is not None:
                 database.close()
@@ -221,7 +224,7 @@ class StateFile:
             return
         try:
             self._write(readings, accounts)
-        except (sqlite3.Error, OSError) as error:
+        except _UNUSABLE as error:
             with self._lock:
                 self._readings = readings | self._readings
                 self._accounts = accounts | self._accounts
@@ -261,7 +264,7 @@ class StateFile:
             )
 
     def _failed(self, error: Exception) -> None:
-        words = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        words = _words(error)
         if self._path is not None and not self._path.parent.is_dir():
             words = f"there is no folder {self._path.parent}: make it"
         if words != self._failure:
@@ -285,13 +288,20 @@ def mailbox_counts(path: Path, accounts: Iterable[str]) -> dict[str, int]:
                     ).fetchone()
                     if row is not None:
                         found[account] = len(_mailboxes.validate_json(row[0]))
-    except (sqlite3.Error, ValidationError) as error:
+    except _UNUSABLE as error:
         structlog.get_logger().warning(
             "state file cannot be read, going on without it",
             state_file=str(path),
-            error=str(error).splitlines()[0],
+            error=_words(error),
         )
     return found
+
+
+def _words(error: Exception) -> str:
+    """Return what is wrong with a state file."""
+    if isinstance(error, ValueError):
+        return "it is damaged: delete it to begin again"
+    return (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
 
 
 def _claimed(path: Path) -> int:

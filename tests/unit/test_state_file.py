@@ -250,6 +250,13 @@ def _damaged(path: Path) -> None:
     path.write_bytes(b"\x00garbage" * 500)
 
 
+def _unreadable(path: Path) -> None:
+    """What SQLite quotes of it in its message is not text."""
+    filled(path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CREATE TABLE accounts", b"CREATE\xff\xfeABLE accounts"))
+
+
 def _foreign(path: Path) -> None:
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE somebody_elses (x)")
@@ -267,7 +274,7 @@ def _newer(path: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("spoil", [_damaged, _foreign, _folder, _newer])
+@pytest.mark.parametrize("spoil", [_damaged, _unreadable, _foreign, _folder, _newer])
 def test_an_unusable_file_is_reported_once_left_alone_and_not_needed(
     tmp_path: Path, log: LogCapture, spoil: object
 ) -> None:
@@ -283,6 +290,7 @@ def test_an_unusable_file_is_reported_once_left_alone_and_not_needed(
         "state file cannot be used, going on without it"
     ]
     assert (path.read_bytes() if path.is_file() else None) == before
+    assert mailbox_counts(path, ["id"]) == {}
 
 
 @pytest.mark.parametrize(
