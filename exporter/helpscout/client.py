@@ -6,13 +6,14 @@ is the poller's business.
 """
 
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 from requests.auth import AuthBase, HTTPBasicAuth
 
@@ -269,10 +270,13 @@ class Client:
 
 
 def _secrets(auth: AuthBase | None, data: dict[str, str] | None) -> list[str]:
-    """Return what a call carries that must not be read in a log."""
-    carried = [data.get("client_secret", "")] if data else []
+    """Return what a call carries that must not be read in a log, as it is sent, too."""
+    if data:
+        secret = data.get("client_secret", "")
+        return [secret, quote_plus(secret)]
     if isinstance(auth, BearerAuth):
-        carried.append(auth.token)
-    elif isinstance(auth, HTTPBasicAuth):
-        carried.append(str(auth.username))
-    return carried
+        return [auth.token]
+    if isinstance(auth, HTTPBasicAuth):
+        sent = f"{auth.username}:{auth.password}".encode("latin-1")
+        return [str(auth.username), b64encode(sent).decode()]
+    return []

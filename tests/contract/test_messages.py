@@ -14,7 +14,7 @@ from exporter import collectors
 from exporter.helpscout.account import Api, Secret
 from exporter.helpscout.errors import Foreign, HelpScoutError, ServiceFailed, Throttled
 from exporter.questions import ALL, Question
-from tests.contract.conftest import CLIENT_SECRET, Certificate, Desk, Serve
+from tests.contract.conftest import CLIENT_SECRET, Certificate, Desk, Secrets, Serve
 from tests.contract.scripted import Reply, as_json, reply, reset, stall
 from tests.contract.test_client import EVERYTHING, NOW, ONE
 from tests.support import resolves_nothing
@@ -277,6 +277,21 @@ def test_a_page_that_repeats_a_secret_is_quoted_without_it(desk: Desk) -> None:
     text = said(desk, "report")
     assert 'titled "no way in for ***"' in text
     assert CLIENT_SECRET not in text
+
+
+def test_an_error_that_repeats_the_request_is_quoted_without_the_secrets_as_they_were_sent(
+    desk: Desk,
+) -> None:
+    desk.secrets = Secrets(key=Secret("k/ey+1"), client_secret=Secret("s/ecret+1"))
+    desk.answer = lambda asked: as_json({"message": asked.header("Authorization")}, 400)
+    desk.token = lambda asked: as_json({"error_description": asked.body.decode()}, 400)
+    said = []
+    for api in ("v1", "v2"):
+        with pytest.raises(HelpScoutError) as failure:
+            desk.client(api).mailboxes()
+        said.append(str(failure.value))
+    assert "HTTP 400: Basic ***;" in said[0]
+    assert "&client_secret=***;" in said[1]
 
 
 # --- no answer ----------------------------------------------------------------------------------
