@@ -141,10 +141,18 @@ class Question:
         return self.calls * 60 / self.every.total_seconds()
 
     @property
+    def asked(self) -> tuple[Any, ...]:
+        """What the answer depends on besides the key and the instant."""
+        return (
+            self.range and self.range.total_seconds(),
+            *self.spec,
+            *([self.end_delay] if self.end_delay else []),
+        )
+
+    @property
     def fingerprint(self) -> str:
-        """What the answer depends on besides the key, in short."""
-        seconds = self.range and self.range.total_seconds()
-        return blake2b(repr((seconds, *self.spec)).encode(), digest_size=8).hexdigest()
+        """What the answer depends on besides key and instant, in short."""
+        return blake2b(repr(self.asked).encode(), digest_size=8).hexdigest()
 
 
 Get = Callable[[str, Mapping[str, str]], bytes]

@@ -182,7 +182,7 @@ class Schedule:
             if task is not None:
                 # Where the question changed, what is known answers another one.
                 old, task.question, task.group, task.place = task.question, question, group, place
-                changed = (old.range, old.spec) != (question.range, question.spec)
+                changed = old.asked != question.asked
                 if changed:
                     task.asked, task.changed = task.running, task.running
                 latest = now if changed else now + self.interval(question)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import structlog
@@ -409,16 +409,31 @@ def test_an_account_with_another_budget_keeps_its_figures_and_what_is_known_of_i
         assert len(held.service.asked) == asked + 1
 
 
-def test_a_question_that_changes_together_with_its_account_is_asked_at_once(held: Held) -> None:
-    with running(held.settings()) as exporter:
+@pytest.mark.parametrize(
+    ("changed", "different"),
+    [
+        ({"COMPARE": "true", "ACCOUNTS__0__BUDGET": "0.25"}, "previousStart="),
+        ({"COMPARE": "true"}, "previousStart="),
+        ({"END_DELAY": "1h"}, "end=2026-03-05T12:59:00Z"),
+    ],
+    ids=["together with its account", "what it compares with", "when its window ends"],
+)
+def test_a_question_that_a_reload_changes_is_asked_at_once(
+    held: Held, changed: dict[str, str], different: str
+) -> None:
+    now = datetime(2026, 3, 5, 13, 59, tzinfo=UTC)
+
+    def asked() -> int:
+        return sum(different in unquote(a.target) for a in held.service.asked)
+
+    exporter = Exporter(held.settings(), now=lambda: now)
+    exporter.start()
+    try:
         a_round(exporter)
-        changed = held.settings(COMPARE="true", ACCOUNTS__0__BUDGET="0.25")
-        exporter.configure(changed)
-        eventually(
-            lambda: sum("previousStart" in a.target for a in held.service.asked) == 2,
-            "both are asked again",
-            SECONDS,
-        )
+        exporter.configure(held.settings(**changed))
+        eventually(lambda: asked() >= 2, "both are asked again", SECONDS)
+    finally:
+        exporter.stop()
 
 
 def test_a_reload_is_dated(held: Held) -> None:
