@@ -277,6 +277,6 @@ def _secrets(auth: AuthBase | None, data: dict[str, str] | None) -> list[str]:
     if isinstance(auth, BearerAuth):
         return [auth.token]
     if isinstance(auth, HTTPBasicAuth):
-        sent = f"{auth.username}:{auth.password}".encode("latin-1")
-        return [str(auth.username), b64encode(sent).decode()]
+        key, dummy = str(auth.username), str(auth.password)
+        return [key, b64encode(f"{key}:{dummy}".encode("latin-1")).decode()]
     return []
