@@ -137,13 +137,17 @@ def test_the_demo_is_well_and_the_page_says_what_the_metrics_say(visit: Open, de
         for mailbox_id, text in (("all", "All mailboxes"), ("1003", "#1003")):
             rows = figures.locator("tbody", has=page.get_by_text(text, exact=True)).locator("tr")
             for row, window in zip(rows.all(), ("24h", "7d", "30d"), strict=True):
-                value = metrics.value(
+                found = metrics.named(
                     "helpscout_first_response_time_seconds",
                     mailbox_id=mailbox_id,
                     type="email",
                     window=window,
                 )
-                assert row.locator(".value").first.inner_text() == filters.duration(value)
+                if not found:  # on a Sunday there may be no mail to answer
+                    assert window == "24h"
+                    continue
+                text = row.locator(".value").first.inner_text()
+                assert text == filters.duration(found[0].value)
 
 
 def test_refused_credentials_are_reported_with_what_to_do_and_no_secret(
