@@ -85,6 +85,8 @@ class Refusals:
     def __init__(self, *, needs_reports: bool = True) -> None:
         self._needs_reports = needs_reports
         self._plain: frozenset[Key] = frozenset()
+        self._mailboxes: frozenset[str] = frozenset()
+        """Of the plain keys."""
         self._last: dict[str, dict[Key, str | None]] = {}
         """By mailbox: the reason of each key's last attempt, None for a success."""
         self._tried: set[Key] = set()
@@ -100,6 +102,7 @@ class Refusals:
         whole = [key for key in wanted if not key.segment]
         plain = [key for key in whole if key == key.plain]
         self._plain = frozenset(plain or whole)
+        self._mailboxes = frozenset(key.mailbox_id for key in self._plain)
         self._last = {
             mailbox_id: {key: reason for key, reason in of_it.items() if key in wanted}
             for mailbox_id, of_it in self._last.items()
@@ -168,7 +171,7 @@ class Refusals:
     @property
     def collector_rests(self) -> bool:
         """Whether every mailbox is left alone, and so the collector."""
-        return bool(self._plain) and self._resting >= {key.mailbox_id for key in self._plain}
+        return bool(self._mailboxes) and self._resting >= self._mailboxes
 
     def refused_segments(self) -> set[str]:
         """Return the segments of which every report that was asked is refused by itself."""

@@ -5,6 +5,7 @@ and cause, up to a handful of the same reason: beyond that they are many, and on
 """
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, NamedTuple
 
@@ -60,6 +61,8 @@ class AccountLog:
         self._log: Any = structlog.get_logger(account=account)
         self._clock = clock
         self._matters: dict[Key, Matter] = {}
+        self._keys = defaultdict[str, Counter[Matter]](Counter)
+        """By reason: how many keys each matter has. An account may have a hundred thousand."""
         self._many: set[str] = set()
         self._discovery_reason: str | None = None
         self._skewed = False
@@ -79,13 +82,14 @@ class AccountLog:
     def report_succeeded(self, key: Key) -> None:
         """A report arrived; the last one of a matter to do so ends it."""
         self._asked += 1
-        matter = self._matters.pop(key, None)
-        if matter is None or matter in self._matters.values():
+        matter = self._matters.get(key)
+        self._set(key, None)
+        if matter is None or matter in self._keys[matter.reason]:
             return
         reason = matter.reason
         if reason not in self._many:
             self._log.info("reports work again", reason=reason, **_mailbox(matter))
-        elif not self._matters_with(reason):
+        elif not self._keys[reason]:
             self._many.discard(reason)
             self._log.info("reports work again", reason=reason)
 
@@ -96,10 +100,10 @@ class AccountLog:
         matter = Matter(error.reason)
         if error.evidence == "key":
             matter = Matter(error.reason, key.mailbox_id, str(error))
-        before, self._matters[key] = self._matters.get(key), matter
-        new = before != matter and list(self._matters.values()).count(matter) == 1
+        new = matter not in self._keys[error.reason]
+        self._set(key, matter)
         if new and error.reason not in self._many:
-            many = self._matters_with(error.reason) > _A_HANDFUL
+            many = len(self._keys[error.reason]) > _A_HANDFUL
             if many:
                 self._many.add(error.reason)
             self._log.warning(
@@ -115,13 +119,24 @@ class AccountLog:
                 next_try_seconds=round(next_try),
             )
 
-    def _matters_with(self, reason: str) -> int:
-        return len({matter for matter in self._matters.values() if matter.reason == reason})
+    def _set(self, key: Key, matter: Matter | None) -> None:
+        """Note what fails of a key, None for nothing."""
+        before = self._matters.get(key)
+        if before is not None:
+            self._keys[before.reason][before] -= 1
+            if not self._keys[before.reason][before]:
+                del self._keys[before.reason][before]
+        if matter is not None:
+            self._matters[key] = matter
+            self._keys[matter.reason][matter] += 1
+        elif before is not None:
+            del self._matters[key]
 
     def keep(self, keys: Collection[Key]) -> None:
         """Forget what concerns any other key."""
-        self._matters = {key: matter for key, matter in self._matters.items() if key in keys}
-        self._many = {reason for reason in self._many if self._matters_with(reason)}
+        for key in [key for key in self._matters if key not in keys]:
+            self._set(key, None)
+        self._many = {reason for reason in self._many if self._keys[reason]}
 
     def mailboxes(self, before: Iterable[Mailbox] | None, now: Iterable[Mailbox]) -> None:
         """The mailbox list arrived: log what is new, renamed, gone."""
