@@ -56,10 +56,10 @@ class Answers:
         try:
             with self._one_line():
                 self._open(fingerprint, end)
+                self.end = int(self._fact("end") or end)
         except BackfillError:
             self._database.close()
             raise
-        self.end = int(self._fact("end") or end)
 
     def mailboxes(self, account: str) -> tuple[list[Mailbox], float] | None:
         """Return an account's mailboxes as first listed and its limit a minute, None before."""
@@ -188,7 +188,7 @@ class Answers:
             raise BackfillError(
                 f"{self._path}: {words}; what is in it stays, and the same command goes on there"
             ) from None
-        except ValueError:
+        except (ValueError, TypeError):  # what is in it is not what was written
             raise BackfillError(
                 f"{self._path} is damaged: delete it to begin again, or choose another --output"
             ) from None

@@ -739,12 +739,21 @@ def test_an_answer_that_was_damaged_in_the_file_of_answers_is_asked_again(fillin
     assert filling.reports_asked() == REPORTS + 4
 
 
-@pytest.mark.parametrize("fact", ["mailboxes", "tags", "fingerprint"])
-def test_a_damaged_file_of_answers_is_reported(filling: Filling, fact: str) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(
+            f"UPDATE facts SET content = '{{' WHERE name LIKE '{fact}%'"
+            for fact in ("mailboxes", "limit", "tags", "fingerprint", "end")
+        ),
+        "INSERT INTO ends VALUES ('7', 1)",
+    ],
+)
+def test_a_damaged_file_of_answers_is_reported(filling: Filling, damage: str) -> None:
     filling.config += "segments: [{name: vip, tags: [vip]}]\n"
     assert filling.run(START, START) is None
     with contextlib.closing(sqlite3.connect(f"{filling.output}.journal")) as database, database:
-        database.execute("UPDATE facts SET content = '{' WHERE name LIKE ?", (f"{fact}%",))
+        database.execute(damage)
     assert str(filling.run(START, START)) == (
         f"{filling.output}.journal is damaged: delete it to begin again, or choose another --output"
     )
