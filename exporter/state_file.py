@@ -191,14 +191,11 @@ class StateFile:
             # Names of mailboxes are nobody else's business. SQLite's other files follow this one.
             with contextlib.suppress(OSError):
                 path.touch(mode=0o600)
-            database = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
-            before = bring_up_to_date(database, _FORMAT)
+            database, before = _connected(path)
             if 0 < before < _FORMAT.version:
                 self._log.info("state file taken over", before=before, now=_FORMAT.version)
-            with database:
-                oldest = time.time() - _KEEP_SECONDS
-                database.execute("DELETE FROM reports WHERE succeeded_at < ?", (oldest,))
             self._inode = _inode(path)
+            self._forget_old(database)
         except _UNUSABLE as error:
             self._failed(error)
             if database is not None:
@@ -206,6 +203,15 @@ class StateFile:
             self._release()
             return None
         return database
+
+    def _forget_old(self, database: sqlite3.Connection) -> None:
+        """Delete what is too old for anybody; on a full disk it stays, and the rest is used."""
+        try:
+            with database:
+                oldest = time.time() - _KEEP_SECONDS
+                database.execute("DELETE FROM reports WHERE succeeded_at < ?", (oldest,))
+        except sqlite3.OperationalError as error:
+            self._failed(error)
 
     def _release(self) -> None:
         if self._claim is not None:
@@ -304,6 +310,25 @@ def _words(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error).partition("\n")[0]
 
 
+def _connected(path: Path) -> tuple[sqlite3.Connection, int]:
+    """Return a connection to an up-to-date state file, and the version that it had.
+
+    A full disk has no room for the memory that SQLite shares between processes. Then the file is
+    used without, which keeps `plan` from reading it.
+    """
+    for is_shared in (True, False):
+        database = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
+        try:
+            if not is_shared:
+                database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            return database, bring_up_to_date(database, _FORMAT)
+        except _UNUSABLE as error:
+            database.close()
+            if not is_shared or "_SHM" not in getattr(error, "sqlite_errorname", ""):
+                raise
+    raise AssertionError
+
+
 def _claimed(path: Path) -> int:
     """Lock a state file for this process; return what has to be closed to unlock it.
 
@@ -313,8 +338,9 @@ def _claimed(path: Path) -> int:
     claim = os.open(real.with_name(f"{real.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(claim, 0)
-        os.pwrite(claim, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk: the lock alone has to hold
+            os.ftruncate(claim, 0)
+            os.pwrite(claim, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
     except BlockingIOError:
         holder = os.pread(claim, 300, 0).decode(errors="replace") or "another process"
         os.close(claim)

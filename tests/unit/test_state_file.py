@@ -3,6 +3,7 @@
 import contextlib
 import os
 import resource
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -328,30 +329,18 @@ def test_a_report_that_was_spoiled_in_the_file_is_left_out_alone_and_reported(
     assert (entry["left_out"], entry["reports"]) == (1, 2)
 
 
-def test_a_file_that_may_not_grow_is_reported_and_written_once_it_may(tmp_path: Path) -> None:
-    script = f"""
-import resource, structlog, sys
+def without_room(script: str) -> None:
+    """Run what a process does in which `room` says how large its files may become."""
+    start = """
+import resource, signal, structlog
 from pathlib import Path
 from tests.unit.test_state_file import *
-path = Path({str(tmp_path / "s.db")!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def room(size): resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 capture = LogCapture(); structlog.configure(processors=[capture])
-state = StateFile(path, codec)
-import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-state.remember("id", QUESTION, reading(REPORT), 4e12)
-state.remember_account("id", BOXES, Learned())
-state._flush(); state._flush()
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-state._flush()
-state.close()
-again = StateFile(path, codec)
-remembered = again.recall("id", "acme")
-again.close()
-assert remembered.readings[KEY][1] == reading(REPORT)
-print([e["event"] for e in capture.entries])
 """
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", start + script],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
@@ -363,7 +352,65 @@ print([e["event"] for e in capture.entries])
     assert done.stdout.strip() == str(
         ["state file cannot be used, going on without it", "state file works again"]
     )
+
+
+def test_a_file_that_may_not_grow_is_reported_and_written_once_it_may(tmp_path: Path) -> None:
+    without_room(
+        f"""
+path = Path({str(tmp_path / "s.db")!r})
+state = StateFile(path, codec)
+room(0)
+state.remember("id", QUESTION, reading(REPORT), 4e12)
+state.remember_account("id", BOXES, Learned())
+state._flush(); state._flush()
+room(resource.RLIM_INFINITY)
+state._flush()
+state.close()
+again = StateFile(path, codec)
+remembered = again.recall("id", "acme")
+again.close()
+assert remembered.readings[KEY][1] == reading(REPORT)
+print([e["event"] for e in capture.entries])
+"""
+    )
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize("is_clean", [True, False], ids=["after an end", "after kill -9"])
+def test_a_start_without_room_uses_what_the_file_has_and_writes_once_there_is(
+    tmp_path: Path, is_clean: bool
+) -> None:
+    state = StateFile(tmp_path / "running.db", codec)
+    state.remember("id", QUESTION, reading(REPORT), 4e12)
+    state.remember_account("id", BOXES, Learned())
+    state._flush()
+    if is_clean:
+        state.close()
+    for part in ("", "-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copy(tmp_path / f"running.db{part}", tmp_path / f"s.db{part}")
+    assert (tmp_path / "s.db-wal").exists() is not is_clean
+    if not is_clean:
+        state.close()
+    without_room(
+        f"""
+path = Path({str(tmp_path / "s.db")!r})
+room(0)
+state = StateFile(path, codec)
+assert state.recall("id", "acme").readings[KEY][1] == reading(REPORT)
+state.remember("id", QUESTION, reading(REPORT), 5e12)
+state._flush(); state._flush()
+assert state.ok is False
+room(resource.RLIM_INFINITY)
+state._flush()
+assert state.ok is True
+state.close()
+again = StateFile(path, codec)
+assert again.recall("id", "acme").readings[KEY][2] == 5e12
+again.close()
+print([e["event"] for e in capture.entries])
+"""
+    )
 
 
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
