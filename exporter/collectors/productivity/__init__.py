@@ -18,13 +18,12 @@ from exporter.sla import change_ratio
 
 _FLAGS: Final = {"v1": {"false": "0", "true": "1"}, "v2": {"false": "false", "true": "true"}}
 _COMPARE: Final = "compare"
-_REPLIES: Final = ("1", "2", "3", "4", "5+")
 _NO_LABELS: Final[tuple[tuple[str, str], ...]] = ()
 
 _LE: Final = {
     shape.field: tuple((("le", bound),) for bound in shape.bounds) for shape in figures.SHAPES
 }
-_REPLIES_LABELS: Final = tuple((("replies", replies),) for replies in _REPLIES)
+_REPLIES_LABELS: Final = tuple((("replies", replies),) for replies in figures.REPLIES)
 
 
 class Productivity:
@@ -94,7 +93,7 @@ class Productivity:
             _measured(90, 3456.789),
             _measured(80, 3333.333) if _compares(question) else None,
             **shapes,
-            resolution_time_by_replies=(12345.678,) * len(_REPLIES),
+            resolution_time_by_replies=(12345.678,) * len(figures.REPLIES),
         )
 
 

@@ -108,7 +108,8 @@ RESOLUTION_BY_REPLIES: Final = Family(
     (*REPORT_LABELS, "replies"),
     "seconds",
 )
-REPLIES_VALUES: Final = ("1", "2", "3", "4", "5+")
+REPLIES: Final = ("1", "2", "3", "4", "5+")
+"""The values of the label `replies`."""
 
 CHANGE: Final = Family(
     "helpscout_change_ratio",
