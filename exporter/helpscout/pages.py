@@ -133,15 +133,20 @@ def _elements(
     element: Callable[[str, Any], Item],
     odd: Odd,
 ) -> list[Item]:
-    found = []
+    """Return what can be read. That a page repeats one does not mean that another is missing."""
+    found: dict[int, Item] = {}
     for position, item in enumerate(items):
+        place = f"{where}[{position}]"
         try:
-            found.append(element(f"{where}[{position}]", item))
+            each = element(place, item)
+            if each.id in found:
+                raise BadResponse(f"{place}.id: is that of another one")
+            found[each.id] = each
         except BadResponse as error:
             name = item.get("name") if isinstance(item, dict) else None
             which = f"{listed.one} {quoted(name)}" if listed.named else listed.one
             odd(f"{error}: the {which} is left out")
-    return found
+    return [*found.values()]
 
 
 def _size(where: str, value: Any, odd: Odd) -> int | None:

@@ -15,8 +15,8 @@ from exporter.collectors.productivity.report import Distribution, ProductivityRe
 from exporter.collectors.productivity.wire import parse_report as read
 from exporter.helpscout.account import Api
 from exporter.helpscout.errors import BadResponse
-from exporter.helpscout.mailboxes import parse_mailboxes
-from exporter.helpscout.pages import Page
+from exporter.helpscout.mailboxes import MAILBOXES, parse_mailboxes
+from exporter.helpscout.pages import Page, read_list
 from exporter.helpscout.wire import Odd, describe_error, parse_token
 from exporter.questions import Mailbox
 
@@ -500,6 +500,7 @@ def test_an_answer_without_tags_says_nothing_about_tags(fields: dict[str, Any]) 
         ({"id": 0, "name": "a"}, None, '[1].id: is negative or too small: the mailbox "a" is'),
         ({"id": "7", "name": "a"}, None, '[1].id: is not a whole number: the mailbox "a" is'),
         ({"name": "a"}, None, '[1].id: is missing: the mailbox "a" is left out'),
+        ({"id": 1, "name": "a"}, None, '[1].id: is that of another one: the mailbox "a" is left'),
         (None, None, "[1]: is not an object: the mailbox without a name is left out"),
         ([], None, "[1]: is not an object: the mailbox without a name is left out"),
     ],
@@ -515,6 +516,7 @@ def test_an_odd_mailbox_costs_itself_at_most(item: Any, mailbox: Mailbox | None,
         page = parse_mailboxes(api, json.dumps(document).encode(), lines.append)
         assert page.items == [good, *([mailbox] if mailbox else [])]
         assert page.skipped == (mailbox is None)
+        assert read_list(MAILBOXES, lambda _, page=page: page) == page.items, "it is whole"  # type: ignore[misc]
         (line,) = lines
         assert said in line
 
