@@ -524,12 +524,12 @@ def test_a_change_that_does_not_end_keeps_no_reader(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exporter.store._TURN_SECONDS", 0.01)
-    begun, goes_on = threading.Event(), threading.Event()
+    begun, goes_on, released = threading.Event(), threading.Event(), list[bool]()
 
     def hang() -> None:
         with store.at_once():
             begun.set()
-            goes_on.wait(20)
+            released.append(goes_on.wait(20))
 
     writer = threading.Thread(target=hang)
     writer.start()
@@ -537,3 +537,4 @@ def test_a_change_that_does_not_end_keeps_no_reader(
     assert set(store.snapshot().entries) == set(DAILY)
     goes_on.set()
     writer.join(20)
+    assert released == [True], "the reader came before the change had ended"
