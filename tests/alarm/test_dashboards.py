@@ -20,6 +20,7 @@ from tests.servers import EACH_VERSION, promtool
 BOARDS: list[dict[str, Any]] = [
     json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").iterdir())
 ]
+FILES = files()
 EVERY = pytest.mark.parametrize("board", BOARDS, ids=lambda board: str(board["uid"]))
 NOT_SHOWN: dict[str, str] = {}
 """Families of the catalogue that no dashboard shows, each with its reason."""
@@ -49,14 +50,14 @@ def queries(board: dict[str, Any]) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", files())
+@pytest.mark.parametrize("name", FILES)
 def test_what_is_committed_is_what_the_code_makes(name: str) -> None:
-    assert (GRAFANA / name).read_text() == files()[name], "run `make dashboards`"
+    assert (GRAFANA / name).read_text() == FILES[name], "run `make dashboards`"
 
 
 def test_no_file_is_left_over_and_the_uids_are_the_files_names() -> None:
     assert {f"dashboards/{path.name}" for path in (GRAFANA / "dashboards").iterdir()} == {
-        name for name in files() if name.startswith("dashboards/")
+        name for name in FILES if name.startswith("dashboards/")
     }
     assert [board["uid"] for board in BOARDS] == [
         "helpscout-exporter",

@@ -8,11 +8,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from exporter.helpscout import trust
 from exporter.helpscout.account import Api, Secret
 from exporter.helpscout.errors import Unreachable
 from exporter.helpscout.transport import Transport
+from exporter.helpscout.trust import Trust
 from tests.contract.conftest import Certificate, Desk, Serve
 from tests.contract.scripted import Asked, Reply, Service, as_json, reply
 
@@ -51,6 +53,13 @@ def failure(url: str, **given: object) -> Unreachable:
 
 
 # --- certificate authorities --------------------------------------------------------------------
+
+
+def test_without_any_setting_the_usual_authorities_are_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trust, "DEFAULT_CA_BUNDLE_PATH", DEFAULT_CA_BUNDLE_PATH)
+    assert len(Trust.of(None, {}).context().get_ca_certs()) > 50
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
