@@ -132,6 +132,7 @@ def _run(tests: tuple[str, ...], tree: Path) -> None:
     os.chdir(tree)
     tempfile.tempdir = os.environ["TMPDIR"] = str(tree.parent)
     os.environ["PYTHONPATH"] = str(tree)
+    os.environ["COLUMNS"] = "300"  # the line of what failed has the reason, too
     sys.path[:] = [str(tree), *(path for path in sys.path if Path(path).resolve() != ROOT)]
     for name in [name for name in sys.modules if name.partition(".")[0] in _OURS]:
         del sys.modules[name]
