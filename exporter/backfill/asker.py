@@ -9,7 +9,7 @@ away. A key whose reports a defect of this program fails is left after a few of 
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -146,7 +146,7 @@ class Asker:
     def _ask_everything(self) -> None:
         self._walk(first=True)
         pauses = iter(_PAUSES_BEFORE_RETRIES)
-        while (failed := self._may_pass()) or self._pending():
+        while (failed := _may_pass(self.failures)) or self._pending():
             pause = next(pauses, None)
             if self._over or pause is None or self._wait(pause):
                 break
@@ -154,7 +154,7 @@ class Asker:
                 self._log.info("asking again what failed", reports=len(failed))
             self._again = True
             resumed = self._judge_ends()
-            self._ask_all(iter([step for step in self._may_pass() if step in self.holes]))
+            self._ask_all(iter(_may_pass(self.holes)))
             self._again = False
             if (self._put_off and self._walk()) or resumed:
                 pauses = iter(_PAUSES_BEFORE_RETRIES)
@@ -165,10 +165,6 @@ class Asker:
                     report=describe(key),
                     end=written(history.end),
                 )
-
-    def _may_pass(self) -> list[Step]:
-        """Return the steps that failed, without those that a defect failed."""
-        return [step for step, error in self.failures.items() if not isinstance(error, Defect)]
 
     def _pending(self) -> list[tuple[Key, int]]:
         """Return the keys of which it is not known whether their history ends, and where."""
@@ -281,7 +277,8 @@ class Asker:
         """Ask for a step and keep the answer; return the error, if any."""
         key = step.question.key
         in_range = step.at >= self._grids[key.group].first
-        outcome = attempt(partial(self._figures, step), step)
+        asked_once = partial(answer, self._client, self._series, step.question, step.at)
+        outcome = attempt(asked_once, step)
         if isinstance(outcome, HelpScoutError):
             locked_out = outcome.locks_out and self._locks_out()
             with self._lock:
@@ -291,7 +288,8 @@ class Asker:
                     self._failed(step, outcome)
             return outcome
         if in_range:
-            self._answers.keep(key, step.at, outcome)
+            _, figures = outcome
+            self._answers.keep(key, step.at, figures)
         with self._lock:
             if self._histories[key].was_answered(step.at):
                 self._answers.forget_end(key)
@@ -300,10 +298,6 @@ class Asker:
             self._defects[key].clear()
             self._in_a_row, self._good_at = 0, self._clock()
         return None
-
-    def _figures(self, step: Step) -> bytes:
-        reading: Reading = ask(self._client, step.question, moment(step.at))
-        return self._series.figures(step.question, reading)
 
     def _locks_out(self) -> bool:
         """Return whether the mailbox list is refused, too: a 401 may be one report's."""
@@ -327,6 +321,22 @@ class Asker:
             self.given_up = error
         elif self._in_a_row == _ISOLATED:
             self._log.warning("the account fails, waiting for it", error=str(error))
+
+
+def answer(
+    client: Client, series: SeriesTable, question: Question, at: int
+) -> tuple[Reading, bytes]:
+    """Ask as of `at`, in Unix seconds; return the reading, and its figures as `Answers` keeps them.
+
+    Raises HelpScoutError.
+    """
+    reading: Reading = ask(client, question, moment(at))
+    return reading, series.figures(question, reading)
+
+
+def _may_pass(failures: Mapping[Step, HelpScoutError]) -> list[Step]:
+    """Return the steps that failed, without those that a defect failed."""
+    return [step for step, error in failures.items() if not isinstance(error, Defect)]
 
 
 def _refused(error: HelpScoutError | None) -> bool:

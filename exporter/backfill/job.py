@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from exporter.backfill.answers import Answers
-from exporter.backfill.asker import Asker, describe
+from exporter.backfill.asker import Asker, answer, describe
 from exporter.backfill.errors import BackfillError
 from exporter.backfill.estimate import Share, Size
 from exporter.backfill.grid import Grid, moment, written
@@ -20,7 +20,7 @@ from exporter.backfill.progress import Progressed, shown
 from exporter.backfill.series import SeriesTable, samples
 from exporter.backfill.task import Task
 from exporter.backfill.writer import exposition, write
-from exporter.collectors import ask, questions_of, scope, segments_of
+from exporter.collectors import questions_of, scope, segments_of
 from exporter.exposition import Renderer
 from exporter.exposition.render import accounts as about_accounts
 from exporter.helpscout.account import Account
@@ -28,7 +28,7 @@ from exporter.helpscout.attempts import attempt, persistently
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.helpscout.errors import Defect, HelpScoutError
-from exporter.questions import ALL, Key, Mailbox, Question, Reading
+from exporter.questions import ALL, Key, Mailbox, Question
 from exporter.selection import Segment
 from exporter.settings import Configuration
 from exporter.telemetry import Family, Telemetry
@@ -197,7 +197,7 @@ class _Job:
         answers = 0
         for question in list(reversed(one_a_mailbox.values()))[:_TAG_QUESTIONS]:
             at = self._grids[question.key.group].last
-            asked_once = partial(self._reading_and_figures, client, question, at)
+            asked_once = partial(answer, client, self._series, question, at)
             outcome = attempt(partial(persistently, account.name, asked_once, self._wait), question)
             if isinstance(outcome, HelpScoutError):
                 failure = outcome
@@ -217,12 +217,6 @@ class _Job:
                 f" the tag {', '.join(names)}"
             )
         return tags
-
-    def _reading_and_figures(
-        self, client: Client, question: Question, at: int
-    ) -> tuple[Reading, bytes]:
-        reading: Reading = ask(client, question, moment(at))
-        return reading, self._series.figures(question, reading)
 
     def _asker(self, part: _Part) -> Asker:
         return Asker(
