@@ -103,7 +103,8 @@ class Store:
     ) -> None:
         self._clock, self._wall = clock, wall
         self._lock = threading.Lock()
-        self._turn = threading.RLock()
+        self.at_once = threading.RLock()
+        """What is noted while it is held belongs together: a reader sees all of it, or nothing."""
         self._accounts: dict[str, _Account] = {}
         self._snapshot = Snapshot(0, MappingProxyType({}), (), MappingProxyType({}))
         self._changed = False
@@ -111,12 +112,6 @@ class Store:
         """When something may have become too old; until then nobody has to look."""
         self.changed = threading.Event()
         """Set whenever there is something new; whoever waits for it clears it."""
-
-    @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """What is noted meanwhile belongs together: a reader sees all of it, or nothing."""
-        with self._turn:
-            yield
 
     def set_accounts(self, names: Iterable[str]) -> None:
         """Keep exactly these accounts; what belongs to others is dropped."""
@@ -297,12 +292,12 @@ class Store:
     @contextmanager
     def _whole(self) -> Iterator[None]:
         """Between two changes, unless one does not end."""
-        is_whole = self._turn.acquire(timeout=_TURN_SECONDS)
+        is_whole = self.at_once.acquire(timeout=_TURN_SECONDS)
         try:
             yield
         finally:
             if is_whole:
-                self._turn.release()
+                self.at_once.release()
 
     def _trouble(self, before: Trouble | None, failure: Failure) -> Trouble:
         now = self._wall()

@@ -216,7 +216,7 @@ class Poller:
     def _tick(self, now: float) -> None:
         """Bring every account up to date; log which globs and ids match no mailbox of any."""
         for poller in self._accounts.values():
-            with self._store.at_once():
+            with self._store.at_once:
                 poller.tick(now)
         self._not_found.now(sorted(map(str, self._store.missing().get("", ()))))
 
@@ -235,7 +235,7 @@ class Poller:
         try:
             outcome = self._outcomes.get(timeout=max(timeout, 0.0))
             while True:
-                with self._store.at_once():
+                with self._store.at_once:
                     outcome()
                 outcome = self._outcomes.get_nowait()
         except queue.Empty:

@@ -501,7 +501,7 @@ def test_a_reader_sees_all_of_what_is_noted_at_once_or_nothing(
     monkeypatch.setattr("exporter.store._TURN_SECONDS", 20)
     seen: list[tuple[Snapshot, Troubles]] = []
     reader = threading.Thread(target=lambda: seen.append(store.picture()))
-    with store.at_once():
+    with store.at_once:
         store.failed(key("1"), FAILURE)
         reader.start()
         reader.join(0.1)
@@ -515,7 +515,7 @@ def test_a_reader_sees_all_of_what_is_noted_at_once_or_nothing(
 
 
 def test_who_notes_several_things_at_once_sees_each(store: Store) -> None:
-    with store.at_once():
+    with store.at_once:
         store.failed(key("1"), FAILURE)
         assert store.snapshot().entries[key("1")].success is False
 
@@ -527,7 +527,7 @@ def test_a_change_that_does_not_end_keeps_no_reader(
     begun, goes_on, released = threading.Event(), threading.Event(), list[bool]()
 
     def hang() -> None:
-        with store.at_once():
+        with store.at_once:
             begun.set()
             released.append(goes_on.wait(20))
 
