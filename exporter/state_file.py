@@ -316,17 +316,23 @@ def _connected(path: Path) -> tuple[sqlite3.Connection, int]:
     A full disk has no room for the memory that SQLite shares between processes. Then the file is
     used without, which keeps `plan` from reading it.
     """
-    for is_shared in (True, False):
-        database = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
-        try:
-            if not is_shared:
-                database.execute("PRAGMA locking_mode = EXCLUSIVE")
-            return database, bring_up_to_date(database, _FORMAT)
-        except _UNUSABLE as error:
-            database.close()
-            if not is_shared or "_SHM" not in getattr(error, "sqlite_errorname", ""):
-                raise
-    raise AssertionError
+    try:
+        return _connected_by(path)
+    except sqlite3.Error as error:
+        if "_SHM" not in getattr(error, "sqlite_errorname", ""):
+            raise
+    return _connected_by(path, "PRAGMA locking_mode = EXCLUSIVE")
+
+
+def _connected_by(path: Path, *pragmas: str) -> tuple[sqlite3.Connection, int]:
+    database = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
+    try:
+        for pragma in pragmas:
+            database.execute(pragma)
+        return database, bring_up_to_date(database, _FORMAT)
+    except _UNUSABLE:
+        database.close()
+        raise
 
 
 def _claimed(path: Path) -> int:
