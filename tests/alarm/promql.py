@@ -1,8 +1,8 @@
 """Which metrics and labels an expression names. No parser of the language: enough for ours."""
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
 from exporter.exposition.catalogue import catalogue
 from scripts.dashboards.parts import PROCESS
@@ -55,6 +55,37 @@ def names(expression: str) -> set[str]:
     """Return the metrics of an expression."""
     bare = _LISTS.sub("", _STRING.sub('""', expression))
     return set(_NAME.findall(bare))
+
+
+_FROM_NOTHING: Final = {
+    *("absent", "absent_over_time", "scalar", "vector", "__name__", "ALERTS", "ALERTS_FOR_STATE"),
+    *("minute", "hour", "month", "year"),
+    *("day_of_week", "day_of_month", "day_of_year", "days_in_month"),
+}
+"""Words of an expression that may have a result where none of its metrics has a sample."""
+
+
+def reachable(groups: Iterable[dict[str, Any]], metrics: set[str]) -> list[dict[str, Any]]:
+    """Return the groups with the rules that may have a result where there are only these metrics.
+
+    All other rules have none, whatever the samples are: no operator makes one of nothing.
+    """
+    there = metrics | _FROM_NOTHING
+    while True:
+        found = [
+            group | {"rules": [rule for rule in group["rules"] if _words(rule["expr"]) & there]}
+            for group in groups
+        ]
+        recorded = {
+            rule["record"] for group in found for rule in group["rules"] if "record" in rule
+        }
+        if recorded <= there:
+            return [group for group in found if group["rules"]]
+        there |= recorded
+
+
+def _words(expression: str) -> set[str]:
+    return set(re.findall(r"[a-zA-Z_:][\w:]*", _STRING.sub('""', expression)))
 
 
 def selectors(expression: str) -> Iterator[tuple[str, set[str]]]:
