@@ -1,5 +1,6 @@
 """One connection of the real server: deadlines, limits, order, and how it all stops."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -7,7 +8,7 @@ import resource
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,19 @@ async def parts(_request: Request) -> Response:
     return StreamingResponse(BIG[:100_000] for _ in range(len(BIG) // 100_000))
 
 
+async def halves(_request: Request) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one half"
+        await asyncio.sleep(REQUEST_SECONDS)
+        yield b"the other"
+
+    return StreamingResponse(pieces())
+
+
+async def nothing(_request: Request) -> Response:
+    return Response(b"")
+
+
 async def length(request: Request) -> Response:
     return PlainTextResponse(str(len(await request.body())))
 
@@ -59,6 +73,8 @@ ROUTES = [
     Route("/word", word),
     Route("/big", big),
     Route("/parts", parts),
+    Route("/halves", halves),
+    Route("/nothing", nothing),
     Route("/length", length, methods=["POST"]),
     Route("/broken", broken),
 ]
@@ -547,6 +563,28 @@ def test_http_1_0_is_answered_and_closed(standing: House, keep: bytes) -> None:
     assert head.startswith(b"HTTP/1.1 200")
     assert b"keep-alive" not in head  # so it is closed, in HTTP/1.0
     assert body == b"word "
+
+
+@pytest.mark.parametrize("_standing", ["plain"], indirect=True)
+def test_an_answer_is_one_piece(standing: House) -> None:
+    with standing.client() as client:
+        client.send(GET + b"\r\n")
+        head, body = head_and_body(client.socket.recv(65_536))
+    assert (head[:12], body) == (b"HTTP/1.1 200", b"word ")
+
+
+def test_a_small_piece_is_not_kept_until_the_next(standing: House) -> None:
+    with standing.client() as client:
+        client.send(b"GET /halves HTTP/1.1\r\nHost: x\r\n\r\n").until(b"one half")
+        assert client.until(b"the other").count(b"half") == 0
+
+
+def test_an_answer_without_a_body_leaves_nothing_to_do(standing: House) -> None:
+    with standing.client() as client:
+        client.send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").until(b"\r\n\r\n")
+        used = time.process_time()
+        time.sleep(0.3)
+        assert time.process_time() - used < 0.2
 
 
 # --- several requests in one piece --------------------------------------------------------------
