@@ -90,15 +90,11 @@ def bring_up_to_date(database: sqlite3.Connection, format_: Format) -> int:
     database.execute("PRAGMA synchronous = NORMAL")
     if before == format_.version:
         return before
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with database:
+        database.execute("BEGIN IMMEDIATE")
         for step in format_.steps[before:]:
             for statement in step:
                 database.execute(statement)
         database.execute(f"PRAGMA application_id = {format_.application_id}")
         database.execute(f"PRAGMA user_version = {format_.version}")
-    except BaseException:
-        database.rollback()
-        raise
-    database.commit()
     return before

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from exporter.helpscout.errors import (
 from exporter.questions import Key, Mailbox, Window
 from exporter.selection import MailboxChoice, Segment, Shard
 from exporter.settings import Configuration
+from exporter.settings.collectors import FoldersSettings
 from exporter.state_file import StateFile
 from tests.readings import office_schedule, reading, settings
 from tests.unit.poller_world import ACCOUNT, BOXES, DAY, REPORT, SETTINGS, World
@@ -461,8 +462,9 @@ WHOLE = replace(SETTINGS, windows=(DAY,), mailboxes=MailboxChoice(all=True))
         (WHOLE, replace(WHOLE, mailboxes=MailboxChoice(("Sales",))), {("2", "")}),
         (WHOLE, replace(WHOLE, compare=True), set()),
         (WHOLE, replace(WHOLE, windows=(relabelled(HALF_A_DAY, "24h"),)), set()),
+        (WHOLE, replace(WHOLE, end_delay=timedelta(minutes=5)), set()),
     ],
-    ids=["folders", "tags", "nothing", "mailboxes", "compare", "range"],
+    ids=["folders", "tags", "nothing", "mailboxes", "compare", "range", "end_delay"],
 )
 def test_a_changed_question_is_not_shown_the_old_answer(
     tmp_path: Path, before: Configuration, after: Configuration, known: set[tuple[str, str]]
@@ -685,6 +687,29 @@ def test_an_answer_about_a_deleted_mailbox_changes_nothing() -> None:
     assert world.metric("api_retries_total", reason="server_error") is None
     assert world.poller.first_round_done
     assert world.successes() == [True]
+
+
+def test_an_answer_of_a_kind_that_is_not_asked_any_more_changes_nothing() -> None:
+    world = World(replace(SETTINGS, windows=(DAY,), folders=FoldersSettings()))
+    world.discover()
+    jobs = [job for _ in range(4) if (job := world.job()) is not None and job.question is not None]
+    of_folders = [job for job in jobs if job.question and job.question.key.collector == "folders"]
+    world.poller.configure(settings(replace(SETTINGS, windows=(DAY,)), ACCOUNT))
+    world.poller.answered(of_folders[0], reading(()))
+    world.poller.failed(of_folders[1], ServiceFailed("x", status=503))
+    assert world.successes() == [None, None]
+    assert world.metric("api_retries_total", reason="server_error") is None
+
+
+def test_the_budget_after_a_429_is_exported_though_nothing_is_asked() -> None:
+    world = World()
+    usual = world.metric("rate_budget_per_minute")
+    assert usual is not None
+    world.budget.close_gate(30)
+    for after, share in ((30, 0.25), (60, 0.625), (60, 1)):
+        world.now += after
+        world.poller.tick(world.now)
+        assert world.metric("rate_budget_per_minute") == pytest.approx(share * usual)
 
 
 # --- the mailbox list ----------------------------------------------------------------------------

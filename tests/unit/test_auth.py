@@ -122,6 +122,20 @@ def test_a_refused_token_is_renewed() -> None:
     assert tokens.token() == "token-2"
 
 
+def test_a_token_may_be_refused_for_its_first_five_seconds_and_until_it_is_accepted() -> None:
+    tokens = Tokens()
+    first = tokens.authentication.authorize()
+    assert tokens.authentication.is_new(first)
+    tokens.now += 5
+    assert not tokens.authentication.is_new(first), "it was issued long ago, and is not valid"
+    tokens.authentication.renew(first)
+    second = tokens.authentication.authorize()
+    tokens.authentication.accepted(first)
+    assert tokens.authentication.is_new(second)
+    tokens.authentication.accepted(second)
+    assert not tokens.authentication.is_new(second)
+
+
 def test_a_token_that_was_replaced_already_is_not_dropped() -> None:
     tokens = Tokens()
     refused = tokens.authentication.authorize()

@@ -26,6 +26,7 @@ def test_a_file_has_its_name_once_it_is_whole_and_on_the_disk(
     def parts() -> Iterator[bytes]:
         for part in (b"a" * 3_000_000, b"b"):
             assert path.read_bytes() == b"old"
+            assert len([*tmp_path.iterdir()]) == 2  # a rename from another disk would fail
             yield part
 
     monkeypatch.setattr(os, "fsync", fsync)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.collectors import codec
+from exporter.collectors import codec, imagined
 from exporter.collectors.base import Meaning
 from exporter.collectors.folders import Folders
 from exporter.helpscout.account import Api
@@ -231,6 +231,16 @@ def test_a_reading_is_the_same_after_the_state_file() -> None:
     reading, _ = asked("v2", body("v2", UNASSIGNED, team))
     text = codec("folders").dump_json(reading.value)
     assert codec("folders").validate_json(text) == reading.value
+
+
+def test_each_mailbox_is_asked_as_often_as_configured_and_all_together_are_not() -> None:
+    environ = {"HELPSCOUT_API_KEY": "k", "HELPSCOUT_FOLDERS": "{every: 90s}"}
+    configuration = load(None, environ)
+    questions = list(COLLECTOR.questions(imagined(configuration.accounts[0], configuration, 2)))
+    assert [(q.key.mailbox_id, q.every) for q in questions] == [
+        ("1", timedelta(seconds=90)),
+        ("2", timedelta(seconds=90)),
+    ]
 
 
 def test_the_specimen_has_every_queue_and_state_once() -> None:

@@ -27,7 +27,7 @@ from exporter.helpscout.errors import (
     Unreachable,
 )
 from exporter.poller.account import Job
-from exporter.questions import Key, Mailbox
+from exporter.questions import Key, Mailbox, Window
 from exporter.reasons import PROBLEMS, REASONS
 from exporter.selection import MailboxChoice
 from exporter.settings.collectors import FoldersSettings
@@ -137,9 +137,10 @@ def test_row_8_login_is_refused() -> None:
     assert run.world.successes() == [False, False]
 
 
-def test_row_9_reports_are_not_in_the_plan() -> None:
+@pytest.mark.parametrize("windows", [(DAY,), (DAY, MONTH)])
+def test_row_9_reports_are_not_in_the_plan(windows: tuple[Window, ...]) -> None:
     forbidden = reports_only(lambda: NotAllowed("HTTP 403", status=403))
-    run = Run(World(replace(A_DAY, types=("all", "email"))), forbidden, SIX)
+    run = Run(World(replace(SETTINGS, windows=windows, types=("all", "email"))), forbidden, SIX)
     run.until(60)
     assert run.world.up()
     assert run.world.problems == {"plan"}

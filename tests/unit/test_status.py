@@ -23,8 +23,10 @@ from exporter.reasons import PROBLEMS, REASONS
 from exporter.schedule import Group, GroupOutlook, Outlook
 from exporter.status import Facts, ReloadFailure, Rendered, filters, render, view
 from exporter.status.choice import TYPE_NAMES
+from exporter.status.figures import Bars
+from exporter.status.filters import BARS_HEIGHT
 from exporter.status.problems import LAGGING_SECONDS, STRETCHED
-from exporter.status.view import MAILBOXES_A_PAGE
+from exporter.status.view import MAILBOXES_A_PAGE, Kept
 from exporter.store import Store
 from tests.readings import reading
 from tests.support import ROOT
@@ -116,6 +118,7 @@ def test_a_figure_is_written_as_people_say_it(
 def test_a_moment_of_another_day_has_its_date() -> None:
     assert filters.clock(NOW - 60, NOW) == "14:29:00 UTC"
     assert filters.clock(NOW - _DAY, NOW) == "2026-03-10 14:30 UTC"
+    assert filters.clock(NOW - 28 * _DAY, NOW) == "2026-02-11 14:30 UTC"
 
 
 @pytest.mark.parametrize(
@@ -359,6 +362,12 @@ def test_bars_have_words_and_show_what_is_beyond_the_target() -> None:
     assert found["Replies to resolve"].bars == (
         "1 reply: 2, 2 replies: 3, 3 replies: 1, 4 replies: 1, 5 or more replies: 1"
     )
+
+
+def test_the_highest_bar_fills_its_height_and_the_lowest_can_be_seen() -> None:
+    bars = Bars("handle_time", (500, 250, 1, 0, 0), float("inf"))
+    heights = re.findall(r"v-([\d.]+)", filters.outline(bars, beyond=False))
+    assert heights == [f"{BARS_HEIGHT}", f"{BARS_HEIGHT / 2:g}", "2"]
 
 
 def test_the_tiles_are_no_longer_green_where_reports_are_stale_or_slas_are_missed() -> None:
@@ -723,11 +732,16 @@ def test_mailboxes_are_those_of_the_chosen_account_in_the_order_of_their_names()
 
 
 def test_many_mailboxes_are_paged() -> None:
+    alone = view(World(mailboxes=()).facts(), {}).kept
+    assert alone is not None
     world = World(mailboxes=tuple(Mailbox(n, f"Box {n:02}", "", "") for n in range(1, 61)))
     first = view(world.facts(), {})
     assert len(first.mailboxes) == MAILBOXES_A_PAGE + 1
     assert (first.pager.first, first.pager.last, first.pager.total) == (1, 25, 60)
     assert (first.pager.before, first.pager.after) == ("", "./?page=2")
+    assert first.kept == Kept(61 * alone.met, 61 * alone.of), "of every mailbox, not of the page's"
+    second = view(world.facts(), {"page": "2"})
+    assert [option.href for option in second.selectors[0].options[:2]] == ["./", "./?type=email"]
     last = view(world.facts(), {"page": "99"})
     assert (last.pager.first, last.pager.last) == (51, 60)
     assert (last.pager.before, last.pager.after) == ("./?page=2", "")
