@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import Final
 
-from exporter.cli.words import VERSION, hush, note, say, warn
+from exporter.cli.words import VERSION, hush, note, open_closed, say, warn
 from exporter.failure import Failure
 
 _RELOADED: Final = (["serve"], ["demo"])
@@ -20,6 +20,7 @@ _INTERRUPTED: Final = 130
 
 def main() -> int:
     """Run the program; return its exit code."""
+    open_closed()
     # Until the command has handlers of its own.
     command = sys.argv[1:2]
     code = 0 if command in _SERVICES else _INTERRUPTED

@@ -16,8 +16,23 @@ _T = TypeVar("_T")
 VERSION: Final = f"helpscout-exporter {__version__}"
 
 
+def open_closed() -> None:
+    """Open what was closed at the start: nothing that is opened later may be taken for it.
+
+    stderr is thrown away then; a result for stdout is still refused by `put`.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+
+
 def put(result: bytes) -> None:
     """Write a command's result to stdout. Raises Failure where that cannot be written to."""
+    if sys.stdout is None:
+        raise Failure("stdout: it is closed: the result is not written")
     try:
         sys.stdout.buffer.write(result)
         sys.stdout.flush()
@@ -30,7 +45,8 @@ def put(result: bytes) -> None:
 
 def say(text: str) -> None:
     """Print a line of a command's result to stdout; what its encoding lacks is escaped."""
-    put(f"{text}\n".encode(sys.stdout.encoding, "backslashreplace"))
+    encoding = sys.stdout.encoding if sys.stdout else "utf-8"
+    put(f"{text}\n".encode(encoding, "backslashreplace"))
 
 
 def note(text: str) -> None:

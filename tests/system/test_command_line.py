@@ -4,7 +4,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from tests.support import (
     Metrics,
     Process,
     Run,
+    environment,
     eventually,
     get,
     reserved_port,
@@ -119,6 +120,41 @@ def test_a_result_that_cannot_be_written_is_no_success() -> None:
         )
     said = "stdout: No space left on device: the result is not written\n"
     assert (ended.returncode, ended.stderr) == (1, said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "code", "said"),
+    [
+        ("--version", ">&-", 1, "stdout: it is closed: the result is not written\n"),
+        ("--version", ">&- 2>&- <&-", 1, ""),
+        ("nothing", "2>&-", 2, ""),
+        ("once --output /dev/null", "2>&-", 2, ""),
+    ],
+)
+def test_a_closed_stdout_or_stderr_is_no_crash(
+    arguments: str, closed: str, code: int, said: str
+) -> None:
+    shell = ["sh", "-c", f'exec "$@" {arguments} {closed}', "sh", *PROGRAM]
+    ended = subprocess.run(shell, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", said)
+
+
+def test_a_daemon_with_everything_closed_serves(tmp_path: Path) -> None:
+    port = reserved_port()
+
+    def answers() -> bool:
+        with suppress(requests.RequestException):
+            return get(f"http://127.0.0.1:{port}/-/healthy").text == "healthy\n"
+        return False
+
+    command = [*PROGRAM, "demo", "--listen", f"127.0.0.1:{port}"]
+    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+    with subprocess.Popen(shell, env=environment(), cwd=tmp_path) as daemon:
+        try:
+            eventually(answers, "healthy")
+        finally:
+            daemon.terminate()
+        assert daemon.wait(30) == 0
 
 
 @pytest.mark.parametrize(("command", "options"), OPTIONS.items(), ids=OPTIONS)
