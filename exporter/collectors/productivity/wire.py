@@ -99,10 +99,12 @@ def _report(wire: _Report, compare: bool, odd: Odd) -> ProductivityReport:
 
 
 def _previous(value: Any, odd: Odd) -> Statistics:
-    if value is not None and not isinstance(value, dict):
-        odd("previous: is not an object, and is left out")
-        value = None
-    return _statistics("previous", judged(_Figures, "previous", value or {}))
+    """Nothing of an odd period before is used: its figures belong together."""
+    try:
+        return _statistics("previous", judged(_Figures, "previous", value or {}))
+    except BadResponse as error:
+        odd(f"{error}: the figures of the period before are left out")
+        return Statistics()
 
 
 def _learned(value: Any) -> Learned:
