@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 # A busy machine is slow, and that says nothing about the code: time is no matter of these tests.
 settings.register_profile("exporter", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("exporter")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported and collected by now, and stays, out of each collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -34,9 +35,15 @@ def settings(
     configuration: Configuration, *accounts: Account, stale_after: float = 3
 ) -> Configuration:
     """This configuration, with these accounts or one of no use."""
-    login = {"HELPSCOUT_CLIENT_ID": "an-id", "HELPSCOUT_CLIENT_SECRET": "a-secret"}
-    accounts = accounts or load(None, login).accounts
+    accounts = accounts or _accounts_of_no_use()
     return replace(configuration, accounts=accounts, stale_after=stale_after)
+
+
+@cache
+def _accounts_of_no_use() -> tuple[Account, ...]:
+    return load(
+        None, {"HELPSCOUT_CLIENT_ID": "an-id", "HELPSCOUT_CLIENT_SECRET": "a-secret"}
+    ).accounts
 
 
 def renderer(objectives: Iterable[Objective] = (), windows: Iterable[Window] = ()) -> Renderer:

@@ -17,6 +17,7 @@ from structlog.testing import LogCapture
 from exporter.helpscout.account import Account, Api, Secret
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
+from exporter.simulator.world import Conversation, Mailbox, World
 from exporter.telemetry import Telemetry
 from tests.contract.scripted import Asked, Reply, Script, Service, as_json
 
@@ -35,6 +36,25 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in (*authorities, "NETRC"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_past() -> Iterator[None]:
+    """Make a day of a simulated mailbox once for all simulators: it depends on the seed alone."""
+    drawn = World.day
+    days: dict[tuple[int, Mailbox, int], list[Conversation]] = {}
+
+    def day(world: World, mailbox: Mailbox, number: int) -> list[Conversation]:
+        if world._orders is not None:
+            return drawn(world, mailbox, number)
+        key = world.seed, mailbox, number
+        if key not in days:
+            days[key] = drawn(world, mailbox, number)
+        return days[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(World, "day", day)
+        yield
 
 
 @pytest.fixture

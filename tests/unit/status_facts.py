@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
 
 from exporter.health import AccountStatus
 from exporter.helpscout.budget import Usage
@@ -92,7 +93,7 @@ class World:
     @property
     def configuration(self) -> Configuration:
         """What is configured."""
-        return load(None, {**ENVIRON, **self.environ}, {})
+        return _loaded(frozenset({**ENVIRON, **self.environ}.items()))
 
     def wait(self, seconds: float) -> None:
         """Let so much time pass."""
@@ -112,3 +113,8 @@ class World:
             loaded_at=NOW - 1800,
             reload_failure=self.reload_failure,
         )
+
+
+@cache
+def _loaded(environ: frozenset[tuple[str, str]]) -> Configuration:
+    return load(None, dict(environ))

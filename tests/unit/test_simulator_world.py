@@ -135,8 +135,8 @@ def day_of(at: int) -> date:
 
 
 def lives(mailbox: Mailbox, start: int, end: int) -> list[Conversation]:
-    first = day_of(start) - timedelta(days=15)
-    return WORLD.conversations(mailbox.account, mailbox.id, first, day_of(end))
+    days = range(start // DAY - 15, end // DAY + 1)
+    return [conversation for day in days for conversation in REPORTS.day(mailbox, day)]
 
 
 @settings(max_examples=60, deadline=None)
