@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
 from exporter.helpscout.account import Account, Api
-from exporter.helpscout.errors import Foreign, HelpScoutError
+from exporter.helpscout.errors import HelpScoutError
 from exporter.questions import ALL, Get, Key, Mailbox, Question, Reading
 from exporter.reasons import REASONS
 from exporter.selection import MailboxChoice
@@ -108,7 +108,7 @@ class Collector(Protocol):
 
 def mailbox_remedy(error: HelpScoutError, advice: str) -> str:
     """Return what to do where a mailbox is refused, empty where the error is not about it."""
-    if isinstance(error, Foreign) or not REASONS[error.reason].rests:
+    if not REASONS[error.reason].rests:
         return ""
     return f"was the mailbox deleted? {advice}" if error.reason == "not_found" else advice
 

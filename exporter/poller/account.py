@@ -36,7 +36,7 @@ _TICK_SECONDS: Final = 1.0
 class Job:
     """One paid attempt: a question asked at `asked_at` (monotonic), or (None) the mailbox list.
 
-    Of the list, a `probe` asks the first page only. With `tags` the account's tags are listed, too.
+    Of the list, a `probe` asks the first page only. With `tags` the account's tags follow the list.
     """
 
     question: Question | None
@@ -166,7 +166,7 @@ class AccountPoller:
             return Job(self._turns.take(now), now), now
         probe = self._discovery.begin(now)
         self._health.probing(now)
-        return Job(None, now, probe, tags=self._agenda.lists_tags and not probe), now
+        return Job(None, now, probe, tags=self._agenda.lists_tags), now
 
     def _next_question_due(self, now: float) -> float:
         error, locked_out = self._health.error, self._health.locked_out

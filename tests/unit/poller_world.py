@@ -1,6 +1,7 @@
 """A poller with everything around it but the network, and a clock that is set by hand."""
 
 import heapq
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -69,20 +70,30 @@ class World:
         self.state = state or StateFile(None, codec)
         self.list_error: HelpScoutError | None = None
         """How a probe ends that `job` meets."""
-        self.poller = AccountPoller(
+        self._configuration = settings(configuration, account, stale_after=stale_after)
+        self._jitter = random.random if jitter else lambda: 1.0
+        self.poller = self._poller(account)
+        self.taken: list[Job] = []
+        """What `job` has returned."""
+
+    def _poller(self, account: Account) -> AccountPoller:
+        return AccountPoller(
             account,
-            settings(configuration, account, stale_after=stale_after),
+            self._configuration,
             Client(account, self.budget, self.telemetry),
             self.budget,
             self.store,
             self.telemetry,
             self.state,
             lambda: self.now,
+            jitter=self._jitter,
             wall=lambda: self.wall,
-            **({} if jitter else {"jitter": lambda: 1.0}),
         )
-        self.taken: list[Job] = []
-        """What `job` has returned."""
+
+    def reload(self, account: Account) -> None:
+        """Let another poller take over, as where a reload changes the account."""
+        before, self.poller = self.poller, self._poller(account)
+        self.poller.recall(before)
 
     def job(self) -> Job | None:
         """The next job that is no probe, if one is due now; the budget never is why there is none.

@@ -1,9 +1,12 @@
 """The log of a bad day: a line when something changes, none while it only goes on."""
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from structlog.testing import LogCapture
 
+from exporter.health import AccountStatus
 from exporter.helpscout.errors import HelpScoutError, NotAllowed, Unreachable
 from exporter.poller.account_log import AccountLog
 from exporter.questions import Key, Mailbox
@@ -50,6 +53,38 @@ def test_hundreds_of_mailboxes_with_one_reason_are_a_handful_of_lines(log: LogCa
     assert told(log) == []
     succeed(events, 300)
     assert told(log) == [("reports work again", None)]
+    fail(events, 1, NotAllowed("HTTP 403"))
+    assert told(log) == [("reports fail", "0")]
+
+
+def test_a_mailbox_list_that_fails_is_reported_once_a_reason_and_so_is_its_end(
+    log: LogCapture,
+) -> None:
+    events = AccountLog("acme")
+    for error in (Unreachable("a"), Unreachable("b"), NotAllowed("HTTP 403")):
+        events.discovery_failed(error, 15.0)
+    events.mailboxes([], [])
+    events.mailboxes([], [])
+    assert [(entry["event"], entry["reason"]) for entry in log.entries] == [
+        ("login or mailbox list failed", "unreachable"),
+        ("login or mailbox list failed", "plan"),
+        ("mailbox list works again", "plan"),
+    ]
+
+
+def test_a_problem_is_reported_when_it_begins_and_ends_whatever_else_changes(
+    log: LogCapture,
+) -> None:
+    events = AccountLog("acme")
+    well = AccountStatus(up=True)
+    ill = AccountStatus(up=True, problems=frozenset({"throttled"}))
+    row = (well, ill, replace(ill, collectors=(("folders", True),)), well)
+    for before, now in pairwise(row):
+        events.status(before, now, None)
+    assert [entry["event"] for entry in log.entries] == [
+        "account has a problem",
+        "account has no problem any more",
+    ]
 
 
 def test_what_befalls_the_account_is_one_line_whatever_the_mailbox(log: LogCapture) -> None:

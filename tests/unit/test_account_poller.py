@@ -31,7 +31,7 @@ from exporter.settings import Configuration
 from exporter.settings.collectors import FoldersSettings
 from exporter.state_file import StateFile
 from tests.readings import office_schedule, reading, settings
-from tests.unit.poller_world import ACCOUNT, BOXES, DAY, REPORT, SETTINGS, World
+from tests.unit.poller_world import ACCOUNT, BOXES, DAY, MONTH, REPORT, SETTINGS, World
 
 
 def lines(log: LogCapture) -> list[str]:
@@ -115,6 +115,15 @@ def test_what_cannot_pass_is_not_asked_again_soon(error: HelpScoutError) -> None
     assert world.successes() == [False]
     assert world.metric("api_retries_total", reason=error.reason) is None
     assert world.next_report(200) is None
+
+
+def test_what_is_refused_is_not_asked_more_often_than_configured() -> None:
+    world = World(replace(SETTINGS, windows=(MONTH,)))
+    world.discover(BOXES[:1])
+    world.answer(Refused("x", status=400))
+    began = world.now
+    asked_within(world, 1_000)
+    assert world.now - began == pytest.approx(3_600, abs=1)
 
 
 def test_a_report_that_fails_leaves_the_others_and_keeps_its_own_last_value() -> None:
@@ -411,6 +420,49 @@ def test_what_the_state_file_knows_is_there_before_anything_is_asked(tmp_path: P
     second.state.close()
 
 
+def test_after_a_restart_what_is_not_known_is_still_to_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    first = World(state=StateFile(path, codec))
+    first.discover()
+    first.answer()
+    first.state.close()
+    second = World(state=StateFile(path, codec))
+    second.poller.recall()
+    second.discover()
+    poller = second.poller
+    assert (poller.first_round_done, second.answer_all(), poller.first_round_done) == (
+        False,
+        3,
+        True,
+    )
+    second.state.close()
+
+
+def test_a_tags_name_is_known_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    settings_ = replace(SETTINGS, windows=(DAY,), segments=(Segment("vip", tags=("VIP",)),))
+    first = World(settings_, StateFile(path, codec))
+    first.discover(BOXES[:1])
+    first.answer(tags={"VIP": 77})
+    first.state.close()
+    second = World(settings_, StateFile(path, codec))
+    second.poller.recall()
+    assert [key.segment for key in second.store.snapshot().entries] == ["", "vip"]
+    second.state.close()
+
+
+def test_a_changed_account_keeps_the_figures_of_segments_with_a_tags_name() -> None:
+    world = World(replace(SETTINGS, windows=(DAY,), segments=(Segment("vip", tags=("VIP",)),)))
+    world.discover(BOXES[:1])
+    world.answer(tags={"VIP": 77})
+    world.answer_all()
+    world.reload(replace(ACCOUNT, concurrency=1))
+    entries = world.store.snapshot().entries
+    assert {key.segment: entry.reading for key, entry in entries.items()} == dict.fromkeys(
+        ("", "vip"), reading(REPORT)
+    )
+
+
 def test_what_is_known_waits_for_its_stretched_interval_after_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     restarted(path).state.close()
@@ -509,6 +561,17 @@ def test_a_window_that_is_dropped_leaves_the_exporters_own_metrics(log: LogCaptu
 
 
 # --- what the status page is told ---------------------------------------------------------------
+
+
+def test_a_list_that_fails_is_told_though_its_first_page_arrives() -> None:
+    world = World()
+    world.discover()
+    for seconds in (600, 15, 30, 60):
+        world.now += seconds
+        world.discover(BadResponse("_embedded: is not an object"))
+    world.now += 60
+    assert world.job(), "before any report the first page of the list is asked"
+    assert world.store.troubles().accounts.keys() == {"acme"}
 
 
 def test_what_the_service_said_is_kept_while_it_lasts() -> None:
@@ -792,11 +855,12 @@ def test_a_reload_lists_the_mailboxes_again() -> None:
     ("account", "shard", "stays"),
     [
         (ACCOUNT, Shard(), True),
+        (replace(ACCOUNT, collectors=("productivity",)), Shard(), True),
         (ACCOUNT, Shard(0, 2, "mailbox"), False),
         (replace(ACCOUNT, budget=0.6), Shard(), False),
         (replace(ACCOUNT, concurrency=5), Shard(), False),
     ],
-    ids=["nothing", "shard", "budget", "concurrency"],
+    ids=["nothing", "collectors", "shard", "budget", "concurrency"],
 )
 def test_a_poller_stays_if_neither_its_account_nor_the_shard_changed(
     account: Account, shard: Shard, stays: bool

@@ -235,6 +235,7 @@ def test_row_12_the_limit_is_used_up_for_half_an_hour() -> None:
     assert world.up()
     assert world.problems == {"throttled"}
     run.until(1_800)
+    assert world.collector_up is True, "a 429 says nothing of the question"
     assert [up for _, up in run.changes] == [False, True]
 
 
@@ -366,6 +367,24 @@ def test_lists_that_failed_in_an_outage_are_no_problem_once_a_report_has_arrived
         assert health.status({}, (), gate_closed=False).problems == {"unreachable"}, now
     health.ok(60.0)
     assert health.status({}, (), gate_closed=False).problems == set()
+
+
+def test_one_sick_answer_is_no_problem_yet_and_a_list_that_is_odd_is_not_asked_at_once() -> None:
+    health = AccountHealth(0.0)
+    health.ok(0.0)
+    health.failed(10.0, 9.0, sick())
+    assert health.status({}, (), gate_closed=False).problems == set()
+    health.ok(11.0)
+    health.probing(71.0)
+    health.probe_failed(72.0, 71.0, BadResponse("_embedded: is not an object"))
+    assert health.probe_due() == 131.0
+
+
+def test_a_question_that_is_refused_is_no_reason_to_ask_the_list() -> None:
+    health = AccountHealth(0.0)
+    health.ok(0.0)
+    health.failed(10.0, 9.0, Refused("HTTP 400", status=400))
+    assert health.probe_due() == 70.0
 
 
 def test_the_probe_is_one_paid_call_and_not_asked_while_reports_arrive() -> None:
@@ -523,6 +542,18 @@ def test_a_collector_works_unless_every_plain_key_failed_last(
         assert refusals.works is not (len(last[judged[0]]) > 1 and None not in last[judged[0]][-2:])
     else:
         assert refusals.works is any(k not in last or last[k][-1] is None for k in judged)
+
+
+def test_what_is_not_asked_any_more_says_nothing_of_the_collector() -> None:
+    keys = [Key("productivity", "acme", str(n), "all", "24h", "false") for n in range(4)]
+    refusals = Refusals()
+    refusals.keep(keys)
+    for key in keys:
+        refusals.note(key, None if key in keys[:2] else "server_error")
+    refusals.keep(keys[:2])
+    assert refusals.works is True
+    refusals.keep(keys[2:])
+    assert refusals.works is None, "none of these has been tried"
 
 
 def test_every_error_has_a_reason_of_the_table_and_every_reason_an_error() -> None:

@@ -295,6 +295,11 @@ def test_questions_about_now_keep_their_interval_first_and_at_least_half_of_the_
     assert Stretch.fitting(Demand(now, windows, 7), budget + 7) == Stretch(*stretch)
 
 
+def test_what_fits_beside_the_lists_is_asked_as_often_as_configured_and_no_more_often() -> None:
+    assert Stretch.fitting(Demand(20, 60, 10), 95) == Stretch(1, 1)
+    assert Stretch.fitting(Demand(20, 60, 10), 85) == Stretch(1, 60 / 55)
+
+
 def test_questions_have_half_of_a_budget_that_the_lists_alone_would_use_up() -> None:
     assert Stretch.fitting(Demand(0, 100, 300), 100) == Stretch(1, 2)
     assert Stretch.fitting(Demand(40, 10, 300), 100) == Stretch()

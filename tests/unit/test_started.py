@@ -18,6 +18,7 @@ IMAGE = "/opt/exporter/bin/python3 /opt/exporter/bin/helpscout-exporter"
         (f"{IMAGE} demo --listen 0.0.0.0:1", Started("demo", None, "0.0.0.0:1")),
         ("helpscout-exporter serve --config=c.yml", Started("serve", "c.yml")),
         ("python3 -m exporter serve --listen :1 --listen :2", Started("serve", None, ":1")),
+        ("helpscout-exporter serve --config a --config b", Started("serve", "b")),
         (
             "/sbin/docker-init -- helpscout-exporter serve --listen :8080",
             Started("serve", None, ":8080"),

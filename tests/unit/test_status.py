@@ -214,6 +214,7 @@ def test_a_gate_that_is_closed_moves_the_next_poll() -> None:
     assert page.tiles["Next poll"].value == "in 1 min 30 s"
     assert page.tiles["Budget used"].detail == "Help Scout said: wait"
     assert page.tiles["Budget used"].share == 1.0
+    assert page.tiles["Budget used"].level == "warn"
     assert page.windows[0]["Next poll"] == "in 1 min 30 s"
 
 
@@ -571,6 +572,7 @@ def test_a_mailbox_list_that_is_not_whole_is_reported_while_the_account_works() 
     (problem,) = shown(world).problems
     assert (problem.title, problem.bad) == ("The mailbox list cannot be used as it arrives", False)
     assert problem.said == "mailbox list at x: the list is not whole"
+    assert problem.runbook == "HelpscoutBadResponse"
 
 
 def test_a_schedule_that_does_not_keep_up_is_reported() -> None:
@@ -582,6 +584,11 @@ def test_a_schedule_that_does_not_keep_up_is_reported() -> None:
     assert lagging.title == "The most overdue report has waited for 1 h"
     assert late.title == "12 reports are late, though none failed"
     assert not any(problem.bad for problem in (stretched, lagging, late))
+    assert [problem.runbook for problem in (stretched, lagging, late)] == [
+        "HelpscoutScheduleStretched",
+        "HelpscoutScheduleLagging",
+        "HelpscoutScheduleLagging",
+    ]
     assert shown(world).verdict == "It works, with 3 things to look at"
     for key in world.reports():
         if key != world.key():
@@ -595,6 +602,13 @@ def test_a_refused_reload_is_reported_until_one_succeeds() -> None:
     assert problem.said.startswith("config.yml: windows[0]: bad; xxx")
     assert len(problem.said) == 300
     assert problem.since == filters.instant(NOW - 60)
+    assert problem.runbook == "HelpscoutReloadFailed"
+
+
+def test_what_is_worst_is_told_first() -> None:
+    world = World(reload_failure=ReloadFailure(("config.yml: bad",), NOW))
+    world.store.failed(world.key(), Failure("server_error", "HTTP 503"))
+    assert [problem.bad for problem in shown(world).problems] == [True, False]
 
 
 def test_what_is_configured_and_not_found_is_a_problem_of_its_account_or_of_all() -> None:
@@ -632,6 +646,20 @@ def test_every_section_that_is_named_is_in_the_runbooks() -> None:
     sections = re.findall(r"^## (\w+)$", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE)
     assert len(named) == 10
     assert named <= set(sections)
+
+
+def test_an_accounts_problem_leads_to_the_runbook_of_its_alert() -> None:
+    text = (ROOT / "prometheus" / "rules" / "helpscout.alerts.yml").read_text()
+    rules = dict(re.findall(r"- (?:alert|record): (\S+)(.+?)(?=\n *- |\Z)", text, re.DOTALL))
+    for problem in PROBLEMS.values():
+        rule, seen = rules[problem.runbook], set[str]()
+        while recorded := set(re.findall(r"helpscout:[\w:]+", rule)) - seen:
+            seen |= recorded
+            rule += "".join(rules[name] for name in recorded)
+        reasons = {
+            reason for found in re.findall(r'reason=~?"(.+?)"', rule) for reason in found.split("|")
+        }
+        assert problem.name in reasons, problem.runbook
 
 
 def test_a_schedule_is_a_problem_here_when_it_is_one_for_the_alerts() -> None:
@@ -769,6 +797,8 @@ def test_the_schedule_says_when_and_how_often() -> None:
         "Next poll": "in 12 s",
     }
     assert (week["Configured: every"], week["Next poll"]) == ("35 min", "being asked")
+    slow = Outlook((GroupOutlook(Group("productivity", "24h", 300.0), 8, 450.0, None),), 1.5)
+    assert shown(World(outlook=slow)).windows[0]["Asked: every"] == "7 min 30 s"
     assert 'datetime="2026-03-11T14:30:12Z" title="14:30:12 UTC"' in shown(World()).markup
 
 
