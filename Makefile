@@ -80,8 +80,9 @@ lowest:  ## the same with the lowest versions that pyproject.toml allows and tha
 faults alarm: $(VENV)/.dev-ready debian-packages
 	$(BIN)/pytest tests/$@
 
+# Helm runs in the process of the tests. Of its time a third went into collecting garbage.
 page: $(VENV)/.dev-ready debian-packages
-	$(BIN)/pytest tests/page tests/chart
+	GOGC=400 $(BIN)/pytest tests/page tests/chart
 
 debian-packages:  # what the system tests start for real, in an older and a newer generation
 	@scripts/debian-packages

@@ -51,9 +51,9 @@ def values() -> list[Value]:
     Raises Undocumented for one that is not, and is not a mapping of some that are.
     """
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
-    node = yaml.compose(text)
+    node = yaml.compose(text, yaml.CSafeLoader)
     assert isinstance(node, yaml.MappingNode)
-    return list(_values(node, yaml.safe_load(text), text.splitlines(), ""))
+    return list(_values(node, yaml.load(text, yaml.CSafeLoader), text.splitlines(), ""))
 
 
 def _values(node: yaml.MappingNode, tree: Any, lines: list[str], prefix: str) -> Iterator[Value]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 from tests.servers import LISTENING, Prometheus, prometheus
-from tests.support import ROOT, eventually, get, need
+from tests.support import ROOT, eventually, get, need, read_yaml
 from tests.system.conftest import Start, running_desk, start_once  # noqa: F401 - fixtures
 
 RULES: Final = ROOT / "prometheus" / "rules"
@@ -27,9 +27,7 @@ _LEAST_RANGE_SECONDS: Final = 4
 
 
 GROUPS: Final[list[dict[str, Any]]] = [
-    group
-    for path in sorted(RULES.iterdir())
-    for group in yaml.safe_load(path.read_text())["groups"]
+    group for path in sorted(RULES.iterdir()) for group in read_yaml(path)["groups"]
 ]
 ALERTS: Final = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
 RECORDS: Final = [rule for group in GROUPS for rule in group["rules"] if "record" in rule]

@@ -4,11 +4,11 @@ import json
 import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from exporter import REPOSITORY
 from scripts.dashboards.parts import PROCESS
@@ -26,7 +26,7 @@ from tests.alarm.conftest import (
 )
 from tests.alarm.promql import names, problems, reachable
 from tests.servers import EACH_VERSION, promtool
-from tests.support import ROOT, need
+from tests.support import ROOT, need, read_yaml
 
 # promtool computes days and weeks of every rule, beside other groups of checks.
 pytestmark = pytest.mark.timeout(600)
@@ -53,7 +53,7 @@ RUNBOOKS = ROOT / "docs" / "runbooks.md"
 BASE = f"{REPOSITORY}/blob/main/docs/runbooks.md#"
 EVERY = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
 FILES: dict[Path, dict[str, Any]] = {
-    path: yaml.safe_load(path.read_text()) for path in sorted(PROMTOOL_TESTS.iterdir())
+    path: read_yaml(path) for path in sorted(PROMTOOL_TESTS.iterdir())
 }
 TESTS: list[dict[str, Any]] = [test for document in FILES.values() for test in document["tests"]]
 
@@ -93,17 +93,19 @@ def alone(folder: Path, path: Path, test: dict[str, Any]) -> Path:
 
     promtool parses every rule again at each step: with all of them it takes three times as long.
     """
-    groups = [
-        group
-        for file in FILES[path]["rule_files"]
-        for group in yaml.safe_load((path.parent / file).read_text())["groups"]
-    ]
+    groups = [g for file in FILES[path]["rule_files"] for g in _groups(path.parent / file)]
     metrics = {each["series"].partition("{")[0] for each in test["input_series"]}
     folder.mkdir()
     (folder / "rules.yml").write_text(json.dumps({"groups": reachable(groups, metrics)}))
     document = FILES[path] | {"rule_files": ["rules.yml"], "tests": [test]}
     (folder / "test.yml").write_text(json.dumps(document))
     return folder / "test.yml"
+
+
+@cache
+def _groups(path: Path) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = read_yaml(path)["groups"]
+    return groups
 
 
 def test_a_rule_is_left_out_only_where_nothing_that_it_names_is_there() -> None:

@@ -21,10 +21,10 @@ from scripts import chart as written
 from scripts.chart import CHART
 from scripts.repository import image
 from tests.chart.rendering import chart, render
-from tests.support import ROOT, code_block
+from tests.support import ROOT, code_block, read_yaml
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
-VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+VALUES: dict[str, Any] = read_yaml(CHART / "values.yaml")
 PAGES = ("docs/kubernetes.md", "helm/helpscout-exporter/README.md")
 OTHER_NAME = {"$ref": "#/definitions/otherName"}
 SET_BY_THE_CHART = {
@@ -206,7 +206,7 @@ def test_a_value_without_a_comment_is_an_error(
 
 
 def test_the_alerts_are_those_of_the_rules_and_nothing_overrides_them() -> None:
-    rules = yaml.safe_load((ROOT / "prometheus/rules/helpscout.alerts.yml").read_text())
+    rules = read_yaml(ROOT / "prometheus/rules/helpscout.alerts.yml")
     alerts = {
         rule["alert"]: {"enabled": True}
         for group in rules["groups"]
