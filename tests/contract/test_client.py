@@ -129,6 +129,7 @@ def test_a_probe_reads_the_first_page_of_the_list(desk: Desk, api: Api, target: 
     desk.answer = lambda asked: page(api, 1, 2, 1)
     desk.client(api).probe(5)
     assert [asked.target for asked in desk.asked] == [target]
+    assert desk.purse.spent == (api == "v2"), "the token's call alone: a probe is paid for"
 
 
 @pytest.mark.parametrize(

@@ -505,6 +505,32 @@ def test_while_nothing_happens_the_loop_waits_a_second_each_time(
     assert waits == [False] * 5
 
 
+def test_while_everything_changes_it_is_assembled_once_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(assembly, "time", SimpleNamespace(monotonic=lambda: 1_000.0))
+    store, keys = many(1)
+    exposition = exposition_of(store)
+    waits: list[float | None] = []
+
+    class Stopping(threading.Event):
+        def is_set(self) -> bool:
+            store.succeeded(keys[0], reading(ProductivityReport(current=Statistics())))
+            return len(waits) >= 3
+
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return False
+
+    class Changed(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise AssertionError("another change would end the pause")
+
+    store.changed = Changed()
+    exposition.run(Stopping())
+    assert waits == [1.0] * 3
+
+
 # --- name[] -------------------------------------------------------------------------------------
 
 

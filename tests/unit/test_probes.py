@@ -3,7 +3,7 @@
 import http.client
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import trustme
 from starlette.responses import PlainTextResponse
 from structlog.testing import capture_logs
 
+from exporter.cli import healthcheck
 from exporter.probe import (
     Listener,
     ask_listener,
@@ -22,6 +23,7 @@ from exporter.probe import (
     host_and_port,
 )
 from exporter.settings import ConfigurationError, WebSettings, load
+from exporter.started import Started
 from exporter.web.access import Access, BasicAuth
 from exporter.web.server import Server
 from exporter.web.sockets import listen_for_probes
@@ -232,3 +234,36 @@ def test_a_certificate_that_nobody_vouches_for_is_no_answer_under_a_url(serve: S
 def test_what_is_no_url_is_a_value_error(url: str) -> None:
     with pytest.raises(ValueError):
         ask_url(url)
+
+
+@pytest.mark.parametrize(
+    ("given", "main", "environ", "expected"),
+    [
+        ("given.yml", Started("serve", "main.yml"), "env.yml", ("given.yml", None)),
+        (None, Started("serve", "main.yml", ":1"), "env.yml", ("main.yml", ":1")),
+        (None, Started("serve"), " env.yml ", ("env.yml", None)),
+        (None, None, "", (None, None)),
+        ("given.yml", Started("demo", None, ":2"), "env.yml", (None, ":2")),
+    ],
+    ids=["its own file", "the main process's", "the environment's", "none", "a demo's"],
+)
+def test_healthcheck_goes_by_the_nearest_file(
+    monkeypatch: pytest.MonkeyPatch,
+    given: str | None,
+    main: Started | None,
+    environ: str,
+    expected: tuple[str | None, str | None],
+) -> None:
+    asked: list[tuple[object, str | None]] = []
+
+    def found(config: object, environ: Mapping[str, str]) -> Listener:
+        asked.append((config, environ.get("HELPSCOUT_WEB__LISTEN")))
+        return Listener("127.0.0.1", 1)
+
+    monkeypatch.setenv("HELPSCOUT_CONFIG", environ)
+    monkeypatch.delenv("HELPSCOUT_WEB__LISTEN", raising=False)
+    monkeypatch.setattr(healthcheck, "main_process", lambda: main)
+    monkeypatch.setattr(healthcheck, "configured", found)
+    monkeypatch.setattr(healthcheck, "ask_listener", lambda _: (200, "healthy"))
+    healthcheck.healthcheck(None, given)
+    assert asked == [expected]

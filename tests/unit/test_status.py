@@ -439,6 +439,10 @@ def test_a_failing_cut_is_named_whole() -> None:
     assert (
         problem.where == "account acme: Support #2 (24h, 7d; type chat; segment vip; office hours)"
     )
+    for key in (cut, cut._replace(window="7d")):
+        world.store.failed(key._replace(office_hours="false"), Failure("plan", "HTTP 403"))
+    (problem,) = shown(world).problems
+    assert problem.where == "account acme: Support #2 (24h, 7d; type chat; segment vip)"
 
 
 @pytest.mark.parametrize("reason", PROBLEMS)
