@@ -5,16 +5,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from hypothesis import HealthCheck, settings
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from tests.warm import import_program
 
 # A busy machine is slow, and that says nothing about the code: time is no matter of these tests.
 settings.register_profile("exporter", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("exporter")
 
 
-def pytest_collection_finish() -> None:
-    """Leave what is imported and collected by now, and stays, out of each collection of garbage."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Measure how the program is imported, and not how pytest rewrites and collects the tests."""
+    coverage = Coverage.current()
+    if coverage is None:
+        return (yield)
+    import_program()
+    coverage.stop()
+    try:
+        return (yield)
+    finally:
+        coverage.start()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Do not measure properties, for other tests run the same lines, and measuring doubles the time.
+
+    What is imported and collected by now stays: leave it out of each collection of garbage.
+    """
+    for item in session.items:
+        if item.get_closest_marker("hypothesis"):
+            item.add_marker("no_cover")
     gc.collect()
     gc.freeze()
 

@@ -78,6 +78,13 @@ class Child:
         return self.returncode
 
 
+def import_program() -> None:
+    """Import all of it, but what runs when it is imported."""
+    for module in pkgutil.walk_packages(exporter.__path__, "exporter."):
+        if module.name != "exporter.__main__":
+            importlib.import_module(module.name)
+
+
 _started: list[str] = []
 
 
@@ -121,9 +128,7 @@ def _measured() -> str:
 def main() -> None:
     """Fork a process for each connection until our parent has ended."""
     listener = socket.socket(fileno=int(sys.argv[1]))
-    for module in pkgutil.walk_packages(exporter.__path__, "exporter."):
-        if module.name != "exporter.__main__":
-            importlib.import_module(module.name)
+    import_program()
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
     while True:

@@ -167,6 +167,7 @@ def test_a_reload_switches_a_kind_on_and_off(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("by", ["account", "mailbox"])
+@pytest.mark.no_cover
 def test_shards_share_all_kinds_and_none_is_asked_twice(simulator: Simulator, by: str) -> None:
     parts = []
     for index in range(2):
@@ -220,6 +221,7 @@ def test_without_reports_queues_go_on_and_the_plan_is_the_problem(
 
 @both
 @pytest.mark.parametrize("status", [403, 404])
+@pytest.mark.no_cover
 def test_refused_folders_say_nothing_of_reports_and_make_no_account_ill(
     simulator: Simulator, api: Api, status: int
 ) -> None:

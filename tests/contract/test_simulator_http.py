@@ -371,6 +371,7 @@ def test_the_list_refuses_what_it_does_not_know(
         assert error["path"] in query
 
 
+@pytest.mark.no_cover
 def test_every_trap_of_the_waiting_time_is_among_the_rows(open_desk: Callable[..., Desk]) -> None:
     found = [
         row
@@ -856,6 +857,7 @@ def test_an_order_begins_when_it_arrives_and_is_seen_by_every_endpoint() -> None
     ],
     ids=["with a speed", "both", "from another time on"],
 )
+@pytest.mark.no_cover
 def test_all_is_as_long_ago_for_a_client_as_it_is_in_the_world(
     open_desk: Callable[..., Desk], options: dict[str, Any], ahead: timedelta
 ) -> None:

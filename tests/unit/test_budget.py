@@ -233,6 +233,7 @@ def test_a_call_waits_if_its_turn_is_in_time(clock: Clock) -> None:
 
 @pytest.mark.parametrize("pattern", ["one burst", "three bursts", "late burst", "steady"])
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.no_cover
 def test_beside_a_client_that_takes_sixty_percent_both_live(pattern: str, seed: int) -> None:
     refused, share_of_what_was_left, ours_refused = shared_account.run(pattern, 0.5, seed)
     assert refused <= 0.01

@@ -616,6 +616,7 @@ def test_large_and_small_answers_stay_in_order(standing: House) -> None:
     assert text.endswith(b"word ")
 
 
+@pytest.mark.no_cover
 def test_thousands_of_requests_at_once_are_answered_a_few_at_a_time(standing: House) -> None:
     words = [b"%d" % number for number in range(5000)]
     with standing.client() as client:

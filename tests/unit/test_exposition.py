@@ -86,7 +86,6 @@ def check(snapshot: Snapshot, exposition: Exposition) -> None:
 
 @given(exposed.stores())
 @settings(max_examples=50)
-@pytest.mark.no_cover
 def test_the_bytes_are_those_of_the_client_library(store: Store) -> None:
     check(store.snapshot(), exposition_of(store))
 
@@ -103,7 +102,6 @@ def test_every_family_of_the_catalogue_is_among_the_compared() -> None:
 
 @given(exposed.stores())
 @settings(max_examples=50)
-@pytest.mark.no_cover
 def test_the_librarys_parsers_read_back_every_label_and_value(store: Store) -> None:
     exposition = exposition_of(store)
     view = LibraryView(store.snapshot(), OBJECTIVES, WINDOWS, exposition._telemetry)

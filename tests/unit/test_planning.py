@@ -121,6 +121,7 @@ def test_for_five_hundred_mailboxes_on_a_plus_plan_it_says_what_is_reachable() -
     assert "\ndoes not fit: 592.5 calls/min of 200.0 in the budget;" in text
 
 
+@pytest.mark.no_cover
 def test_the_poller_keeps_to_what_the_plan_says() -> None:
     # A fifth of five hundred mailboxes on a Plus plan: 40 calls a minute, of which folders get 20.
     account = replace(ACCOUNT, requests_per_minute=80)

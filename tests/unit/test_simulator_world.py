@@ -149,7 +149,6 @@ def lives(mailbox: Mailbox, start: int, end: int) -> list[Conversation]:
     folder=st.integers(0, 4),
     office=st.booleans(),
 )
-@pytest.mark.no_cover
 def test_every_figure_is_what_a_plain_count_over_the_events_gives(
     seconds_back: int,
     length: int,
@@ -198,7 +197,6 @@ def test_the_world_of_seed_one_is_the_same_on_every_machine_and_in_every_process
 
 @given(later=st.integers(0, 30 * DAY))
 @settings(max_examples=20, deadline=None)
-@pytest.mark.no_cover
 def test_a_later_clock_never_changes_the_past(later: int) -> None:
     boxes = WORLD.mailboxes(2)[:2]
     span = NOW - 2 * DAY, NOW

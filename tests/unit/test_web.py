@@ -728,6 +728,7 @@ def test_one_connection_serves_many_scrapes(site: Site) -> None:
     assert len(local) == 1
 
 
+@pytest.mark.no_cover
 def test_many_scrapers_get_whole_bodies_while_the_exposition_changes(site: Site) -> None:
     site.start()
     stop = threading.Event()
