@@ -31,7 +31,7 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Do not measure properties, for other tests run the same lines, and measuring doubles the time.
+    """Do not measure properties, which takes twice as long: other tests run the same lines.
 
     What is imported and collected by now stays: leave it out of each collection of garbage.
     """
