@@ -98,6 +98,9 @@ def test_a_workload_is_updated_as_asked() -> None:
     }
     shards = rendered("shards-on-delete").workload["spec"]
     assert shards["updateStrategy"] == {"type": "OnDelete"}
+    for number in (1, 2):
+        spec = render({"revisionHistoryLimit": 2, "shards": number}).workload["spec"]
+        assert spec["revisionHistoryLimit"] == 2
 
 
 def test_arguments_hooks_and_the_nodes_network_are_as_asked() -> None:
@@ -370,10 +373,10 @@ def test_an_existing_web_config_is_mounted_under_the_name_that_the_program_is_to
 
 
 def test_without_a_volume_of_its_own_the_state_file_is_in_an_emptydir() -> None:
-    assert rendered("existing-secret").volume("state") == {
-        "name": "state",
-        "emptyDir": {"sizeLimit": "100Mi"},
-    }
+    found = rendered("existing-secret")
+    assert found.volume("state") == {"name": "state", "emptyDir": {"sizeLimit": "100Mi"}}
+    (folder,) = (m["mountPath"] for m in found.exporter["volumeMounts"] if m["name"] == "state")
+    assert found.environ["HELPSCOUT_STATE_FILE"] == f"{folder}/state.db"
 
 
 def test_a_volume_is_claimed_as_asked() -> None:
@@ -413,6 +416,9 @@ def test_each_shard_has_a_volume_of_its_own() -> None:
     }
     assert found.volume("state") is None
     assert not found.every("PersistentVolumeClaim")
+    kept = {"enabled": True, "annotations": {"helm.sh/resource-policy": "keep"}}
+    (claim,) = render({"shards": 2, "persistence": kept}).workload["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["annotations"] == kept["annotations"]
 
 
 # --- network ------------------------------------------------------------------------------------
@@ -532,6 +538,15 @@ def test_a_service_monitor_is_made_as_asked() -> None:
     assert "tlsConfig" not in endpoint
 
 
+def test_a_service_monitor_takes_labels_of_service_and_pod_and_a_bearer_token() -> None:
+    token = {"type": "Bearer", "credentials": {"name": "scrape", "key": "token"}}
+    labels = {"targetLabels": ["team"], "podTargetLabels": ["zone"]}
+    values = {"serviceMonitor": {"enabled": True, "authorization": token, **labels}}
+    spec = render(values).one("ServiceMonitor")["spec"]
+    assert {key: spec[key] for key in labels} == labels
+    assert spec["endpoints"][0]["authorization"] == token
+
+
 def test_no_label_of_the_exporter_overrides_one_of_the_target() -> None:
     assert _endpoint("service-monitor")["honorLabels"] is False
 
@@ -645,6 +660,11 @@ def test_a_service_takes_what_those_of_other_charts_take() -> None:
     spec = render({"service": given}).one("Service")["spec"]
     assert {key: spec[key] for key in given} == given
     assert "clusterIP" not in spec
+    for kind, port in (("NodePort", {"nodePort": 30000}), ("ClusterIP", {})):
+        spec = render({"service": {"type": kind, "nodePort": 30000}}).one("Service")["spec"]
+        assert spec["ports"] == [
+            {"name": "metrics", "port": 9877, "targetPort": "metrics", "protocol": "TCP"} | port
+        ]
     assert rendered("names-of-other-charts").one("Service")["spec"]["clusterIP"] == "None"
 
 
@@ -996,6 +1016,16 @@ def test_messages_are_grouped_as_in_the_projects_own_alertmanager_file() -> None
     assert exporter == {"receiver": "exporter", "repeat_interval": "1d"}
 
 
+def test_messages_are_timed_as_asked() -> None:
+    times = {"groupWait": "2m", "groupInterval": "3m", "repeatInterval": "1d"}
+    hook = {"receiver": {"webhookConfigs": [{"url": "https://hooks.example.org"}]}}
+    receivers = dict.fromkeys(("support", "exporter"), hook)
+    given = {"enabled": True, "muteTimeIntervals": [{"name": "office"}], **times, **receivers}
+    spec = render({"alertmanagerConfig": given}).one("AlertmanagerConfig")["spec"]
+    assert {key: spec["route"][key] for key in times} == times
+    assert spec["muteTimeIntervals"] == [{"name": "office"}]
+
+
 def test_the_receivers_are_in_the_operators_object_as_given() -> None:
     found = rendered("alertmanager-config").one("AlertmanagerConfig")
     assert found["metadata"]["labels"]["alertmanager"] == "main"
@@ -1083,8 +1113,9 @@ def test_the_image_is_the_charts_version_unless_told_otherwise() -> None:
     usual = rendered("existing-secret").exporter
     assert usual["image"] == f"helpscout-exporter:{version}"
     assert usual["imagePullPolicy"] == "IfNotPresent"
-    own = render({"image": {"registry": "r.example.org", "repository": "x/y", "tag": "2"}})
-    assert own.exporter["image"] == "r.example.org/x/y:2"
+    image = {"registry": "r.example.org", "repository": "x/y", "tag": "2", "pullPolicy": "Always"}
+    own = render({"image": image}).exporter
+    assert (own["image"], own["imagePullPolicy"]) == ("r.example.org/x/y:2", "Always")
 
 
 def test_pods_are_placed_as_the_values_say() -> None:
