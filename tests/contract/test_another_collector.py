@@ -109,6 +109,7 @@ def configured(service: Service, **more: str) -> Configuration:
         "HELPSCOUT_ACCOUNTS__0__NAME": "acme",
         "HELPSCOUT_API_KEY": "a-key",
         "HELPSCOUT_BASE_URL": f"{service.url}/v1",
+        "HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE": "60000",  # no call waits for the budget
         "HELPSCOUT_WINDOWS": "[7d]",
         "HELPSCOUT_TYPES": "[all]",
         "HELPSCOUT_MAILBOXES": "{all: false}",
@@ -188,7 +189,7 @@ def test_it_is_in_the_plan_by_its_calls_and_series(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(COLLECTORS, "mood", Moods())
-    configuration = configured(service)
+    configuration = configured(service, HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE="200")
     planned = plan(configuration, configuration.accounts[0], 10)
     (cost,) = [cost for cost in planned.costs if cost.collector == "mood"]
     assert (cost.reports, cost.per_minute) == (10, 10 * PAGES / 5)
