@@ -1,10 +1,12 @@
 """What holds for every test."""
 
+import asyncio
 import gc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 from coverage import Coverage
 from hypothesis import HealthCheck, settings
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -50,4 +52,19 @@ def _one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     path.write_text(Path(DEFAULT_CA_BUNDLE_PATH).read_text().partition(end)[0] + end)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("exporter.helpscout.trust.DEFAULT_CA_BUNDLE_PATH", str(path))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _soon_stopped() -> Iterator[None]:
+    """Let a server look each 10 ms, not 100, whether it should end: hundreds of tests wait."""
+
+    async def main_loop(server: uvicorn.Server) -> None:
+        turn = 0
+        while not await server.on_tick(0 if turn % 100 == 0 else 1):  # at 0 it looks at the time
+            turn += 1
+            await asyncio.sleep(0.01)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uvicorn.Server, "main_loop", main_loop)
         yield
