@@ -188,6 +188,19 @@ def test_kinds_of_question_are_named_among_the_ways_to_save() -> None:
     ]
 
 
+def test_a_window_of_happiness_alone_is_a_way_to_save() -> None:
+    result = planned(
+        100,
+        HELPSCOUT_WINDOWS="[24h]",
+        HELPSCOUT_TYPES="[all]",
+        HELPSCOUT_FOLDERS="{enabled: false}",
+        HELPSCOUT_HAPPINESS="{enabled: true, windows: [{range: 7d, every: 1m}]}",
+    )
+    assert [(way.words, way.fits) for way in result.ways_out][:1] == [
+        ("ask the window 7d every 2m instead of 1m", True)
+    ]
+
+
 def test_an_account_that_is_hardly_asked_anything_pays_for_its_probes() -> None:
     # One mailbox each 5 minutes: in each of the other minutes the list is asked.
     result = planned(1, HELPSCOUT_ACCOUNTS__0__COLLECTORS="folders")

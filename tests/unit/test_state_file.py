@@ -206,6 +206,18 @@ def test_a_file_that_another_one_replaced_is_reported(tmp_path: Path, log: LogCa
     ]
 
 
+def test_a_file_that_cannot_be_used_keeps_nobody_from_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.write_bytes(b"no SQLite " * 1_000)
+    state = StateFile(path, codec)
+    assert state.ok is False
+    path.unlink()
+    other = StateFile(path, codec)
+    assert other.ok
+    other.close()
+    state.close()
+
+
 def test_without_a_path_nothing_is_kept() -> None:
     state = StateFile(None, codec)
     state.remember("id", QUESTION, reading(REPORT), 1)

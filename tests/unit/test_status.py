@@ -179,6 +179,7 @@ def test_at_the_start_nothing_is_wrong_yet() -> None:
     assert page.accounts[0]["Calls in the last minute"] == ""
     world.store.set_status("acme", AccountStatus(up=True))
     assert shown(world).verdict.startswith("There is nothing to report")
+    assert shown(world).level == "warn"
     world.store.schedule("acme", world.reports())
     world.store.succeeded(world.key(), reading(published_like()))
     page = shown(world)
@@ -581,6 +582,10 @@ def test_a_mailbox_list_that_is_not_whole_is_reported_while_the_account_works() 
 
 def test_a_schedule_that_does_not_keep_up_is_reported() -> None:
     world = World()
+    world.outlook = replace(world.outlook, lag=LAGGING_SECONDS + 1.0)
+    assert [problem.title for problem in shown(world).problems] == [
+        "The most overdue report has waited for 15 min"
+    ]
     world.outlook = replace(world.outlook, stretch=2.345, lag=3600.0)
     world.wait(700)
     stretched, lagging, late = shown(world).problems
@@ -743,6 +748,7 @@ def test_more_than_six_accounts_are_chosen_from_a_list() -> None:
         ("  SALES ", ['Sales "EU"']),
         ("10", ['Sales "EU"']),
         ("#2", ["Support"]),
+        ("1", []),
         ("s", ['Sales "EU"', "Support"]),
         ("nobody", []),
     ],
@@ -750,7 +756,7 @@ def test_more_than_six_accounts_are_chosen_from_a_list() -> None:
 def test_mailboxes_are_found_by_a_part_of_their_name_or_their_id(q: str, found: list[str]) -> None:
     page = shown(World(), {"q": q})
     assert [group.name for group in page.groups] == found
-    assert page.empty == ("" if found else "No mailbox is called anything like “nobody”.")
+    assert page.empty == ("" if found else f"No mailbox is called anything like “{q}”.")
 
 
 def test_mailboxes_are_those_of_the_chosen_account_in_the_order_of_their_names() -> None:
@@ -804,6 +810,15 @@ def test_the_schedule_says_when_and_how_often() -> None:
     slow = Outlook((GroupOutlook(Group("productivity", "24h", 300.0), 8, 450.0, None),), 1.5)
     assert shown(World(outlook=slow)).windows[0]["Asked: every"] == "7 min 30 s"
     assert 'datetime="2026-03-11T14:30:12Z" title="14:30:12 UTC"' in shown(World()).markup
+
+
+def test_the_next_poll_is_the_first_of_all() -> None:
+    groups = [
+        GroupOutlook(Group("productivity", window, every), 8, every, due)
+        for window, every, due in (("24h", 300.0, 50_100.0), ("7d", 2100.0, 50_012.0))
+    ]
+    tile = shown(World(outlook=Outlook(tuple(groups)))).tiles["Next poll"]
+    assert (tile.value, tile.detail) == ("in 12 s", "7d of acme, 14:30:12 UTC")
 
 
 def test_the_build_and_a_shard_are_named() -> None:
@@ -941,8 +956,14 @@ def test_the_chosen_type_and_segment_apply_to_the_waiting_customers(
     query: dict[str, str], waiting: str, longest: str
 ) -> None:
     rows = (minutes_ago(200), minutes_ago(50, "chat"), minutes_ago(5, "email", "vip"))
-    page = shown(with_waiting(*rows, HELPSCOUT_SEGMENTS="[{name: vip, tags: [1]}]"), query)
+    segments = "[{name: vip, tags: [1]}, {name: new, tags: [unknown]}]"
+    page = shown(with_waiting(*rows, HELPSCOUT_SEGMENTS=segments), query)
     assert (page.queue[1]["Waiting"], page.queue[1]["Longest wait"]) == (waiting, longest)
+
+
+def test_of_a_segment_whose_tag_is_not_known_nobody_is_said_to_wait_or_not_to() -> None:
+    world = with_waiting(minutes_ago(5), HELPSCOUT_SEGMENTS="[{name: new, tags: [unknown]}]")
+    assert "Customers waiting" not in shown(world, {"segment": "new"}).tiles
 
 
 def test_within_office_hours_only_those_seconds_count() -> None:
@@ -959,6 +980,7 @@ def test_within_office_hours_only_those_seconds_count() -> None:
         "✕ first-1h: 1 beyond 1 h",
         "✓ first-1h: within 1 h",
     ]
+    assert [line["Longest wait"] for line in judged] == ["3 h 20 min"] * 2
 
 
 def test_a_mailbox_whose_folders_never_arrived_has_dashes_and_its_age_says_why() -> None:

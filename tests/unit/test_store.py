@@ -411,7 +411,12 @@ def test_a_rename_in_one_account_leaves_the_same_id_of_another_alone(store: Stor
     store.set_mailboxes("other", [SUPPORT])
     store.schedule("other", [key(account="other")])
     store.set_mailboxes("acme", [Mailbox(1, "Help", "s", "s@x")])
-    assert store.snapshot().entries[key(account="other")].mailbox == "Support"
+    snapshot = store.snapshot()
+    assert snapshot.entries[key(account="other")].mailbox == "Support"
+    assert [(account, box.name) for account, box in snapshot.mailboxes] == [
+        ("acme", "Help"),
+        ("other", "Support"),
+    ]
 
 
 def test_a_deleted_mailboxs_reports_vanish(store: Store) -> None:
@@ -434,6 +439,18 @@ def test_a_mailbox_called_all_is_not_all(store: Store) -> None:
     store.set_mailboxes("acme", [Mailbox(1, "all", "s", "s@x")])
     entries = store.snapshot().entries
     assert (entries[key("1")].mailbox, entries[key("all")].mailbox) == ("all", "all")
+
+
+def test_of_another_login_under_an_old_name_nothing_is_known(store: Store) -> None:
+    store.set_status("acme", AccountStatus(up=True))
+    store.succeeded(key("1"), reading(report()))
+    store.failed(key("2"), FAILURE)
+    store.set_login("acme", FAILURE)
+    store.forget("acme")
+    snapshot, troubles = store.picture()
+    assert (dict(snapshot.entries), snapshot.mailboxes) == ({}, ())
+    assert snapshot.accounts == {"acme": AccountStatus()}
+    assert (dict(troubles.reports), dict(troubles.accounts)) == ({}, {})
 
 
 def test_an_account_taken_out_takes_everything_along(store: Store) -> None:

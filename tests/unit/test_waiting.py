@@ -217,7 +217,7 @@ def test_a_row_belongs_to_the_segments_of_its_tags_and_the_tags_are_learned() ->
     reading = asked(
         page(
             row(1, tags=[{"id": VIP, "color": "none", "tag": "vip"}, {"id": 9, "tag": "x"}]),
-            row(2, tags=[{"id": GOLD, "tag": "gold"}]),
+            row(2, tags=[{"tag": "no id"}, {"id": GOLD, "tag": "gold"}]),
             row(3),
         )
     )
@@ -465,6 +465,9 @@ def test_without_a_schedule_office_hours_have_no_sample() -> None:
     configuration = settings(
         sla=slas(more="types: [all], office_hours: [true]"), office_hours="true"
     )
+    (account,), (other,) = configuration.accounts, in_office(configuration).accounts
+    other = replace(other, name="another")
+    configuration = replace(configuration, accounts=(other, account))
     found = samples(reading_of(9999), configuration)
     assert not [name for name in found if "office_hours=true" in name]
     assert "waiting_conversations{type=all,segment=,office_hours=false}" in found
@@ -500,6 +503,13 @@ def test_each_mailbox_is_one_question_and_all_together_is_none() -> None:
     assert {(q.every, q.range, q.spec, q.calls, q.most) for q in questions} == {
         (timedelta(minutes=2), None, (7, ("vip", (5,)), ("named", (1, 6))), 1, 7)
     }
+
+
+def test_an_account_of_api_1_which_does_not_say_who_waits_is_not_asked() -> None:
+    environ = {"HELPSCOUT_API_KEY": "k", "HELPSCOUT_ACCOUNTS__1__CLIENT_ID": "i",
+               "HELPSCOUT_ACCOUNTS__1__CLIENT_SECRET": "s", "HELPSCOUT_ACCOUNTS__1__NAME": "two",
+               "HELPSCOUT_WAITING": "{enabled: true}"}  # fmt: skip
+    assert of_waiting(load(None, environ)) == []
 
 
 def test_it_is_off_unless_it_is_turned_on() -> None:
