@@ -181,10 +181,17 @@ def round_is_complete(url: str, reports: int) -> Metrics | None:
     Looking is cheap until then.
     """
     success, asked = "helpscout_report_success", "helpscout_exporter_reports"
-    metrics = scrape(url, success, asked)
-    good = Counter(each.labels["collector"] for each in metrics.named(success) if each.value)
-    wanted = sum(sample.value for sample in metrics.named(asked))
-    is_complete = good["productivity"] == reports and good.total() == wanted
+    answer = get(f"{url}/metrics?name[]={success}&name[]={asked}")
+    assert answer.status_code == 200, answer.text
+    # Not by the client library's parser: this looks twenty times a second.
+    lines = [line.rpartition(" ") for line in answer.text.splitlines() if line[0] != "#"]
+    good = Counter(
+        'collector="productivity"' in series
+        for series, _, value in lines
+        if series.startswith(success) and float(value)
+    )
+    wanted = sum(float(value) for series, _, value in lines if series.startswith(asked))
+    is_complete = good[True] == reports and good.total() == wanted
     return scrape(url) if is_complete else None
 
 

@@ -75,6 +75,21 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment as the Makefile makes it, in which nothing is installed yet."""
+    folder = tmp_path_factory.mktemp("environment") / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder
+
+
+@pytest.fixture
+def begun(project: Path, environment: Path) -> Path:
+    """The project with a copy of the environment: to make one takes seconds."""
+    shutil.copytree(environment, project / ".venv", symlinks=True)
+    return project
+
+
 def make(project: Path, target: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "MAKE", "MFLAGS"))}
     environ = kept | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(project / "wheels")}
@@ -102,19 +117,19 @@ def test_what_is_pinned_is_installed_where_newer_ones_can_be_found(project: Path
 
 
 def test_a_lock_that_lacks_something_is_refused_and_nothing_is_fetched_for_it(
-    project: Path,
+    begun: Path,
 ) -> None:
-    (project / "requirements-build.txt").write_text("")
-    done = make(project, ".venv/.ready")
+    (begun / "requirements-build.txt").write_text("")
+    done = make(begun, ".venv/.ready")
     assert done.returncode != 0
     assert "requires c, which is not installed" in done.stdout + done.stderr
-    assert installed(project) == {"a-1.0", "b-1.0"}
-    assert not (project / ".venv" / ".ready").exists()
+    assert installed(begun) == {"a-1.0", "b-1.0"}
+    assert not (begun / ".venv" / ".ready").exists()
 
 
-def test_a_file_that_is_not_the_pinned_one_is_refused(project: Path) -> None:
-    make_wheel(project / "wheels", "c", "1.0", "Summary: another")
-    done = make(project, ".venv/.ready")
+def test_a_file_that_is_not_the_pinned_one_is_refused(begun: Path) -> None:
+    make_wheel(begun / "wheels", "c", "1.0", "Summary: another")
+    done = make(begun, ".venv/.ready")
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stderr
 

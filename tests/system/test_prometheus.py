@@ -307,17 +307,24 @@ def test_promtool_has_nothing_to_say_about_the_exposition(
 
 
 def test_the_exposition_is_read_by_the_client_librarys_own_parsers(exporter: str) -> None:
-    def reports(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        own = ("helpscout_exporter_", "process_", "python_")
+    own = ("helpscout_exporter_", "process_", "python_")
+
+    def of_reports(text: str) -> list[str]:
+        return [line for line in text.splitlines() if not line.startswith(own)]
+
+    def at_one_time() -> tuple[str, str] | None:
+        """Return both formats, None where an answer may have arrived between the two."""
+        asked = (TEXT, OPENMETRICS, TEXT)
+        before, openmetrics, after = (
+            get(f"{exporter}/metrics", Accept=each).text for each in asked
+        )
+        return (before, openmetrics) if of_reports(before) == of_reports(after) else None
+
+    def read(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         return {s: v for s, v in metrics.by_series().items() if not s[0].startswith(own)}
 
-    def are_alike() -> bool:
-        text = Metrics.of_text(get(f"{exporter}/metrics", Accept=TEXT).text)
-        openmetrics = Metrics.of_openmetrics(get(f"{exporter}/metrics", Accept=OPENMETRICS).text)
-        return reports(text) == reports(openmetrics)
-
-    # Between the two an answer may have arrived.
-    eventually(are_alike, "the same in both")
+    text, openmetrics = eventually(at_one_time, "a moment without news")
+    assert read(Metrics.of_text(text)) == read(Metrics.of_openmetrics(openmetrics))
 
 
 def test_scrapers_that_hang_up_leave_no_word_outside_the_log(process: Process) -> None:

@@ -82,8 +82,8 @@ def owners(shards: list[dict[Series, float]]) -> dict[Series, int]:
 
 @pytest.mark.parametrize(
     ("by", "accounts", "mailboxes", "reports"),
-    [("account", 40, 2, 40 * (3 * 2 + 2)), ("mailbox", 1, 40, 41 * 2 + 40)],
-    ids=["forty accounts", "one account of forty mailboxes"],
+    [("account", 20, 2, 20 * (3 * 2 + 2)), ("mailbox", 1, 40, 41 * 2 + 40)],
+    ids=["twenty accounts", "one account of forty mailboxes"],
 )
 def test_four_shards_export_together_what_one_process_does(
     start: Start, run: Run, tmp_path: Path, by: str, accounts: int, mailboxes: int, reports: int
@@ -118,9 +118,8 @@ def test_shards_that_split_an_account_stay_within_its_limit_together(
     urls = [address(process) for process in shards]
 
     def all_there() -> list[Metrics] | None:
-        found = [scrape(each, SUCCESS, CALLS, "helpscout_exporter_shards") for each in urls]
-        good = sum(sample.value for metrics in found for sample in metrics.named(SUCCESS))
-        return found if good == 41 * 2 + 40 else None
+        good = sum(map(successes, urls))
+        return [scrape(each) for each in urls] if good == 41 * 2 + 40 else None
 
     found = eventually(all_there, "every report on one of the shards", 120)
     took = time.monotonic() - began
@@ -130,6 +129,12 @@ def test_shards_that_split_an_account_stay_within_its_limit_together(
     assert calls <= limit * budget / 60 * took + 2 * len(shards)
     assert calls >= 41 * 2 + 40 + 2 * len(shards)  # with a login and a list each
     assert [metrics.value("helpscout_exporter_shards") for metrics in found] == [4] * 4
+
+
+def successes(url: str) -> float:
+    """Return how many reports have arrived: to parse all of /metrics takes seconds."""
+    lines = get(f"{url}/metrics?name[]={SUCCESS}").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line[0] != "#")
 
 
 def without_own(metrics: Metrics) -> dict[Series, float]:
@@ -173,9 +178,8 @@ def test_a_killed_shard_loses_its_series_and_restores_all_of_them(
     at = [address(killed), address(other)]
 
     def all_there() -> list[Metrics] | None:
-        found = [scrape(each) for each in at]
-        good = sum(sample.value for metrics in found for sample in metrics.named(SUCCESS))
-        return found if good == 21 * 2 + 20 else None
+        good = sum(map(successes, at))
+        return [scrape(each) for each in at] if good == 21 * 2 + 20 else None
 
     before = eventually(all_there, "every report on one of the shards", 120)
     eventually(lambda: saved(files[0]) == len(before[0].named(SUCCESS)), "all of it is saved")
@@ -205,9 +209,8 @@ def test_two_replicas_with_half_of_the_budget_each_stay_within_it_and_say_the_sa
     questions = (mailboxes + 1) * 2 + mailboxes
 
     def all_there() -> list[Metrics] | None:
-        found = [scrape(each) for each in replicas]
-        good = [sum(sample.value for sample in each.named(SUCCESS)) for each in found]
-        return found if good == [questions] * 2 else None
+        good = [successes(each) for each in replicas]
+        return [scrape(each) for each in replicas] if good == [questions] * 2 else None
 
     found = eventually(all_there, "every report on both", 120)
     took, calls = time.monotonic() - began, calls_answered(url)
@@ -222,6 +225,6 @@ def test_two_replicas_with_half_of_the_budget_each_stay_within_it_and_say_the_sa
 
     # A pair of Prometheus servers costs nothing: scrapes ask no questions.
     for _ in range(20):
-        scrape(replicas[0])
+        assert get(f"{replicas[0]}/metrics").ok
     after = calls_answered(url)
     assert (after["report"], after["folders"]) == (calls["report"], calls["folders"])
