@@ -857,7 +857,6 @@ def test_an_order_begins_when_it_arrives_and_is_seen_by_every_endpoint() -> None
     ],
     ids=["with a speed", "both", "from another time on"],
 )
-@pytest.mark.no_cover
 def test_all_is_as_long_ago_for_a_client_as_it_is_in_the_world(
     open_desk: Callable[..., Desk], options: dict[str, Any], ahead: timedelta
 ) -> None:

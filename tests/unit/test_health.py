@@ -138,6 +138,7 @@ def test_row_8_login_is_refused() -> None:
 
 
 @pytest.mark.parametrize("windows", [(DAY,), (DAY, MONTH)])
+@pytest.mark.no_cover
 def test_row_9_reports_are_not_in_the_plan(windows: tuple[Window, ...]) -> None:
     forbidden = reports_only(lambda: NotAllowed("HTTP 403", status=403))
     run = Run(World(replace(SETTINGS, windows=windows, types=("all", "email"))), forbidden, SIX)
@@ -348,6 +349,7 @@ def test_every_sick_answer_to_everything_is_an_outage_with_its_reason(
     ],
     ids=lambda error: type(error).__name__,
 )
+@pytest.mark.no_cover
 def test_what_concerns_a_question_never_touches_up(error: HelpScoutError) -> None:
     run = Run(World(A_DAY), from_(5, lambda: error), SIX)
     run.until(2_000)
@@ -411,6 +413,7 @@ def chat_forbidden(_: float, job: Job) -> HelpScoutError | None:
     return NotAllowed("HTTP 403", status=403) if chat else None
 
 
+@pytest.mark.no_cover
 def test_a_cut_that_is_refused_takes_no_other_report_along() -> None:
     run = Run(World(FULL, limit=100), chat_forbidden, THREE)
     world = run.world

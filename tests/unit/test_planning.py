@@ -156,6 +156,7 @@ def test_the_poller_keeps_to_what_the_plan_says() -> None:
     ],
     ids=["by default", "every kind", "with a list of tags", "a shard"],
 )
+@pytest.mark.no_cover
 def test_the_poller_stretches_by_what_the_plan_says(
     mailboxes: int, limit: float, settings: dict[str, str]
 ) -> None:
