@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 from exporter.health import AccountStatus, Failure, Missing, Trouble
-from exporter.questions import ALL, Key, Mailbox, Reading
+from exporter.questions import Key, Mailbox, Reading
 
 _SKEW_SECONDS: Final = 300.0
 _TURN_SECONDS: Final = 0.5
@@ -85,7 +85,7 @@ class _Account:
 
     def name(self, key: Key) -> str:
         """Return the present name of a key's mailbox, its id where none is known."""
-        return ALL if key.mailbox_id == ALL else self.names.get(key.mailbox_id, key.mailbox_id)
+        return self.names.get(key.mailbox_id, key.mailbox_id)
 
     def expires_at(self, key: Key, entry: Entry) -> float:
         """Return when an entry's reading becomes too old, on the monotonic clock."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import LogCapture
@@ -342,6 +343,14 @@ def test_renamed_new_and_deleted_mailboxes_follow(log: LogCapture) -> None:
     assert {"mailbox renamed", "mailbox appeared", "mailbox gone"} <= set(lines(log))
 
 
+def test_of_a_mailbox_that_is_not_selected_nothing_is_told() -> None:
+    world = World(replace(SETTINGS, mailboxes=MailboxChoice(("Sales",), all=False)))
+    world.discover()
+    snapshot = world.store.snapshot()
+    assert snapshot.mailboxes == (("acme", BOXES[1]),)
+    assert {key.mailbox_id for key in snapshot.entries} == {"2"}
+
+
 def test_a_segment_waits_until_its_tag_is_known() -> None:
     world = World(replace(SETTINGS, windows=(DAY,), segments=(Segment("vip", tags=("VIP",)),)))
     world.discover(BOXES[:1])
@@ -410,13 +419,38 @@ def test_what_the_state_file_knows_is_there_before_anything_is_asked(tmp_path: P
     entries = second.store.snapshot().entries
     assert {entry.mailbox for entry in entries.values()} == {"Support", "Sales"}
     assert [entry.reading for entry in entries.values()] == [reading(REPORT)] * 4
-    assert [entry.succeeded_at for entry in entries.values()] == [4e9] * 4
+    assert [(entry.succeeded_at, entry.success) for entry in entries.values()] == [(4e9, True)] * 4
     second.discover()
     assert second.job() is None
     second.now += 101
     key = second.answer()
     assert key is not None
     assert key.window == "24h"
+    second.state.close()
+
+
+@pytest.mark.parametrize(
+    ("changed", "known"),
+    [
+        ({"concurrency": 1}, True),
+        ({"client_id": "b"}, False),
+        ({"client_id": None, "client_id_file": Path("id")}, False),
+        ({"base_url": "https://127.0.0.1:1/v2"}, False),
+        ({"api": "v1"}, False),
+    ],
+    ids=lambda value: ", ".join(value) if isinstance(value, dict) else "",
+)
+def test_after_a_restart_another_login_is_not_shown_the_old_ones_figures(
+    tmp_path: Path, changed: dict[str, Any], known: bool
+) -> None:
+    path, account = tmp_path / "state.db", replace(ACCOUNT, api="v2", client_id="a")
+    first = World(state=StateFile(path, codec), account=account)
+    first.discover()
+    first.answer_all()
+    first.state.close()
+    second = World(state=StateFile(path, codec), account=replace(account, **changed))
+    second.poller.recall()
+    assert bool(second.store.snapshot().entries) is known
     second.state.close()
 
 

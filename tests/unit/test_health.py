@@ -548,6 +548,26 @@ def test_a_collector_works_unless_every_plain_key_failed_last(
         assert refusals.works is any(k not in last or last[k][-1] is None for k in judged)
 
 
+def test_a_single_report_that_failed_for_long_works_once_it_arrives() -> None:
+    key = Key("productivity", "acme", "1", "all", "24h", "false")
+    refusals, works = Refusals(), list[bool | None]()
+    refusals.keep([key])
+    for reason in ("server_error", "server_error", None, "server_error", "server_error"):
+        refusals.note(key, reason)
+        works.append(refusals.works)
+    assert works == [True, False, True, True, False]
+
+
+def test_a_mailbox_is_left_alone_only_if_each_of_its_plain_reports_is_refused() -> None:
+    day, week = (Key("productivity", "acme", "1", "all", w, "false") for w in ("24h", "7d"))
+    refusals = Refusals()
+    refusals.keep([day, week])
+    refusals.note(day, "plan")
+    assert refusals.mailbox_rests("1"), "the other has not been asked"
+    refusals.note(week, "server_error")
+    assert not refusals.mailbox_rests("1")
+
+
 def test_what_is_not_asked_any_more_says_nothing_of_the_collector() -> None:
     keys = [Key("productivity", "acme", str(n), "all", "24h", "false") for n in range(4)]
     refusals = Refusals()

@@ -189,6 +189,23 @@ def test_kinds_of_question_are_named_among_the_ways_to_save() -> None:
     ]
 
 
+def test_the_last_window_type_and_time_are_no_way_to_save() -> None:
+    alone = {"WINDOWS": "[24h]", "TYPES": "[all]", "FOLDERS": "{enabled: false}"}
+    result = planned(3_000, **{f"HELPSCOUT_{name}": value for name, value in alone.items()})
+    assert [way.words for way in result.ways_out] == [
+        "ask the window 24h every 32m instead of 5m",
+        "set mailboxes.all to false",
+    ]
+
+
+@pytest.mark.parametrize("mailboxes", ["", ", mailboxes: [Sales]"])
+def test_the_series_of_every_sla_are_counted_whatever_mailboxes_it_is_for(mailboxes: str) -> None:
+    sla = f"{{name: fast, statistic: response_time, target: 1h, objective: 0.9{mailboxes}}}"
+    without, with_ = planned(10), planned(10, HELPSCOUT_SLA=f"[{sla}]")
+    more = sum(cost.series for cost in with_.costs) - sum(cost.series for cost in without.costs)
+    assert more == 2 * 2 * 11, "two series over two windows of each mailbox and of all together"
+
+
 def test_a_window_of_happiness_alone_is_a_way_to_save() -> None:
     result = planned(
         100,

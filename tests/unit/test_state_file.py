@@ -60,6 +60,11 @@ def test_another_login_recalls_nothing(tmp_path: Path) -> None:
     filled(tmp_path / "s.db")
     state = StateFile(tmp_path / "s.db", codec)
     assert state.recall("another", "acme") is None
+    state.remember_account("a login", [], Learned())
+    state._flush()
+    found = state.recall("a login", "acme")
+    assert found is not None
+    assert found.readings == {}
     state.close()
 
 

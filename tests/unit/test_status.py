@@ -21,18 +21,20 @@ from exporter.helpscout.budget import Usage
 from exporter.questions import Key, Mailbox, Reading
 from exporter.reasons import PROBLEMS, REASONS
 from exporter.schedule import Group, GroupOutlook, Outlook
+from exporter.settings import load
 from exporter.status import Facts, ReloadFailure, Rendered, filters, render, view
 from exporter.status.choice import TYPE_NAMES
 from exporter.status.figures import Bars
 from exporter.status.filters import BARS_HEIGHT
 from exporter.status.problems import LAGGING_SECONDS, STRETCHED
+from exporter.status.queue import Backlog, Overdue, Waits
 from exporter.status.view import MAILBOXES_A_PAGE, Kept
 from exporter.store import Store
 from tests.readings import reading
 from tests.support import ROOT
 from tests.unit.exposed import ACCOUNTS, NASTY_NAMES, published_like, stores
 from tests.unit.shown import Cell, Reader, Shown
-from tests.unit.status_facts import NOW, World
+from tests.unit.status_facts import ENVIRON, NOW, World
 
 _HOUR, _DAY = 3600, 86_400
 
@@ -808,7 +810,8 @@ def test_the_schedule_says_when_and_how_often() -> None:
     }
     assert (week["Configured: every"], week["Next poll"]) == ("35 min", "being asked")
     slow = Outlook((GroupOutlook(Group("productivity", "24h", 300.0), 8, 450.0, None),), 1.5)
-    assert shown(World(outlook=slow)).windows[0]["Asked: every"] == "7 min 30 s"
+    page = shown(World(outlook=slow))
+    assert (page.windows[0]["Asked: every"], page.accounts[0]["Stretch"]) == ("7 min 30 s", "1.50")
     assert 'datetime="2026-03-11T14:30:12Z" title="14:30:12 UTC"' in shown(World()).markup
 
 
@@ -826,6 +829,7 @@ def test_the_build_and_a_shard_are_named() -> None:
     build = shown(World(environ=shard)).build
     assert build["Shard"] == "1 of 3, by account"
     assert build["Running since"] == "13:30:00 UTC"
+    assert build["Configuration loaded"] == "14:00:00 UTC"
     assert "Shard" not in shown(World()).build
 
 
@@ -933,6 +937,13 @@ def test_a_queue_is_as_good_as_the_worse_of_its_answers_and_as_old_as_the_older(
         assert shown(world).queue[0]["Age"] == "4 min ago"
         world.store.failed(second, Failure("server_error", "HTTP 500"))
         assert shown(world).queue[0]["Age"] == "last try failed 4 min ago"
+
+
+def test_a_backlog_is_that_of_all_mailboxes_since_the_longest_wait_of_any() -> None:
+    overdue = (Overdue(load(None, ENVIRON).objectives[0], 1, 0),)
+    found = [Waits(1, 100.0, False, ()), Waits(2, 50.0, True, overdue), Waits(0, None, False, ())]
+    assert Backlog.of(found) == Backlog(waiting=3, since=50.0, beyond=1, truncated=True)
+    assert Backlog.of([]) is None
 
 
 def test_a_list_that_is_longer_than_was_read_says_at_least() -> None:
