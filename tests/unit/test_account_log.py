@@ -87,6 +87,16 @@ def test_a_problem_is_reported_when_it_begins_and_ends_whatever_else_changes(
     ]
 
 
+def test_a_stretch_is_reported_when_it_begins_and_ends(log: LogCapture) -> None:
+    events = AccountLog("acme")
+    for before, now in pairwise((1.0, 1.5, 1.8, 1.01, 1.0)):
+        events.stretched(before, now, 100.0)
+    assert [entry["event"] for entry in log.entries] == [
+        "the plan does not fit the budget: every interval is stretched",
+        "the plan fits the budget again",
+    ]
+
+
 def test_what_befalls_the_account_is_one_line_whatever_the_mailbox(log: LogCapture) -> None:
     events = AccountLog("acme")
     fail(events, 300, Unreachable("no answer"))

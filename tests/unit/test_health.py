@@ -558,6 +558,27 @@ def test_a_single_report_that_failed_for_long_works_once_it_arrives() -> None:
     assert works == [True, False, True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("whole", "cut", "refused"),
+    [
+        (None, "bad_request", {"vip"}),
+        (None, "not_found", {"vip"}),
+        (None, "server_error", set()),
+        (None, None, set()),
+        ("bad_request", "bad_request", set()),
+    ],
+)
+def test_a_segment_is_to_blame_only_if_it_is_refused_and_the_whole_is_not(
+    whole: str | None, cut: str | None, refused: set[str]
+) -> None:
+    key = Key("productivity", "acme", "1", "all", "24h", "false")
+    refusals = Refusals()
+    refusals.keep([key, key._replace(segment="vip")])
+    refusals.note(key, whole)
+    refusals.note(key._replace(segment="vip"), cut)
+    assert refusals.refused_segments() == refused
+
+
 def test_a_mailbox_is_left_alone_only_if_each_of_its_plain_reports_is_refused() -> None:
     day, week = (Key("productivity", "acme", "1", "all", w, "false") for w in ("24h", "7d"))
     refusals = Refusals()
