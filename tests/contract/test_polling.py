@@ -545,6 +545,19 @@ def test_it_is_ready_once_each_login_was_tried_or_after_half_a_minute(
         eventually(lambda: ready(exporter), "it is ready", SECONDS)
 
 
+def test_it_is_not_ready_while_the_login_of_one_account_is_still_to_be_tried(held: Held) -> None:
+    goes_on, lists = threading.Event(), count()
+    held.before_list = lambda: next(lists) == 0 or goes_on.wait(SECONDS)
+    with running(held.settings("ab")) as exporter:
+        snapshot = exporter.store.snapshot
+        eventually(
+            lambda: any(one.up for one in snapshot().accounts.values()), "one is up", SECONDS
+        )
+        assert not ready(exporter)
+        goes_on.set()
+        eventually(lambda: ready(exporter), "it is ready", SECONDS)
+
+
 # --- stop ----------------------------------------------------------------------------------------
 
 
