@@ -695,6 +695,15 @@ def test_only_questions_with_more_than_one_answer_are_put() -> None:
     assert view(one.facts(), {}).selectors == ()
 
 
+@pytest.mark.parametrize("cut", [{"office_hours": "true"}, {"segment": "vip"}, {"type": "email"}])
+def test_the_figures_are_those_of_the_chosen_cut(cut: dict[str, str]) -> None:
+    world, report = World(environ=CUTS), published_like()
+    other = replace(report, current=replace(report.current, handle_time=77.0))
+    world.store.succeeded(world.key("all")._replace(**cut), reading(other))
+    assert cells(shown(world, cut))["Handle time"].value == "1 min 17 s"
+    assert cells(shown(world))["Handle time"].value != "1 min 17 s"
+
+
 def test_a_link_keeps_what_else_is_chosen_and_begins_at_the_first_page() -> None:
     query = {"type": "email", "segment": "vip", "q": "sup & <b>", "page": "7"}
     page = view(World(environ=CUTS).facts(), query)
