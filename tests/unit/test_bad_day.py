@@ -10,8 +10,6 @@ from exporter.helpscout.errors import BadCredentials, Foreign, HelpScoutError, U
 from exporter.selection import Segment
 from tests.unit.poller_world import DAY, MONTH, SETTINGS, Run, World
 
-pytestmark = pytest.mark.no_cover
-
 FULL = replace(SETTINGS, types=("all", "email", "chat"), windows=(DAY, MONTH))
 MINUTES = 60.0
 
@@ -48,6 +46,7 @@ def test_23_minutes_of_a_dead_account_are_a_handful_of_lines(
     assert "account works" in [entry["event"] for entry in log.entries]
 
 
+@pytest.mark.no_cover
 def test_a_renamed_tag_is_one_line_a_day(log: LogCapture) -> None:
     world = World(replace(SETTINGS, windows=(DAY,), segments=(Segment("vip", ("vip",)),)))
     run = Run(world, lambda *_: None, tick=15.0, tags={"vip": 5})
