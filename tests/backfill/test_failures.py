@@ -221,7 +221,7 @@ def test_a_network_that_is_gone_for_a_while_costs_nothing_but_time(filling: Fill
             pass
         back.start(port=port)
 
-    threads = [threading.Thread(target=target) for target in (disappear, reappear)]
+    threads = [threading.Thread(daemon=True, target=target) for target in (disappear, reappear)]
     for thread in threads:
         thread.start()
     try:

@@ -223,7 +223,7 @@ def test_nine_threads_share_one_token(desk: Desk) -> None:
 
     desk.token = slowly
     client = desk.client()
-    threads = [threading.Thread(target=ask, args=(client,)) for _ in range(9)]
+    threads = [threading.Thread(daemon=True, target=ask, args=(client,)) for _ in range(9)]
     for thread in threads:
         thread.start()
     while not desk.token_calls:

@@ -190,7 +190,7 @@ def test_a_resolver_that_hangs_is_asked_once_and_waited_for_no_longer_than_the_c
     def ask() -> None:
         errors.append(failure(f"http://{HOST}:1", 1.0))
 
-    threads = [threading.Thread(target=ask) for _ in range(5)]
+    threads = [threading.Thread(daemon=True, target=ask) for _ in range(5)]
     with taking(0.9, 4.5):
         for thread in threads:
             thread.start()

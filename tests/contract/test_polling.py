@@ -270,7 +270,7 @@ def test_no_scrape_sees_an_answer_without_what_follows_from_it(
 
     def succeeded(store: Store, key: Key, reading: Reading) -> float:
         at = really(store, key, reading)
-        readers.append(threading.Thread(target=lambda: seen.append(store.snapshot())))
+        readers.append(threading.Thread(daemon=True, target=lambda: seen.append(store.snapshot())))
         readers[-1].start()
         readers[-1].join(0.1)
         return at

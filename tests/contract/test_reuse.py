@@ -123,7 +123,7 @@ def test_every_idle_connection_is_passed_over_then(serve: Serve, payer: Payer) -
     with closing(Transport(service.url, 4, 5)) as transport:
         threads = [
             threading.Thread(
-                target=transport.send, args=("GET", service.url), kwargs={"auth": None}
+                daemon=True, target=transport.send, args=("GET", service.url), kwargs={"auth": None}
             )
             for _ in range(2)
         ]

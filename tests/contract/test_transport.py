@@ -316,7 +316,7 @@ def test_each_thread_has_a_time_of_its_own(serve: Serve) -> None:
                 transport.send("GET", slow.url, auth=None)
             seen.append("timed out")
 
-        thread = threading.Thread(target=wait)
+        thread = threading.Thread(daemon=True, target=wait)
         thread.start()
         while not slow.asked:
             threading.Event().wait(0.01)
@@ -391,7 +391,7 @@ def test_a_service_that_speaks_no_tls_is_named() -> None:
                 connection.recv(65_536)
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-        thread = threading.Thread(target=greet)
+        thread = threading.Thread(daemon=True, target=greet)
         thread.start()
         error = failure(f"https://127.0.0.1:{listener.getsockname()[1]}")
         thread.join(5)

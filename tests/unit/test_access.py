@@ -668,7 +668,7 @@ def test_several_threads_read_a_renewed_file_once(web: Web, log: Log) -> None:
         together.wait(10)
         seen.append(context_of(access))
 
-    threads = [threading.Thread(target=look) for _ in range(8)]
+    threads = [threading.Thread(daemon=True, target=look) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -197,7 +197,7 @@ class Gate(Tokens):
 
 def together(number: int, gate: Gate, work: Callable[[], None]) -> None:
     """Run `work` in so many threads; the gate opens when one is in it and the others wait."""
-    threads = [threading.Thread(target=work) for _ in range(number)]
+    threads = [threading.Thread(daemon=True, target=work) for _ in range(number)]
     for thread in threads:
         thread.start()
     for _ in threads:
@@ -244,7 +244,7 @@ def test_eight_threads_refused_at_once_renew_the_token_once() -> None:
         assert tokens.authentication.renew(refused)
         seen.append(tokens.token())
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
+    threads = [threading.Thread(daemon=True, target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -810,7 +810,7 @@ def test_an_answer_under_way_is_sent_to_its_end_before_it_stops(house: House, pa
 
     with house.client(buffer=65_536) as client:
         client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path).until(b"\r\n\r\n")
-        stopping = threading.Thread(target=house.server.stop)
+        stopping = threading.Thread(daemon=True, target=house.server.stop)
         stopping.start()
         time.sleep(0.5)
         assert client.rest().count(b"x") >= len(BIG)

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -31,6 +30,7 @@ from exporter.questions import ALL, Key, Mailbox
 from exporter.store import Entry, Snapshot, Store
 from exporter.telemetry import Telemetry
 from tests.readings import reading, renderer
+from tests.support import eventually
 from tests.unit import exposed
 from tests.unit.exposed import (
     ACCOUNTS,
@@ -310,7 +310,9 @@ def test_scrapes_that_wait_for_the_same_body_compress_it_once(
     body = exposition_of(full_store()).body(TEXT, gzipped=True)
     results: list[tuple[bytes | memoryview, ...]] = []
 
-    threads = [threading.Thread(target=lambda: results.append(body.made())) for _ in range(8)]
+    threads = [
+        threading.Thread(daemon=True, target=lambda: results.append(body.made())) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
         assert begun.wait(5)
@@ -459,13 +461,12 @@ def test_the_loop_assembles_at_once_after_a_change_and_ends_at_once() -> None:
     store, keys = many(1)
     exposition = exposition_of(store)
     stopping = threading.Event()
-    loop = threading.Thread(target=exposition.run, args=(stopping,))
+    loop = threading.Thread(target=exposition.run, args=(stopping,), daemon=True)
     loop.start()
-    until = time.monotonic() + 5
     store.succeeded(keys[0], reading(ProductivityReport(Statistics(closed=77))))
-    while b" 77.0\n" not in plain(exposition, TEXT):
-        assert time.monotonic() < until
-        threading.Event().wait(0.01)
+    eventually(
+        lambda: b" 77.0\n" in b"".join(exposition.body(TEXT, gzipped=False).made()), "the change"
+    )
     stopping.set()
     store.changed.set()
     loop.join(5)

@@ -287,7 +287,7 @@ def test_a_scrape_sees_all_of_what_is_set_at_once_or_nothing(names: tuple[str, .
     telemetry = Telemetry(process_metrics=False)
     registry = telemetry.registry.restricted_registry(names) if names else telemetry.registry
     seen: list[list[Metric]] = []
-    scrape = threading.Thread(target=lambda: seen.append(list(registry.collect())))
+    scrape = threading.Thread(daemon=True, target=lambda: seen.append(list(registry.collect())))
     with telemetry.at_once:
         telemetry.shard_index.set(3)
         scrape.start()
@@ -319,7 +319,7 @@ def test_what_belongs_together_is_set_at_once(monkeypatch: pytest.MonkeyPatch) -
 
         def then_scraped(*arguments: Any) -> None:
             really(*arguments)
-            scrapes.append(threading.Thread(target=lambda: seen.append(values())))
+            scrapes.append(threading.Thread(daemon=True, target=lambda: seen.append(values())))
             scrapes[-1].start()
             scrapes[-1].join(0.05)
 

@@ -493,8 +493,8 @@ def test_snapshots_are_consistent_while_many_threads_write() -> None:
         while not stop.is_set():
             seen.append(store.snapshot())
 
-    writers = [threading.Thread(target=write, args=(seed,)) for seed in range(4)]
-    reader = threading.Thread(target=read)
+    writers = [threading.Thread(daemon=True, target=write, args=(seed,)) for seed in range(4)]
+    reader = threading.Thread(daemon=True, target=read)
     for thread in (reader, *writers):
         thread.start()
     for thread in writers:
@@ -517,7 +517,7 @@ def test_a_reader_sees_all_of_what_is_noted_at_once_or_nothing(
 ) -> None:
     monkeypatch.setattr("exporter.store._TURN_SECONDS", 20)
     seen: list[tuple[Snapshot, Troubles]] = []
-    reader = threading.Thread(target=lambda: seen.append(store.picture()))
+    reader = threading.Thread(daemon=True, target=lambda: seen.append(store.picture()))
     with store.at_once:
         store.failed(key("1"), FAILURE)
         reader.start()
@@ -548,7 +548,7 @@ def test_a_change_that_does_not_end_keeps_no_reader(
             begun.set()
             released.append(goes_on.wait(20))
 
-    writer = threading.Thread(target=hang)
+    writer = threading.Thread(daemon=True, target=hang)
     writer.start()
     assert begun.wait(20)
     assert set(store.snapshot().entries) == set(DAILY)

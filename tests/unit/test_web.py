@@ -744,8 +744,8 @@ def test_many_scrapers_get_whole_bodies_while_the_exposition_changes(site: Site)
             answer = site.ask("/metrics", Accept_Encoding="gzip")
             seen.append(gzip.decompress(answer.body))
 
-    assembler = threading.Thread(target=assemble)
-    scrapers = [threading.Thread(target=scrape) for _ in range(4)]
+    assembler = threading.Thread(daemon=True, target=assemble)
+    scrapers = [threading.Thread(daemon=True, target=scrape) for _ in range(4)]
     for thread in (assembler, *scrapers):
         thread.start()
     for thread in scrapers:
