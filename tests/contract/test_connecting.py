@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -226,20 +228,20 @@ def tunnel(target: Service, wait_seconds: float = 0.0) -> Callable[[Asked], Repl
     def script(asked: Asked) -> Reply:
         assert asked.method == "CONNECT"
 
-        def pump(source: socket.socket, sink: socket.socket) -> None:
-            try:
-                while data := source.recv(65_536):
-                    sink.sendall(data)
-            except OSError:
-                pass
-
         def connected(connection: socket.socket) -> None:
             time.sleep(wait_seconds)
             connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            with socket.create_connection(place(target)) as upstream:
-                back = threading.Thread(target=pump, args=(upstream, connection), daemon=True)
-                back.start()
-                pump(connection, upstream)
+            # One thread for both ways: OpenSSL allows no more on one connection.
+            with socket.create_connection(place(target)) as upstream, suppress(OSError):
+                other = {connection: upstream, upstream: connection}
+                while connection in other:
+                    unread = isinstance(connection, ssl.SSLSocket) and connection.pending()
+                    ready = [connection] if unread else select.select(other, [], [])[0]
+                    for source in ready:
+                        if data := source.recv(65_536):
+                            other[source].sendall(data)
+                        else:
+                            del other[source]
 
         return connected
 
