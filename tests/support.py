@@ -169,10 +169,23 @@ class Metrics:
 
 def scrape(url: str, *names: str) -> Metrics:
     """Return what an exporter's /metrics says now, in the text format; only `names` if any."""
+    return Metrics.of_text(_exposed(url, *names))
+
+
+def values(url: str, *names: str) -> list[tuple[str, float]]:
+    """Return the same as pairs of a series, as it is written, and its value.
+
+    The client library's parser takes too long for what is looked at again and again.
+    """
+    lines = (line for line in _exposed(url, *names).splitlines() if line[0] != "#")
+    return [(series, float(value)) for series, _, value in (line.rpartition(" ") for line in lines)]
+
+
+def _exposed(url: str, *names: str) -> str:
     query = "&".join(f"name[]={name}" for name in names)
     answer = get(f"{url}/metrics?{query}")
     assert answer.status_code == 200, answer.text
-    return Metrics.of_text(answer.text)
+    return answer.text
 
 
 def round_is_complete(url: str, reports: int) -> Metrics | None:
@@ -181,16 +194,13 @@ def round_is_complete(url: str, reports: int) -> Metrics | None:
     Looking is cheap until then.
     """
     success, asked = "helpscout_report_success", "helpscout_exporter_reports"
-    answer = get(f"{url}/metrics?name[]={success}&name[]={asked}")
-    assert answer.status_code == 200, answer.text
-    # Not by the client library's parser: this looks twenty times a second.
-    lines = [line.rpartition(" ") for line in answer.text.splitlines() if line[0] != "#"]
+    found = values(url, success, asked)
     good = Counter(
         'collector="productivity"' in series
-        for series, _, value in lines
-        if series.startswith(success) and float(value)
+        for series, value in found
+        if series.startswith(success) and value
     )
-    wanted = sum(float(value) for series, _, value in lines if series.startswith(asked))
+    wanted = sum(value for series, value in found if series.startswith(asked))
     is_complete = good[True] == reports and good.total() == wanted
     return scrape(url) if is_complete else None
 

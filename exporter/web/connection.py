@@ -31,6 +31,7 @@ _CHUNK_OVERHEAD: Final = 4096
 """What a chunked body may add: sizes, extensions and trailers are kept like the body."""
 _WRITE_BUFFER: Final = 65_536
 _SMALL_BYTES: Final = 4096
+"""A piece of an answer that waits for the next one: a head."""
 
 # Our own phrases: those of http.HTTPStatus differ between versions of Python.
 _REFUSALS: Final = {
@@ -108,7 +109,7 @@ class _Joined:
             return
         if len(held) > 1:
             self._transport.writelines(held)
-        elif held:
+        elif held:  # `writelines` would copy it before Python 3.12, and pauses nobody after
             self._transport.write(*held)
 
     def write_eof(self) -> None:

@@ -122,7 +122,7 @@ def run_alertmanager(
     about mailboxes takes a round, and for those alerts the waits are longer than one.
     """
     shipped = ROOT / "prometheus"
-    config = yaml.safe_load((shipped / "alertmanager.yml").read_text())
+    config = read_yaml(shipped / "alertmanager.yml")
     config["route"] |= {"group_wait": "1s", "group_interval": "5s"}
     (support,) = (route for route in config["route"]["routes"] if route["receiver"] == "support")
     support |= {

@@ -65,6 +65,11 @@ _FROM_NOTHING: Final = {
 """Words of an expression that may have a result where none of its metrics has a sample."""
 
 
+def metrics_of(series: Iterable[dict[str, str]]) -> set[str]:
+    """Return the metrics of the input series of a promtool test."""
+    return {each["series"].partition("{")[0] for each in series}
+
+
 def reachable(groups: Iterable[dict[str, Any]], metrics: set[str]) -> list[dict[str, Any]]:
     """Return the groups with the rules that may have a result where there are only these metrics.
 

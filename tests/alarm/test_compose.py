@@ -9,9 +9,9 @@ import yaml
 
 from exporter.settings import load
 from tests.servers import EACH_VERSION, promtool
-from tests.support import ROOT, need
+from tests.support import ROOT, need, read_yaml
 
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+COMPOSE: dict[str, Any] = read_yaml(ROOT / "compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 EVERY = pytest.mark.parametrize("name", SERVICES)
 

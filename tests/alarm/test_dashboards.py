@@ -16,6 +16,7 @@ from tests.alarm.conftest import ALERTS, GRAFANA
 from tests.alarm.promql import SAMPLES, names, problems, selectors
 from tests.alarm.scenarios import FAULTS, IDENTITY, Check, Process, fired_alert, history
 from tests.servers import EACH_VERSION, promtool
+from tests.support import read_yaml
 
 BOARDS: list[dict[str, Any]] = [
     json.loads(path.read_text()) for path in sorted((GRAFANA / "dashboards").iterdir())
@@ -26,8 +27,7 @@ NOT_SHOWN: dict[str, str] = {}
 """Families of the catalogue that no dashboard shows, each with its reason."""
 
 LEVELS, FURTHER = (
-    group["rules"]
-    for group in yaml.safe_load((GRAFANA / "examples/alerting/rules.yml").read_text())["groups"]
+    group["rules"] for group in read_yaml(GRAFANA / "examples/alerting/rules.yml")["groups"]
 )
 RULES: list[dict[str, Any]] = LEVELS + FURTHER
 
@@ -420,7 +420,7 @@ def test_grafanas_rules_name_metrics_and_labels_that_exist_and_nothing_recorded(
 
 def test_the_provisioned_parts_and_the_examples_fit_together() -> None:
     def read(name: str) -> Any:
-        return yaml.safe_load((GRAFANA / name).read_text())
+        return read_yaml(GRAFANA / name)
 
     (source,) = read("provisioning/datasources/prometheus.yml")["datasources"]
     assert {query["datasourceUid"] for rule in RULES for query in rule["data"]} == {

@@ -13,12 +13,12 @@ from scripts.dashboards.parts import PROCESS
 from tests.alarm.conftest import RULES, hastened
 from tests.alarm.promql import names
 from tests.servers import EACH_VERSION, Prometheus, prometheus, promtool
-from tests.support import ROOT, eventually, get, need, reserved_port
+from tests.support import ROOT, eventually, get, need, read_yaml, reserved_port
 from tests.system.conftest import Desk, Start
 
 FILE = ROOT / "prometheus" / "textfile" / "helpscout.textfile.yml"
 PAGE = "docs/textfile.md"
-(GROUP,) = yaml.safe_load(FILE.read_text())["groups"]
+(GROUP,) = read_yaml(FILE)["groups"]
 EVERY = pytest.mark.parametrize("alert", GROUP["rules"], ids=lambda alert: str(alert["alert"]))
 HOUR = 3600
 

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +10,8 @@ import pytest
 import yaml
 
 from scripts.chart import CHART
-from tests.alarm.promql import reachable
+from tests.alarm.conftest import GROUPS
+from tests.alarm.promql import metrics_of, reachable
 from tests.chart.rendering import FULL_NAME, HERE, Manifest, Rendered, render, rendered
 from tests.servers import promtool
 from tests.support import ROOT, VERSIONS, need, read_yaml
@@ -21,17 +21,7 @@ HASH = "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay"
 EXEC = {"command": ["helpscout-exporter", "healthcheck"]}
 
 
-@cache
-def source_groups() -> list[dict[str, Any]]:
-    """Return the groups of the rules as the project has them."""
-    return [
-        group
-        for path in sorted((ROOT / "prometheus/rules").glob("*.yml"))
-        for group in read_yaml(path)["groups"]
-    ]
-
-
-ALERTS = [rule["alert"] for group in source_groups() for rule in group["rules"] if "alert" in rule]
+ALERTS = [rule["alert"] for group in GROUPS for rule in group["rules"] if "alert" in rule]
 
 
 # --- one pod or several -------------------------------------------------------------------------
@@ -694,7 +684,7 @@ def test_labels_have_the_name_of_other_charts_too() -> None:
 
 def test_the_rules_are_the_projects_own() -> None:
     groups = render({"prometheusRule": {"enabled": True}}).one("PrometheusRule")["spec"]["groups"]
-    assert _global(groups) == source_groups()
+    assert _global(groups) == GROUPS
 
 
 def _global(groups: Any) -> Any:
@@ -718,7 +708,7 @@ def test_each_alert_has_a_switch_and_a_severity() -> None:
     assert rule["metadata"]["namespace"] == "monitoring"
     assert rule["metadata"]["labels"]["release"] == "kube-prometheus-stack"
     rules = _rules(found)
-    wanted = {r.get("alert", r.get("record")) for g in source_groups() for r in g["rules"]}
+    wanted = {r.get("alert", r.get("record")) for g in GROUPS for r in g["rules"]}
     assert wanted - set(rules) == {"HelpscoutResponseTimeRising"}
     assert set(rules) - wanted == {"Own"}
     assert rules["HelpscoutSlaAtRisk"]["labels"] == {
@@ -787,7 +777,7 @@ def test_the_narrower_setting_of_an_alert_wins(
 
 def test_annotations_follow_the_same_order_and_keep_the_rules_texts() -> None:
     rules = _rules(rendered("alert-settings"))
-    own = {r["alert"]: r for g in source_groups() for r in g["rules"] if "alert" in r}
+    own = {r["alert"]: r for g in GROUPS for r in g["rules"] if "alert" in r}
     given = {
         alert: [rules[alert]["annotations"][name] for name in ("contact", "note", "chat")]
         for alert in ("HelpscoutSlaMissed", "HelpscoutSlaAtRisk", "HelpscoutAccountDown")
@@ -850,7 +840,7 @@ def test_annotations_follow_the_same_order_and_keep_the_rules_texts() -> None:
 def test_a_warning_fires_on_until_a_slower_alert_takes_over(
     rule: dict[str, Any], held: dict[str, str]
 ) -> None:
-    own = {r["alert"]: r for g in source_groups() for r in g["rules"] if "alert" in r}
+    own = {r["alert"]: r for g in GROUPS for r in g["rules"] if "alert" in r}
     rules = _rules(render({"prometheusRule": {"enabled": True, **rule}}))
     changed = {
         alert: rules[alert]["keep_firing_for"]
@@ -911,9 +901,9 @@ def test_a_release_that_is_gone_is_reported_once_beside_one_that_is_well(
             ("helpscout_up", ', account="acme"'),
         )
     ]
-    metrics = {each["series"].partition("{")[0] for each in series}
     for file, groups in rules.items():
-        (tmp_path / file).write_text(json.dumps({"groups": reachable(groups, metrics)}))
+        fed = reachable(groups, metrics_of(series))
+        (tmp_path / file).write_text(json.dumps({"groups": fed}))
     told = 'count by (alertname, namespace) (ALERTS{alertstate="firing"})'
     tests = [
         {"expr": told, "eval_time": "30m", "exp_samples": []},
@@ -1001,7 +991,7 @@ def _as_alertmanager_has_it(route: Manifest) -> Manifest:
 
 
 def test_messages_are_grouped_as_in_the_projects_own_alertmanager_file() -> None:
-    own = yaml.safe_load((ROOT / "prometheus/alertmanager.yml").read_text())["route"]
+    own = read_yaml(ROOT / "prometheus/alertmanager.yml")["route"]
     (manifest,) = rendered("alertmanager-config").every("AlertmanagerConfig")
     route = _as_alertmanager_has_it(manifest["spec"]["route"])
     for key in ("group_by", "group_wait", "group_interval", "repeat_interval"):
@@ -1033,7 +1023,7 @@ def test_the_receivers_are_in_the_operators_object_as_given() -> None:
     receivers = {
         receiver.pop("name"): receiver for receiver in map(dict, found["spec"]["receivers"])
     }
-    given = yaml.safe_load((HERE / "values/alertmanager-config.yml").read_text())
+    given = read_yaml(HERE / "values/alertmanager-config.yml")
     assert receivers == {
         name: given["alertmanagerConfig"][name]["receiver"]
         for name in ("critical", "exporter", "support")
@@ -1042,7 +1032,7 @@ def test_the_receivers_are_in_the_operators_object_as_given() -> None:
 
 def test_the_notes_warn_of_an_alertmanager_config_that_the_operator_would_bind_elsewhere() -> None:
     words = "WARNING. alertmanagerConfig.namespace"
-    config = yaml.safe_load((HERE / "values/alertmanager-config.yml").read_text())
+    config = read_yaml(HERE / "values/alertmanager-config.yml")
     assert words not in render(config).notes
     config["alertmanagerConfig"]["namespace"] = "elsewhere"
     assert words in render(config).notes
@@ -1109,7 +1099,7 @@ def test_names_and_common_labels_reach_every_object() -> None:
 
 
 def test_the_image_is_the_charts_version_unless_told_otherwise() -> None:
-    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    version = read_yaml(CHART / "Chart.yaml")["appVersion"]
     usual = rendered("existing-secret").exporter
     assert usual["image"] == f"helpscout-exporter:{version}"
     assert usual["imagePullPolicy"] == "IfNotPresent"

@@ -78,7 +78,7 @@ def test_no_copy_outlives_its_source() -> None:
 
 
 def test_versions_are_the_programs() -> None:
-    metadata = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    metadata = read_yaml(CHART / "Chart.yaml")
     assert metadata["appVersion"] == metadata["version"] == __version__
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert set(re.findall(r"^ARG VERSION=(.+)$", dockerfile, re.MULTILINE)) == {__version__}
@@ -270,7 +270,7 @@ def test_the_package_renders_what_the_checkout_does(tmp_path: Path) -> None:
 
 def test_the_chart_of_a_release_has_the_image_that_the_release_publishes(tmp_path: Path) -> None:
     folder = written.release(tmp_path)
-    metadata = yaml.safe_load((folder / "Chart.yaml").read_text())
+    metadata = read_yaml(folder / "Chart.yaml")
     name = f"{image()}:{metadata['appVersion']}"
     assert name.startswith("ghcr.io/")
     assert yaml.safe_load(metadata["annotations"]["artifacthub.io/images"]) == [

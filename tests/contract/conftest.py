@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 import structlog
@@ -23,6 +23,8 @@ from tests.contract.scripted import Asked, Reply, Script, Service, as_json
 
 Serve = Callable[..., Service]
 
+UNHURRIED: Final = {"HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE": "60000"}
+"""For an account whose calls need not wait for the budget."""
 KEY, CLIENT_ID, CLIENT_SECRET = "s3cret-api-key", "app-id", "s3cret-client-secret"
 
 

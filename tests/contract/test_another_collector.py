@@ -25,7 +25,7 @@ from exporter.planning import plan, table
 from exporter.questions import ALL, Get, Key, Question, Reading
 from exporter.settings import Configuration, load
 from exporter.telemetry import Family
-from tests.contract.conftest import Serve
+from tests.contract.conftest import UNHURRIED, Serve
 from tests.contract.scripted import Asked, Reply, Service, as_json
 from tests.readings import renderer
 from tests.support import eventually
@@ -109,7 +109,7 @@ def configured(service: Service, **more: str) -> Configuration:
         "HELPSCOUT_ACCOUNTS__0__NAME": "acme",
         "HELPSCOUT_API_KEY": "a-key",
         "HELPSCOUT_BASE_URL": f"{service.url}/v1",
-        "HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE": "60000",  # no call waits for the budget
+        **UNHURRIED,
         "HELPSCOUT_WINDOWS": "[7d]",
         "HELPSCOUT_TYPES": "[all]",
         "HELPSCOUT_MAILBOXES": "{all: false}",

@@ -21,6 +21,7 @@ from exporter.helpscout.errors import NotAllowed, NotThere
 from exporter.settings import Configuration, load
 from exporter.simulator import Simulator, SimulatorOptions
 from exporter.simulator.faults import Faults
+from tests.contract.conftest import UNHURRIED
 from tests.support import Metrics, eventually
 
 NOW = datetime(2026, 3, 11, 14, 30, tzinfo=UTC)
@@ -46,7 +47,7 @@ def configured(simulator: Simulator, api: Api = "v2", **more: str) -> Configurat
     environ = {
         "HELPSCOUT_API": api,
         "HELPSCOUT_BASE_URL": f"{simulator.url}/{api}",
-        "HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE": "60000",  # no call waits for the budget
+        **UNHURRIED,
         "HELPSCOUT_WINDOWS": "[7d]",
         "HELPSCOUT_TYPES": "[all]",
         "HELPSCOUT_HAPPINESS": "{enabled: true}",

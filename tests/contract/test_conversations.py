@@ -22,7 +22,7 @@ from exporter.exposition import TEXT
 from exporter.planning import plan
 from exporter.settings import Configuration, load
 from exporter.status import Facts, render, view
-from tests.contract.conftest import Serve
+from tests.contract.conftest import UNHURRIED, Serve
 from tests.contract.scripted import Asked, Reply, Service, as_json
 from tests.support import eventually
 
@@ -142,7 +142,7 @@ def configured(service: Service, **more: str) -> Configuration:
         "HELPSCOUT_CLIENT_ID": "an-id",
         "HELPSCOUT_CLIENT_SECRET": "a-secret",
         "HELPSCOUT_BASE_URL": f"{service.url}/v2",
-        "HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE": "60000",  # no call waits for the budget
+        **UNHURRIED,
         "HELPSCOUT_WAITING__ENABLED": "true",
         "HELPSCOUT_FOLDERS__ENABLED": "false",
         "HELPSCOUT_WINDOWS": "[24h]",

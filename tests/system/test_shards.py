@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support import Ended, Metrics, Process, Run, eventually, get, scrape
+from tests.support import Ended, Metrics, Process, Run, eventually, get, scrape, values
 from tests.system.conftest import NOW, Start, address, desk
 
 Series = tuple[str, frozenset[tuple[str, str]]]
@@ -132,9 +132,8 @@ def test_shards_that_split_an_account_stay_within_its_limit_together(
 
 
 def successes(url: str) -> float:
-    """Return how many reports have arrived: to parse all of /metrics takes seconds."""
-    lines = get(f"{url}/metrics?name[]={SUCCESS}").text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line[0] != "#")
+    """Return how many reports have arrived."""
+    return sum(value for _, value in values(url, SUCCESS))
 
 
 def without_own(metrics: Metrics) -> dict[Series, float]:

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
 from exporter import REPOSITORY, __version__
 from scripts import repository
-from tests.support import ROOT, need
+from tests.support import ROOT, need, read_yaml
 
 SLUG: Final = REPOSITORY.removeprefix(repository.HOST)
 IMAGE: Final = repository.image()
@@ -79,7 +78,7 @@ class Runner:
         return path.read_text().splitlines() if path.exists() else []
 
     def run(self, workflow: str, job: str) -> subprocess.CompletedProcess[str]:
-        content = yaml.safe_load((ROOT / f".github/workflows/{workflow}.yml").read_text())
+        content = read_yaml(ROOT / f".github/workflows/{workflow}.yml")
         given = content["jobs"][job]
         assert given["defaults"]["run"]["shell"] == "bash"
         environ = self._environ() | given.get("env", {})
@@ -185,7 +184,7 @@ def test_a_tag_becomes_a_wheel_an_image_a_chart_and_a_release(runner: Runner) ->
         assert words in calls
     assert "a-token" not in calls
     released = runner.folder / "temp/chart/helpscout-exporter/values.yaml"
-    assert yaml.safe_load(released.read_text())["image"]["repository"] == IMAGE
+    assert read_yaml(released)["image"]["repository"] == IMAGE
     notes = (runner.folder / "temp/notes").read_text()
     assert "### Added" in notes
     assert notes.count("\n## [") == 0

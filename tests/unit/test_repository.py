@@ -5,11 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 
 from exporter import REPOSITORY
 from scripts import repository
-from tests.support import ROOT
+from tests.support import ROOT, read_yaml
 
 OTHER = "https://github.com/someone/elsewhere"
 NAME = REPOSITORY.rpartition("/")[2]
@@ -62,7 +61,7 @@ def test_a_move_reaches_every_copy(tmp_path: Path) -> None:
     assert tmp_path / "exporter/__init__.py" in changed
     for path in changed:
         assert REPOSITORY not in path.read_text()
-    chart = yaml.safe_load((tmp_path / "helm/helpscout-exporter/Chart.yaml").read_text())
+    chart = read_yaml(tmp_path / "helm/helpscout-exporter/Chart.yaml")
     assert chart["home"] == OTHER
     assert chart["sources"] == [OTHER]
     assert f"ARG SOURCE={OTHER}\n" in (tmp_path / "Dockerfile").read_text()

@@ -5,9 +5,8 @@ import tomllib
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.support import ROOT
+from tests.support import ROOT, read_yaml
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 EVERY = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.stem))
@@ -15,7 +14,7 @@ EVERY = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.ste
 
 def jobs(name: str) -> dict[str, Any]:
     """Return the jobs of a workflow."""
-    found: dict[str, Any] = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text())
+    found: dict[str, Any] = read_yaml(ROOT / f".github/workflows/{name}.yml")
     return found["jobs"]  # type: ignore[no-any-return]
 
 
@@ -34,7 +33,7 @@ def test_every_action_is_pinned_by_commit_and_says_its_version(path: Any) -> Non
 
 @EVERY
 def test_a_workflow_may_only_read_unless_a_job_says_otherwise(path: Any) -> None:
-    assert yaml.safe_load(path.read_text())["permissions"] == {"contents": "read"}
+    assert read_yaml(path)["permissions"] == {"contents": "read"}
 
 
 def test_ci_runs_the_one_command_and_every_python_that_is_promised() -> None:
