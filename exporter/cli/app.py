@@ -1,14 +1,19 @@
 """What typer makes of the command line: commands, options, their help, and wrong usage in one line.
 
-Nothing but typer is imported here: each command imports its own module once it runs.
+Nothing large but typer is imported here: each command imports its own module once it runs.
 """
 
+import sys
+from contextlib import nullcontext, redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from exporter.cli.words import VERSION, note, say
+
+_PRINTED_BY_TYPER: Final = frozenset({"--help", "--show-completion"})
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -194,9 +199,12 @@ def healthcheck(
 
 
 def run() -> int:
-    """Run the command that the arguments name; return its exit code."""
+    """Run the command that the arguments name; return its exit code. Raises Failure."""
+    printed = StringIO()
+    is_printed = not _PRINTED_BY_TYPER.isdisjoint(sys.argv)
     try:
-        code = app(standalone_mode=False)
+        with redirect_stdout(printed) if is_printed else nullcontext():
+            code = app(standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         hint = f"; see {context.command_path} --help" if context else ""
@@ -204,4 +212,7 @@ def run() -> int:
         return error.exit_code
     except typer.Abort:
         return 130
+    finally:  # typer itself ends with a traceback where it cannot print
+        if text := printed.getvalue():
+            say(text.rstrip("\n"))
     return code if isinstance(code, int) else 0

@@ -113,10 +113,15 @@ def test_the_version_is_reported(run: Run) -> None:
     assert run("--version") == Ended(0, told, "")
 
 
-def test_a_result_that_cannot_be_written_is_no_success() -> None:
+@pytest.mark.parametrize("arguments", ["--version", "--help", "plan --help"])
+def test_a_result_that_cannot_be_written_is_no_success(arguments: str) -> None:
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(
-            [*PROGRAM, "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [*PROGRAM, *arguments.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     said = "stdout: No space left on device: the result is not written\n"
     assert (ended.returncode, ended.stderr) == (1, said)
@@ -126,6 +131,7 @@ def test_a_result_that_cannot_be_written_is_no_success() -> None:
     ("arguments", "closed", "code", "said"),
     [
         ("--version", ">&-", 1, "stdout: it is closed: the result is not written\n"),
+        ("--help", ">&-", 1, "stdout: it is closed: the result is not written\n"),
         ("--version", ">&- 2>&- <&-", 1, ""),
         ("nothing", "2>&-", 2, ""),
         ("once --output /dev/null", "2>&-", 2, ""),
