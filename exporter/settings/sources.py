@@ -227,7 +227,7 @@ def of_file(path: Path) -> Source:
 def of_flags(flags: Mapping[str, str]) -> Source:
     """Return the source of flags, which are given by dotted key."""
     paths = {split(key.split(".")): value for key, value in flags.items()}
-    return Source({p: (f"--{p[-1]}".replace("_", "-"), Text(value)) for p, value in paths.items()})
+    return Source({path: (f"--{path[-1]}", Text(value)) for path, value in paths.items()})
 
 
 def of_environment(environ: Mapping[str, str]) -> tuple[Source, list[str]]:

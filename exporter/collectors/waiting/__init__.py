@@ -182,11 +182,7 @@ def waits_of(cut: Key, reading: Reading, meaning: Meaning) -> list[float] | None
     waited = dict(_clocks(cut, reading.as_of.timestamp(), meaning)).get(cut.office_hours)
     if waited is None or cut.segment not in ("", *waiting.segments):
         return None
-    return [
-        max(waited(row.since), 0.0)
-        for row in waiting.rows
-        if (cut.type, cut.segment) in _cuts_of(row)
-    ]
+    return [waited(row.since) for row in waiting.rows if (cut.type, cut.segment) in _cuts_of(row)]
 
 
 def beyond(objective: Objective, waits: list[float], share: float = 1.0) -> int:
@@ -198,8 +194,8 @@ def beyond(objective: Objective, waits: list[float], share: float = 1.0) -> int:
 def _clocks(
     key: Key, as_of: float, meaning: Meaning
 ) -> Iterator[tuple[str, Callable[[int], float]]]:
-    """Yield how a wait up to `as_of` is counted, by the label `office_hours`."""
-    yield "false", lambda since: as_of - since
+    """Yield how a wait up to `as_of` is counted, by the label `office_hours`; a later one is 0."""
+    yield "false", lambda since: max(as_of - since, 0.0)
     accounts = (each for each in meaning.settings.accounts if each.name == key.account)
     schedule = next((account.office_schedule for account in accounts), None)
     if schedule is not None:
@@ -213,12 +209,11 @@ def _cuts_of(row: Row) -> Iterator[_Cut]:
 
 
 def _by_cut(rows: tuple[Row, ...], waited: Callable[[int], float]) -> dict[_Cut, list[float]]:
-    """Return the waits in seconds; one that begins after the answer's instant is 0."""
+    """Return the waits in seconds."""
     waits = defaultdict[_Cut, list[float]](list)
     for row in rows:
-        seconds = max(waited(row.since), 0.0)
         for cut in _cuts_of(row):
-            waits[cut].append(seconds)
+            waits[cut].append(waited(row.since))
     return waits
 
 
