@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import structlog
+from structlog.testing import LogCapture
 
 from exporter import logs
 from exporter.cli import once
@@ -24,6 +25,7 @@ from exporter.core import Exporter, one_round
 from exporter.failure import Failure
 from exporter.helpscout.account import Api
 from exporter.helpscout.client import Client
+from exporter.helpscout.errors import Unreachable
 from exporter.poller import Poller
 from exporter.questions import Get, Key, Question, Reading
 from exporter.settings import Configuration, load
@@ -260,6 +262,29 @@ def test_an_account_that_is_silent_for_a_minute_is_probed_for_ten_seconds_at_mos
     finally:
         poller.stop()
     assert probed == [10.0]
+
+
+def test_a_probe_that_fails_is_not_reported_as_a_list_that_fails(
+    held: Held, monkeypatch: pytest.MonkeyPatch, log: LogCapture
+) -> None:
+    def probe(_client: Client, _seconds: float) -> None:
+        raise Unreachable("no connection")
+
+    monkeypatch.setattr(Client, "probe", probe)
+    seconds = [1_000.0]
+    store = Store()
+    poller = Poller(store, Telemetry(), StateFile(None, codec), clock=lambda: seconds[0])
+    poller.configure(held.settings())
+    poller.start()
+    try:
+        eventually(lambda: held.service.asked, "the list", SECONDS)
+        seconds[0] += 1.0
+        eventually(lambda: poller.first_round_done, "a round", SECONDS)
+        seconds[0] += 61.0
+        eventually(lambda: store.troubles().accounts, "the probe", SECONDS)
+    finally:
+        poller.stop()
+    assert "login or mailbox list failed" not in [entry["event"] for entry in log.entries]
 
 
 def test_no_scrape_sees_an_answer_without_what_follows_from_it(

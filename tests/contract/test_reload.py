@@ -1,5 +1,6 @@
 """A reload of the running program, as clients see it: page, metrics, configuration and log."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,9 @@ import requests
 import structlog
 
 from exporter.daemon import Daemon
+from exporter.questions import Key, Mailbox
 from exporter.settings import Configuration, ConfigurationError, load
+from tests.readings import reading
 from tests.support import get
 
 RELOADED = "helpscout_exporter_config_last_reload_successful"
@@ -70,6 +73,22 @@ def test_a_refused_reload_is_on_the_page_and_in_the_metrics_until_a_good_one(
     assert running.reload(settings()).text == "reloaded\n"
     assert running.metric() == f"{RELOADED} 1.0"
     assert "is not a duration" not in running.text("/")
+
+
+def test_the_page_says_how_long_ago_a_report_arrived_and_a_reload_was_refused(
+    running: Running,
+) -> None:
+    key = Key("folders", "default", "1")
+    store = running.daemon.exporter.store
+    store.set_mailboxes("default", [Mailbox(1, "Support", "", "")])
+    store.schedule("default", [key])
+    store.succeeded(key, reading(()))
+    running.reload(ConfigurationError([BAD]))
+    times = re.findall(
+        r"<time .*?>(?:just now|\d+ s ago)</time>|</time> \((?:just now|\d+ s ago)\)",
+        running.text("/"),
+    )
+    assert len(times) == 2
 
 
 def test_the_next_scrape_says_that_a_reload_was_refused(running: Running) -> None:

@@ -3,13 +3,15 @@
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from exporter.collectors import imagined, questions_of
-from exporter.planning import AccountPlan, assumptions, plan, table
+from exporter.collectors import codec, imagined, questions_of
+from exporter.planning import AccountPlan, assumptions, known_mailboxes, plan, table
 from exporter.questions import Learned, Mailbox
 from exporter.settings import load
+from exporter.state_file import StateFile
 from tests.unit.poller_world import ACCOUNT, Run, World
 
 LOGIN = {"HELPSCOUT_CLIENT_ID": "a", "HELPSCOUT_CLIENT_SECRET": "b"}
@@ -262,6 +264,21 @@ def test_compared_periods_cost_series_but_no_calls() -> None:
 def assumed(**environ: str) -> list[str]:
     configuration = load(None, environ)
     return list(assumptions(configuration, configuration.accounts[0]))
+
+
+def test_a_plan_goes_by_the_mailboxes_that_each_account_had(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    accounts = {f"ACCOUNTS__{n}__{k}": f"{k}-{n}" for n in (0, 1, 2) for k in ("NAME", "API_KEY")}
+    environ = {f"HELPSCOUT_{k}": v for k, v in accounts.items()}
+    configuration = load(None, environ | {"HELPSCOUT_STATE_FILE": str(path)})
+    assert known_mailboxes(configuration) == {}
+    assert not path.exists()
+    state = StateFile(path, codec)
+    for number, account in enumerate(configuration.accounts[:2], 1):
+        boxes = [Mailbox(id_, f"box {id_}", "", "") for id_ in range(number)]
+        state.remember_account(account.identity, boxes, Learned())
+    state.close()
+    assert known_mailboxes(configuration) == {"NAME-0": 1, "NAME-1": 2}
 
 
 def test_the_limit_that_a_plan_goes_by_is_reported() -> None:

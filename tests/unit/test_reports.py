@@ -12,7 +12,9 @@ from exporter.collectors.productivity.report import (
     Statistics,
     only_measured,
 )
-from exporter.questions import Key, Mailbox, TimeRange
+from exporter.collectors.reports import remedy
+from exporter.helpscout.errors import Foreign, HelpScoutError, NotAllowed, NotThere, Refused
+from exporter.questions import Key, Mailbox, Question, TimeRange
 
 SECOND = timedelta(seconds=1)
 ranges = st.timedeltas(min_value=timedelta(minutes=1), max_value=timedelta(days=3650)).map(
@@ -192,3 +194,28 @@ def test_nothing_is_invented_for_a_period_that_was_not_asked_for() -> None:
 
 def test_mailboxes_of_equal_name_are_told_apart_by_id() -> None:
     assert Mailbox(1, "Support", "a", "b") != Mailbox(2, "Support", "a", "b")
+
+
+OF_A_TYPE = Key("productivity", "acme", "12", "email", "24h")
+OF_A_MAILBOX = OF_A_TYPE._replace(type="all")
+
+
+@pytest.mark.parametrize(
+    ("key", "spec", "error", "advice"),
+    [
+        (OF_A_TYPE, (), NotAllowed("no"), "the account may see reports of type email"),
+        (OF_A_TYPE, (), NotThere("no"), "the account may see reports of type email"),
+        (OF_A_TYPE, (), Refused("no"), ""),
+        (OF_A_MAILBOX, (), NotAllowed("no"), "may the user behind the credentials see this"),
+        (OF_A_MAILBOX, (), NotThere("no"), "was the mailbox deleted?"),
+        (OF_A_MAILBOX._replace(mailbox_id="all"), (), NotAllowed("no"), ""),
+        (OF_A_TYPE._replace(segment="vip"), ((), (7,)), Refused("no"), 'the tags of segment "vip"'),
+        (OF_A_MAILBOX, (), Foreign("a page", status=504), ""),
+    ],
+)  # fmt: skip
+def test_advice_for_a_refused_report_is_about_what_may_be_refused(
+    key: Key, spec: tuple[tuple[int, ...], ...], error: HelpScoutError, advice: str
+) -> None:
+    said = remedy(Question(key, timedelta(minutes=5), timedelta(days=1), spec), error)
+    assert advice in said
+    assert bool(said) is bool(advice)

@@ -388,6 +388,14 @@ def test_a_configuration_that_is_refused_says_what_it_ignored() -> None:
     )
 
 
+def test_a_file_that_cannot_be_read_does_not_hide_what_was_ignored(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read") as caught:
+        load(tmp_path / "config.yml", {"HELPSCOUT_WINDOW": "24h"})
+    assert caught.value.warnings == (
+        "HELPSCOUT_WINDOW: no such key, ignored, did you mean HELPSCOUT_WINDOWS?",
+    )
+
+
 def test_help_scouts_own_names_of_the_credentials_get_a_hint() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(None, {"HELPSCOUT_APP_ID": "a", "HELPSCOUT_APP_SECRET": "b"})
