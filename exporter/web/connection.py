@@ -146,7 +146,9 @@ class Connection(HttpToolsProtocol):
         self._phase = Phase.WAITING
         self.since = self.loop.time()
         """Since when it is in its phase, in the loop's seconds."""
-        self._deadline: TimerHandle | None = None
+        self._until = self.since
+        """When its phase must be over, in the loop's seconds."""
+        self._timer: TimerHandle | None = None
         self._unanswered = 0
         """Requests whose headers have arrived and whose answers are not complete."""
         self._reading = False
@@ -226,19 +228,28 @@ class Connection(HttpToolsProtocol):
             self.drop()
 
     def _enter(self, phase: Phase, seconds: float) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
         self._phase, self.since = phase, self.loop.time()
-        self._deadline = self.loop.call_later(seconds, self._expire)
+        self._until = self.since + seconds
+        # A timer that ends before that stays, and looks again then: most requests set none.
+        if self._timer is None or self._timer.when() > self._until:
+            self._wait()
 
     def _leave(self) -> None:
         self._all.held.discard(self)
         self.connections.discard(self)
-        if self._deadline is not None:
-            self._deadline.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_at(self._until, self._expire)
 
     def _expire(self) -> None:
-        if self._reading and self._phase is Phase.WAITING and self._last_words is None:
+        self._timer = None
+        if self.loop.time() < self._until:
+            self._wait()
+        elif self._reading and self._phase is Phase.WAITING and self._last_words is None:
             self._status = 408
             self.send_400_response("")
         else:
