@@ -727,6 +727,13 @@ def test_a_fault_picks_its_calls(desk: Desk) -> None:
     assert found == [200, 200, 200, 503, 200]
 
 
+def test_faults_that_are_given_again_count_from_the_beginning(desk: Desk) -> None:
+    given = parse_faults("faults: [{endpoint: mailboxes, status: 503, times: 1}]")
+    for _ in range(2):
+        desk.simulator.set_faults(given)
+        assert [desk.get(2, "mailboxes").status_code for _ in range(2)] == [503, 200]
+
+
 def test_a_body_and_content_type_replace_the_answers(desk: Desk) -> None:
     desk.faults("faults: [{endpoint: report, body: <html>, content_type: text/html}]")
     answer = desk.get(1, "report", **WEEK)

@@ -355,6 +355,12 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
         ("application/openmetrics-text;q=0.4,text/plain;q=0.5", TEXT),
         ("text/plain;q=0.4,application/openmetrics-text;q=0.5", OPENMETRICS),
         ("application/openmetrics-text;q=0.9,*/*", TEXT),
+        ("application/openmetrics-text;q=0.3,text/plain;version=1.0.0;q=0.5", TEXT),
+        (
+            "application/openmetrics-text,text/plain;q=0.8,application/openmetrics-text;q=0.1",
+            OPENMETRICS,
+        ),
+        ("text/plain,application/openmetrics-text;q=0.8,*/*;q=0.1", TEXT),
         ("application/openmetrics-text;q=x,text/plain", TEXT),
         ("application/openmetrics-text;q=nan", TEXT),
         ("application/openmetrics-text;q=-1", TEXT),
@@ -387,14 +393,19 @@ def test_without_an_accept_header_it_is_the_text_format(site: Site) -> None:
     assert site.ask("/metrics").headers["content-type"] == TEXT
 
 
-def test_several_accept_headers_count_together(site: Site) -> None:
+@pytest.mark.parametrize("turned", [False, True])
+def test_several_accept_headers_count_together(turned: bool, site: Site) -> None:
     site.start()
+    headers = [
+        ("Accept", "text/plain;q=0.5"),
+        ("Accept", "application/openmetrics-text"),
+        ("Accept-Encoding", "br"),
+        ("Accept-Encoding", "gzip"),
+    ]
     with closing(http.client.HTTPConnection(*site.address, timeout=10)) as connection:
         connection.putrequest("GET", "/metrics", skip_accept_encoding=True)
-        connection.putheader("Accept", "text/plain;q=0.5")
-        connection.putheader("Accept", "application/openmetrics-text")
-        connection.putheader("Accept-Encoding", "br")
-        connection.putheader("Accept-Encoding", "gzip")
+        for name, value in reversed(headers) if turned else headers:
+            connection.putheader(name, value)
         connection.endheaders()
         response = connection.getresponse()
         body = response.read()
@@ -656,6 +667,24 @@ def test_the_sockets_of_systemd_are_served(
         assert client.recv(15) == b"HTTP/1.1 200 OK"
     assert site.server is not None
     assert str(where if family == socket.AF_UNIX else where[1]) in site.server.url
+
+
+def test_every_socket_of_systemd_is_taken_and_no_child_inherits_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = 300
+    monkeypatch.setattr("exporter.web.sockets._FIRST_DESCRIPTOR", first)
+    made = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    ports = [each.getsockname()[1] for each in made]
+    for descriptor, each in enumerate(made, first):
+        os.dup2(each.fileno(), descriptor, inheritable=True)
+        each.close()
+    found = listen(("systemd",), {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"})
+    sockets = [each for _, of_address in found for each in of_address]
+    assert [each.getsockname()[1] for each in sockets] == ports
+    assert not any(os.get_inheritable(each.fileno()) for each in sockets)
+    for each in sockets:
+        each.close()
 
 
 @pytest.mark.parametrize(
