@@ -510,6 +510,18 @@ def test_a_mailbox_whose_plain_report_is_refused_is_left_alone_until_it_is_answe
     assert service.days("1 chat") == list(range(20, 0, -1))
 
 
+def test_a_cut_that_fails_is_not_asked_again_while_its_plain_report_is_refused(
+    answers: Answers,
+) -> None:
+    errors = {"1": NotAllowed("HTTP 403"), "1 chat": ServiceFailed("HTTP 500")}
+    service = Service(lambda name, day: errors[name])
+    asker = ask(service, answers, keys=(CUTS[1], CUTS[0]))
+    assert service.days("1 chat") == [20]
+    assert service.days("1") == [20] * 4
+    assert asker.left_alone == {CUTS[0]: 1}
+    assert asker.holes == {}
+
+
 @pytest.mark.parametrize("days", [{12}, {10, 11, 12}, {1}, {7, 8, 9, 10, 11, 12}], ids=str)
 def test_steps_that_are_refused_for_good_between_answered_ones_are_holes(
     answers: Answers, days: set[int]
@@ -572,6 +584,13 @@ def test_any_other_refusal_is_a_failure_of_its_step_alone(answers: Answers) -> N
         ("2", 12),
     ]
     assert len(service.asked) == 40 + 3 * 2
+
+
+def test_any_other_refusal_of_all_that_is_older_is_no_end_of_history(answers: Answers) -> None:
+    error = Refused("HTTP 422", status=422)
+    asker = ask(Service(lambda box, day: error if box == "1" and day <= 12 else None), answers)
+    assert answers.ends() == {}
+    assert {step.at // 86_400 for step in asker.holes} == set(range(1, 13))
 
 
 @pytest.mark.usefixtures("captured")
