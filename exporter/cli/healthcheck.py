@@ -52,10 +52,7 @@ def healthcheck(url: str | None, config: "str | Path | None") -> None:
     elif (listener := configured(config, environ)) is None:
         why_not = _listener_asked(_loaded(config, environ))
     elif why_not := _listener_asked(listener):
-        # What is wrong with the configuration may be why.
-        loaded = _loaded(config, environ)
-        if loaded != listener:
-            why_not = _listener_asked(loaded)
+        _loaded(config, environ)  # what is wrong with the configuration may be why
     if why_not:
         raise Failure(why_not)
 

@@ -1,6 +1,5 @@
 """The list of tags of either generation: asked where no report names an account's tags."""
 
-from functools import partial
 from typing import Any, Final, NamedTuple
 
 from exporter.helpscout.account import Api
@@ -19,21 +18,17 @@ class Tag(NamedTuple):
 
 
 class _Tag(Wire):
-    """1.0 calls the name `tag` in places."""
-
     id: Id
     name: Any = None
-    tag: Any = None
 
 
 def parse_tags(api: Api, body: bytes, odd: Odd) -> Page[Tag]:
     """Return a page of the list of tags. Raises BadResponse naming the field."""
-    return parse_page(api, body, TAGS, partial(_tag, api), odd)
+    return parse_page(api, body, TAGS, _tag, odd)
 
 
-def _tag(api: Api, where: str, item: Any) -> Tag:
+def _tag(where: str, item: Any) -> Tag:
     wire = judged(_Tag, where, item)
-    name = wire.tag if api == "v1" and wire.name is None else wire.name
-    if not isinstance(name, str):
+    if not isinstance(wire.name, str):
         raise BadResponse(f"{where}.name: is not text")
-    return Tag(wire.id, name)
+    return Tag(wire.id, wire.name)

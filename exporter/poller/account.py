@@ -274,12 +274,6 @@ class AccountPoller:
             self._give_up(job.question, error, job.asked_at)
         self._judge(now)
 
-    def abandoned(self, job: Job) -> None:
-        """A job was not done: the exporter stops."""
-        self._running -= 1
-        if job.question is None:
-            self._discovery.under_way = False
-
     def _give_up(self, question: Question, error: HelpScoutError, asked_at: float) -> None:
         key = question.key
         self._store.failed(key, error.failure)

@@ -21,6 +21,7 @@ from exporter.collectors import COLLECTORS, Meaning, Sample, Scope
 from exporter.core import Exporter
 from exporter.exposition import TEXT, Exposition
 from exporter.helpscout.account import Api
+from exporter.helpscout.errors import Refused
 from exporter.planning import plan, table
 from exporter.questions import ALL, Get, Key, Question, Reading
 from exporter.settings import Configuration, load
@@ -269,7 +270,7 @@ def test_what_is_too_old_is_no_longer_exported(monkeypatch: pytest.MonkeyPatch) 
         if job.question.key.collector == "mood":
             world.poller.answered(job, Reading(Mood((3.0,)), at))
         else:
-            world.poller.abandoned(job)
+            world.poller.failed(job, Refused("not that"))
     found = []
     for seconds in (0, 899, 2):
         world.now += seconds
