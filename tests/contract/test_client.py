@@ -320,6 +320,26 @@ def test_one_question_that_is_always_unauthorized_costs_a_login_in_ten_minutes(d
     assert logins == [1] * 10 + [2] * 10
 
 
+def test_a_token_that_is_revoked_after_a_login_of_no_use_is_renewed_for_the_list(
+    desk: Desk,
+) -> None:
+    revoked = set[str]()
+
+    def script(asked: Asked) -> bytes:
+        is_refused = "mailboxes?" not in asked.target or asked.header("Authorization") in revoked
+        return as_json({"error": "no"}, 401) if is_refused else page("v2", 1, 1, 1)
+
+    desk.answer = script
+    client = desk.client()
+    client.mailboxes()
+    desk.seconds += 60
+    failure(client)
+    desk.seconds += 60
+    revoked |= {"Bearer token-1", "Bearer token-2"}
+    client.mailboxes()
+    assert len(desk.token_calls) == 3
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
     [

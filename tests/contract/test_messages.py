@@ -271,12 +271,15 @@ def test_a_json_answer_with_5xx_is_the_services_own(desk: Desk) -> None:
     assert isinstance(caught(desk, "report")[0], ServiceFailed)
 
 
-def test_a_page_that_repeats_a_secret_is_quoted_without_it(desk: Desk) -> None:
+def test_a_page_or_redirect_that_repeats_a_secret_is_quoted_without_it(desk: Desk) -> None:
     page = f"<html><title>no way in for {CLIENT_SECRET}</title></html>".encode()
     desk.token = lambda asked: reply(page, 403, "text/html")
     text = said(desk, "report")
     assert 'titled "no way in for ***"' in text
     assert CLIENT_SECRET not in text
+    to = f"https://portal.example/in/{CLIENT_SECRET}"
+    desk.token = lambda asked: reply(b"", 302, "text/html", Location=to)
+    assert "a redirect to https://portal.example/in/***, which" in said(desk, "report")
 
 
 def test_an_error_that_repeats_the_request_is_quoted_without_the_secrets_as_they_were_sent(

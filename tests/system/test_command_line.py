@@ -1,5 +1,6 @@
 """Every command's exit code and what it says: one line on stderr, results alone on stdout."""
 
+import os
 import socket
 import subprocess
 import threading
@@ -81,12 +82,14 @@ WRONG_USAGE = [
     (["simulate", "--now", "2026-11-02T12:00:00Z", "--start", "2026-11-02"], "still with --now"),
     (["simulate", "--start", "soon"], '--start: "soon" is not a time like 2026-'),
     (["simulate", "--speed", "0"], "--speed: 0 is not a number above 0"),
+    (["simulate", "--speed", "nan"], "--speed: nan is not a number above 0"),
     (["simulate", "--latency", "soon"], '--latency: "soon" is not a duration'),
     (["simulate", "--rate-limit", "0"], "Invalid value for '--rate-limit'"),
     (["simulate", "--faults", "missing.yml"], "--faults: missing.yml: No such file"),
     (["simulate", "--faults", "bad.yml"], "bad.yml: accounts: unknown key"),
     (["simulate", "--now", "1969-12-31"], '--now: "1969-12-31" is before 1970'),
     (["simulate", "--mailboxes", "90001"], "Invalid value for '--mailboxes'"),
+    (["healthcheck", "--url"], "'--url' requires an argument"),
     (["once", "--at", "never"], '--at: "never" is not a time like 2026-'),
     (["once", "--at", "0001-01-01T00:00+01:00"], "is not a time like 2026-"),
 ]
@@ -125,6 +128,16 @@ def test_a_result_that_cannot_be_written_is_no_success(arguments: str) -> None:
         )
     said = "stdout: No space left on device: the result is not written\n"
     assert (ended.returncode, ended.stderr) == (1, said)
+
+
+def test_a_result_that_nobody_reads_is_no_success_and_says_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        ended = subprocess.run(
+            [*PROGRAM, "--version"], stdout=pipe, stderr=subprocess.PIPE, check=False
+        )
+    assert (ended.returncode, ended.stderr) == (1, b"")
 
 
 @pytest.mark.parametrize(

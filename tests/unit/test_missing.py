@@ -14,7 +14,7 @@ from exporter.settings.collectors import FoldersSettings, ProductivitySettings
 from tests.readings import AT, reading
 from tests.unit.poller_world import BOXES, DAY, REPORT, SETTINGS, World
 
-TAGS = {"vip": 5, "Refund": 6, "refund": 7, "bug": 8}
+TAGS = {"vip": 5, "Refund": 6, "refund": 7, "bug": 8, "Invoice": 10}
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ TAGS = {"vip": 5, "Refund": 6, "refund": 7, "bug": 8}
             "no tag is called 'REFUND', and several differ in case only: Refund, refund",
         ),
         ("vipp", None, "no tag is called 'vipp'; is it 'vip'?"),
+        ("invoise", None, "no tag is called 'invoise'; is it 'Invoice'?"),
         ("nothing like it", None, "no tag is called 'nothing like it'"),
         (8, (8,), None),
         (9, (9,), "no tag has the id 9"),

@@ -120,6 +120,25 @@ def test_a_file_that_went_bad_since_does_not_make_a_healthy_exporter_ill(
     assert ask_listener(listener(settings)) == (200, "healthy")
 
 
+def test_all_ways_to_a_listener_share_five_seconds(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, given = [100.0], list[float | None]()
+
+    def request(connection: http.client.HTTPConnection, *_: object, **__: object) -> None:
+        given.append(connection.timeout)
+        seconds[0] += 2.0
+        raise TimeoutError
+
+    monkeypatch.setattr("exporter.probe.time.monotonic", lambda: seconds[0])
+    monkeypatch.setattr(http.client.HTTPConnection, "request", request)
+    config = folder / "web.yml"
+    config.write_text(TLS)
+    with pytest.raises(TimeoutError):
+        ask_listener(Listener("127.0.0.1", 1, config))
+    assert given == [5.0, 3.0, 1.0]
+
+
 def test_the_probes_own_socket_has_no_place_in_the_file_system_and_ends_with_the_server(
     serve: Serve, folder: Path
 ) -> None:
