@@ -107,7 +107,7 @@ class Folders:
             tuple(folder for folder in found if folder.counts),
             at,
             Learned(folders={folder.id: mailbox_id for folder in found}),
-            odd=tuple(dict.fromkeys(f"mailbox {mailbox_id}: {line}" for line in odd)),
+            odd=tuple(f"mailbox {mailbox_id}: {line}" for line in odd),
         )
 
     def samples(

@@ -139,7 +139,7 @@ class WaitingCustomers:
             Waiting(rows, tuple(segments), is_truncated),
             at,
             Learned(tags_of(conversations), has_all_tags=False),
-            odd=tuple(dict.fromkeys(f"{where}: {line}" for line in odd)),
+            odd=tuple(f"{where}: {line}" for line in odd),
         )
 
     def samples(
