@@ -258,9 +258,10 @@ def test_an_account_without_reports_is_whole_with_folders_alone(
 
 @both
 def test_check_asks_one_question_of_each_kind(simulator: Simulator, api: Api) -> None:
-    configuration = configured(simulator, api)
+    configuration = configured(simulator, api, ACCOUNTS__0__REQUESTS_PER_MINUTE="6000")
     line = check_account(configuration, configuration.accounts[0]).line
     assert "productivity, folders, happiness good; 15 reports" in line
+    assert "a minute of 30000 in the budget" in line  # of half the limit that the service says
     calls = asked(simulator)
     assert (calls["report"], calls["folders"], calls["happiness"]) == (1, 1, 1)
 

@@ -25,9 +25,9 @@ from exporter.core import Exporter, one_round
 from exporter.failure import Failure
 from exporter.helpscout.account import Api
 from exporter.helpscout.client import Client
-from exporter.helpscout.errors import Unreachable
+from exporter.helpscout.errors import ServiceFailed, Unreachable
 from exporter.poller import Poller
-from exporter.questions import Get, Key, Question, Reading
+from exporter.questions import Get, Key, Mailbox, Question, Reading
 from exporter.settings import Configuration, load
 from exporter.state_file import Remembered, StateFile
 from exporter.store import Snapshot, Store
@@ -285,6 +285,21 @@ def test_a_probe_that_fails_is_not_reported_as_a_list_that_fails(
     finally:
         poller.stop()
     assert "login or mailbox list failed" not in [entry["event"] for entry in log.entries]
+
+
+def test_the_list_of_a_daemon_is_tried_once_at_each_of_its_turns(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+
+    def mailboxes(_client: Client, *, paid: bool) -> list[Mailbox]:
+        tried.append(paid)
+        raise ServiceFailed("HTTP 503", status=503)
+
+    monkeypatch.setattr(Client, "mailboxes", mailboxes)
+    with running(held.settings()) as exporter:
+        eventually(lambda: exporter.poller.attempted, "a try", SECONDS)
+        assert tried == [True]
 
 
 def test_no_scrape_sees_an_answer_without_what_follows_from_it(

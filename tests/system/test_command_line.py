@@ -147,10 +147,11 @@ def test_a_result_that_nobody_reads_is_no_success_and_says_nothing() -> None:
         ("--help", ">&-", 1, "stdout: it is closed: the result is not written\n"),
         ("--version", ">&- 2>&- <&-", 1, ""),
         ("nothing", "2>&-", 2, ""),
+        ("nothing", "2>/dev/full", 2, ""),
         ("once --output /dev/null", "2>&-", 2, ""),
     ],
 )
-def test_a_closed_stdout_or_stderr_is_no_crash(
+def test_a_closed_stdout_or_a_stderr_that_takes_nothing_is_no_crash(
     arguments: str, closed: str, code: int, said: str
 ) -> None:
     shell = ["sh", "-c", f'exec "$@" {arguments} {closed}', "sh", *PROGRAM]

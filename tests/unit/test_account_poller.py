@@ -608,6 +608,16 @@ def test_a_list_that_fails_is_told_though_its_first_page_arrives() -> None:
     assert world.store.troubles().accounts.keys() == {"acme"}
 
 
+def test_a_list_that_failed_is_asked_again_as_soon_as_its_first_page_arrives() -> None:
+    world = World()
+    world.discover()
+    world.now += 600
+    world.discover(Unreachable("no answer"))
+    world.now += 5
+    world.discover()
+    assert world.up()
+
+
 def test_what_the_service_said_is_kept_while_it_lasts() -> None:
     world = World()
     world.discover()

@@ -154,6 +154,34 @@ def test_our_own_calls_are_not_taken_for_somebody_elses(clock: Clock) -> None:
     assert budget.per_minute == pytest.approx(360)
 
 
+def test_counts_that_are_a_few_calls_apart_are_not_taken_for_somebody_elses(clock: Clock) -> None:
+    budget, _ = make(clock, limit=400, share=1.0)
+    budget.spend()
+    budget.observe(clock.now, 400, 399 - 12)
+    assert budget.per_minute == pytest.approx(400 * 0.98)
+    budget.observe(clock.now, 400, 399 - 13)
+    assert budget.per_minute == pytest.approx(400 * 0.98 - 13)
+
+
+def test_our_first_calls_of_a_new_minute_are_not_taken_for_somebody_elses(clock: Clock) -> None:
+    budget, _ = make(clock, limit=400, share=1.0)
+    budget.observe(clock.now, 400, 400 - len(spend_for(budget, clock, 30)))
+    clock.now += 30
+    asked_at = clock.now
+    calls = len(spend_for(budget, clock, 3))
+    assert calls > 12
+    budget.observe(asked_at, 400, 400 - calls)
+    assert budget.per_minute == pytest.approx(400 * 0.98)
+
+
+def test_calls_that_are_not_answered_yet_count_against_what_is_left(clock: Clock) -> None:
+    budget, _ = make(clock, limit=400, share=0.9)
+    budget.observe(clock.now, 400, 400 - len(spend_for(budget, clock, 60)) - 20)
+    for left in (20, 15, 10):
+        budget.observe(clock.now, 400, left)
+    assert len(spend_for(budget, clock, 5)) == 2
+
+
 def test_an_answer_of_a_minute_that_is_over_says_nothing_of_this_one(clock: Clock) -> None:
     budget, _ = make(clock, limit=400, share=0.5)
     asked_at = clock.now

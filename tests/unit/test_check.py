@@ -1,16 +1,21 @@
 """`check`: what it says of several accounts, and its exit code."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import typer
 
-from exporter.checking import Checked
+from exporter.checking import Checked, check_account
 from exporter.cli import check as command
 from exporter.health import Missing
 from exporter.helpscout.account import Account
-from exporter.helpscout.errors import BadCredentials, HelpScoutError
+from exporter.helpscout.client import Client
+from exporter.helpscout.errors import BadCredentials, HelpScoutError, ServiceFailed
+from exporter.questions import Learned, Mailbox, Question, Reading
 from exporter.settings import Configuration, load
+from tests.support import run
 
 TAG = Missing("segments[0] (vip)", "no tag is called 'vip'", "vip")
 GLOB = Missing("mailboxes.include[1]", "no mailbox has a name like Sals*")
@@ -61,3 +66,34 @@ def test_what_is_wrong_with_an_account_or_with_all_is_told_and_is_a_failure(
         ended = error.exit_code
     out, err = capfd.readouterr()
     assert (ended, out.splitlines(), err.splitlines()) == (code, ["login good"] * said, complaints)
+
+
+def test_check_reads_the_certificate_of_the_web_configuration(tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: no.pem, key_file: no.pem}\n")
+    environ = {"HELPSCOUT_API_KEY": "a", "HELPSCOUT_WEB__CONFIG_FILE": "web.yml"}
+    ended = run(tmp_path, ["check"], environ)
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "no.pem" in ended.stderr
+
+
+def test_check_asks_again_what_failed_for_a_moment_and_over_the_longest_window_for_a_tag(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[timedelta | None] = []
+
+    def ask(_client: Client, question: Question, _at: datetime) -> Reading:
+        asked.append(question.range)
+        if len(asked) == 1:
+            raise ServiceFailed("HTTP 503", status=503)
+        tags = {"vip": 5} if question.range == timedelta(days=30) else {}
+        return Reading(None, datetime.now(UTC), Learned(tags))
+
+    monkeypatch.setattr(Client, "mailboxes", lambda _: [Mailbox(1, "Support", "", "")])
+    monkeypatch.setattr("exporter.checking.ask", ask)
+    monkeypatch.setattr("exporter.helpscout.attempts._FIRST_RETRY_SECONDS", 0.0)
+    environ = {"API_KEY": "a", "FOLDERS__ENABLED": "false", "WINDOWS": "[24h, 30d, 7d]"}
+    environ["SEGMENTS"] = "[{name: vip, tags: [vip]}]"
+    configuration = load(None, {f"HELPSCOUT_{name}": value for name, value in environ.items()})
+    checked = check_account(configuration, configuration.accounts[0])
+    assert checked.missing == ()
+    assert asked == [timedelta(days=days) for days in (1, 1, 30)]

@@ -74,6 +74,17 @@ def test_row_2_it_is_up_once_the_list_arrives() -> None:
     assert world.up()
 
 
+def test_an_outage_is_what_failed_last() -> None:
+    world = World()
+    world.discover()
+    world.answer(Foreign("a page", status=403))
+    world.list_error = Unreachable("no answer")
+    world.now += 5
+    world.job()
+    assert not world.up()
+    assert world.problems == {"unreachable"}
+
+
 def test_row_3_six_mailboxes_that_have_just_been_asked() -> None:
     run = Run(World(A_DAY), from_(5, sick), SIX)
     run.until(600)
