@@ -7,7 +7,6 @@ from typing import Final
 from exporter.cli.serve import listening, run
 from exporter.cli.simulate import simulator
 from exporter.cli.words import note
-from exporter.probe import LISTEN_VARIABLE
 from exporter.settings import key_of, load
 from exporter.simulator import SimulatorOptions
 
@@ -38,7 +37,7 @@ def demo(listen: Sequence[str]) -> None:
             "HELPSCOUT_COMPARE": "true",
             "HELPSCOUT_SLA": _DEMO_SLA,
         }
-        kept = ("HELPSCOUT_WEB__", "HELPSCOUT_LOG__", LISTEN_VARIABLE)
+        kept = ("HELPSCOUT_WEB__", "HELPSCOUT_LOG__")
         environ |= {k: v for k, v in os.environ.items() if k.startswith(kept) or not key_of(k)}
         overrides = listening(listen)
         run(lambda: load(None, environ, overrides), _say_where_to_look)

@@ -72,7 +72,6 @@ class Poller:
         self._dispatcher = threading.Thread(target=self._dispatch, name="dispatcher", daemon=True)
         self._stopping = threading.Event()
         self._ticked_at = clock()
-        self._configured = False
         self._not_found = NotFoundLog()
 
     def start(self) -> None:
@@ -122,7 +121,7 @@ class Poller:
     @property
     def attempted(self) -> bool:
         """Whether each account's login and discovery have been tried, whatever the result."""
-        return self._configured and all(p.attempted for p in list(self._accounts.values()))
+        return all(p.attempted for p in list(self._accounts.values()))
 
     def progress(self) -> dict[str, tuple[Outlook, Usage]]:
         """Return each account's schedule, as of a second ago at most, and its budget now."""
@@ -145,7 +144,7 @@ class Poller:
             return False
 
     def _is_first_round_done(self) -> bool:
-        return self._configured and all(p.first_round_done for p in self._accounts.values())
+        return all(p.first_round_done for p in self._accounts.values())
 
     def _configure(self, accounts: tuple[Account, ...], settings: Configuration) -> None:
         before, after = self._accounts, dict[str, AccountPoller]()
@@ -157,7 +156,6 @@ class Poller:
                 poller = self._new(account, settings, poller)
             after[account.name] = poller
         self._accounts = after
-        self._configured = True
         for poller in after.values():
             self._wake(poller, self._clock())
         for poller in before.values():
