@@ -201,6 +201,7 @@ def test_a_file_of_a_proxy_is_read_at_each_call(serve: Serve, tmp_path: Path) ->
         ("http://[s3cret", "is not a URL like http://proxy.example.com:3128"),
         ("http://user:s3/cret@h", "is not a URL like"),
         ("http://user:s3#cret@h", "is not a URL like"),
+        ("http://h :1", "is not a URL like"),
         ("http://h:1/s3cret", "must end after the port"),
     ],
 )
