@@ -127,6 +127,19 @@ LATER = "look at Help Scout's status page and at the network; it is tried again"
             ),
         ),
         (
+            reply(b"", 302, "text/html", Location="https://portal.example:no/in"),
+            PLAIN,
+            f"HTTP 302: a redirect, which is not followed; {PASS}",
+        ),
+        (
+            reply(b"<title>" + b"long " * 20 + b"</title>", 403, "text/html"),
+            PLAIN,
+            (
+                f'HTTP 403 with a web page (text/html) titled "{("long " * 20)[:79]}…", which is'
+                f" not Help Scout's; {PASS}"
+            ),
+        ),
+        (
             reply(b"", 407, None),
             PLAIN,
             (

@@ -108,6 +108,12 @@ def test_what_a_reload_changes_is_shown_and_what_only_a_restart_changes_is_not(
     assert running.text("/config") == before.replace("compare: false", "compare: true") != before
 
 
+def test_the_page_says_since_when_it_runs_whatever_was_loaded_since(running: Running) -> None:
+    running.daemon.exporter.started_at = 0.0
+    running.reload(settings())
+    assert "<dt>Running since</dt><dd>1970-01-01 00:00 UTC</dd>" in running.text("/")
+
+
 @pytest.mark.parametrize(("level", "told"), [("info", True), ("error", False)])
 def test_a_reload_changes_what_is_logged(
     running: Running, capsys: pytest.CaptureFixture[str], level: str, told: bool

@@ -564,6 +564,13 @@ def test_healthcheck_fails_on_an_invalid_url(run: Run) -> None:
     assert failed_with_one_line(run("healthcheck", "--url", "nowhere")).startswith("nowhere: ")
 
 
+def test_healthcheck_of_a_demo_that_does_not_answer_misses_no_account(
+    run: Run, nobody: str
+) -> None:
+    process = run("healthcheck", environ={"HELPSCOUT_WEB__LISTEN": nobody})
+    assert "no answer" in failed_with_one_line(process)
+
+
 def test_healthcheck_asks_a_demo_which_has_no_account(start: Start, run: Run) -> None:
     listen = f"127.0.0.1:{reserved_port()}"
     address(start("demo", "--listen", listen))

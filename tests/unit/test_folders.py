@@ -18,6 +18,7 @@ from exporter.helpscout.errors import (
     NotThere,
     ServiceFailed,
     ShortList,
+    Unreachable,
 )
 from exporter.questions import Key, Question, Reading
 from exporter.settings import load
@@ -254,6 +255,7 @@ def test_the_specimen_has_every_queue_and_state_once() -> None:
         (NotAllowed("no", status=403), "May the user behind the credentials see the mailbox? "),
         (NotThere("no", status=404), "was the mailbox deleted? May the user behind "),
         (ServiceFailed("no", status=503), ""),
+        (Unreachable("no", remedy="look at the firewall"), "look at the firewall"),
     ],
 )
 def test_a_refusal_says_what_to_do(error: HelpScoutError, remedy: str) -> None:

@@ -488,6 +488,17 @@ def test_a_mailbox_is_not_left_alone_while_any_question_about_it_is_answered(
     assert refusals.mailbox_rests("2") is is_left_alone
 
 
+def test_a_mailbox_that_was_gone_is_not_left_alone_when_it_is_back() -> None:
+    key = Key("productivity", "acme", "2", "all", "24h", "false")
+    refusals = Refusals()
+    refusals.keep([key])
+    refusals.note(key, "not_found")
+    assert refusals.mailbox_rests("2")
+    refusals.keep([])
+    refusals.keep([key])
+    assert not refusals.mailbox_rests("2")
+
+
 def test_a_window_that_is_refused_takes_no_other_window_along() -> None:
     def service(_: float, job: Job) -> HelpScoutError | None:
         refused = job.question is not None and job.question.key.window == "30d"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.questions import Key
 from exporter.sla import EDGES, Compliance, Objective, compliance
 
 tables = st.sampled_from(sorted(set(EDGES.values())))
@@ -131,3 +132,12 @@ def test_the_first_window_is_the_short_horizon_and_the_last_of_several_the_long_
         *(("*",), ("all",), (False,), ("",)),
     )
     assert [objective.horizon(window) for window in windows] == horizons
+
+
+def test_a_promise_for_a_mailbox_is_none_for_all_of_them_together() -> None:
+    ours = Objective(
+        "n", "handle_time", timedelta(minutes=1), 0.9, ("1d",), (1,), ("all",), (False,), ("",)
+    )
+    key = Key("productivity", "acme", "1", "all", "1d", "false")
+    assert ours.covers(key, "Support")
+    assert not ours.covers(key._replace(mailbox_id="all"), "all")
