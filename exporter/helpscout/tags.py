@@ -2,6 +2,8 @@
 
 from typing import Any, Final, NamedTuple
 
+from pydantic import AliasChoices, Field
+
 from exporter.helpscout.account import Api
 from exporter.helpscout.errors import BadResponse
 from exporter.helpscout.pages import Listed, Page, parse_page
@@ -18,8 +20,10 @@ class Tag(NamedTuple):
 
 
 class _Tag(Wire):
+    """1.0 calls the name `tag` in places."""
+
     id: Id
-    name: Any = None
+    name: Any = Field(None, validation_alias=AliasChoices("name", "tag"))
 
 
 def parse_tags(api: Api, body: bytes, odd: Odd) -> Page[Tag]:

@@ -17,6 +17,7 @@ from exporter.helpscout.account import Api
 from exporter.helpscout.errors import BadResponse
 from exporter.helpscout.mailboxes import MAILBOXES, parse_mailboxes
 from exporter.helpscout.pages import Page, read_list
+from exporter.helpscout.tags import Tag, parse_tags
 from exporter.helpscout.wire import Odd, describe_error, parse_token
 from exporter.questions import Mailbox
 
@@ -255,6 +256,18 @@ def test_a_cut_name_in_something_that_is_not_json_is_refused(rest: bytes) -> Non
 )
 def test_an_account_without_a_mailbox_has_none(text: str) -> None:
     assert mailboxes("v2", text.encode()) == Page([], 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("api", "text"),
+    [
+        ("v2", '{"_embedded": {"tags": [{"id": 5, "name": "vip"}]}, "page": {"totalPages": 1}}'),
+        ("v1", '{"items": [{"id": 5, "name": "vip"}], "pages": 1}'),
+        ("v1", '{"items": [{"id": 5, "tag": "vip"}], "pages": 1}'),
+    ],
+)
+def test_a_list_of_tags_is_read_in_every_form(api: Api, text: str) -> None:
+    assert list(parse_tags(api, text.encode(), print).items) == [Tag(5, "vip")]
 
 
 @pytest.mark.parametrize("embedded", ["[]", "null", "{}", '{"mailboxes": []}'])
