@@ -335,13 +335,14 @@ def ask(
     filling_clock: Callable[[], float] = lambda: 0.0,
     keys: tuple[Key, ...] = KEYS,
     waits: list[float] | None = None,
+    concurrency: int = 1,
 ) -> Asker:
-    """Ask everything of `keys`, with one worker, so that the order is certain.
+    """Ask everything of `keys`, by default with one worker, so that the order is certain.
 
     How long it would have waited is appended to `waits`.
     """
     waited: list[float] = [] if waits is None else waits
-    account = _account()
+    account = _account(concurrency)
     series = SeriesTable(renderer(windows=(WINDOW,)), lambda key: key.mailbox_id, ())
     questions = [
         Question(key, WINDOW.every, WINDOW.range, ((int(key.mailbox_id),), (), ())) for key in keys
@@ -363,7 +364,7 @@ def ask(
     return asker
 
 
-def _account() -> Account:
+def _account(concurrency: int) -> Account:
     return Account(
         name="acme",
         api="v2",
@@ -371,7 +372,7 @@ def _account() -> Account:
         client_id="a",
         requests_per_minute=400,
         budget=1.0,
-        concurrency=1,
+        concurrency=concurrency,
         timeout=timedelta(seconds=1),
     )
 
@@ -385,6 +386,19 @@ def test_steps_are_asked_from_the_newest_to_the_oldest(answers: Answers) -> None
     service = Service(lambda box, day: None)
     ask(service, answers)
     assert service.asked == [(box, day) for day in range(20, 0, -1) for box in ("1", "2")]
+
+
+def test_as_many_are_asked_at_once_as_the_account_allows(answers: Answers) -> None:
+    together = threading.Barrier(3)
+
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        if day == 20:
+            together.wait(20)
+        return None
+
+    keys = tuple(KEYS[0]._replace(mailbox_id=str(number)) for number in range(3))
+    ask(Service(answer), answers, keys=keys, concurrency=3)
+    assert not together.broken
 
 
 EARLY = Refused("HTTP 400: too early", status=400)
@@ -532,6 +546,33 @@ def test_steps_that_are_refused_for_good_between_answered_ones_are_holes(
     assert kept(answers, "1") == sorted(set(range(1, 21)) - days)
 
 
+def test_holes_stay_holes_though_a_newer_step_is_answered_last(answers: Answers) -> None:
+    calls = itertools.count()
+
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        if box == "1" and day in (0, 11, 12):
+            return EARLY
+        return ServiceFailed("HTTP 500") if (box, day) == ("1", 15) and not next(calls) else None
+
+    asker = ask(Service(answer), answers)
+    assert answers.ends() == {}
+    assert {step.at // 86_400 for step in asker.holes} == {11, 12}
+
+
+def test_what_is_asked_late_is_retried_as_often_as_the_rest(answers: Answers) -> None:
+    refused, failed = itertools.count(), itertools.count()
+
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        if box == "1" and day >= 18 and next(refused) < 4:
+            return EARLY
+        return ServiceFailed("HTTP 500") if (box, day) == ("1", 17) and next(failed) < 3 else None
+
+    asker = ask(Service(answer), answers)
+    assert next(failed) == 4
+    assert asker.failures == {}
+    assert kept(answers, "1") == list(range(1, 21))
+
+
 @pytest.mark.parametrize("error", [EARLY, NotAllowed("HTTP 403", status=403)], ids=str)
 def test_a_right_that_is_lost_on_the_way_is_no_end_of_history(
     answers: Answers, error: HelpScoutError
@@ -663,6 +704,14 @@ def test_failures_between_successes_are_no_reason_to_give_up(answers: Answers) -
     asker = ask(service, answers, lambda: float(next(seconds)))
     assert asker.given_up is None
     assert len(asker.failures) == 20
+
+
+def test_failures_between_refusals_are_no_reason_to_give_up(answers: Answers) -> None:
+    seconds, calls = iter(range(0, 1_000_000, 100)), itertools.count(1)
+    refused, away = NotAllowed("HTTP 403", status=403), Unreachable("connection refused")
+    keys = tuple(KEYS[0]._replace(mailbox_id=str(number)) for number in range(20))
+    service = Service(lambda box, day: refused if next(calls) % 3 else away)
+    assert ask(service, answers, lambda: float(next(seconds)), keys=keys).given_up is None
 
 
 # --- how far it is ------------------------------------------------------------------------------
