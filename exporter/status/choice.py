@@ -146,6 +146,6 @@ def _flag(value: bool) -> str:
 
 
 def _page(text: str) -> int:
-    # Digits of other scripts are digits to Python, too, and a long enough number an error.
-    good = text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST_PAGES))
+    # A long enough number is an error to Python.
+    good = text.isdecimal() and len(text) <= len(str(_MOST_PAGES))
     return max(1, int(text)) if good else 1

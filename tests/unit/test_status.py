@@ -368,6 +368,23 @@ def test_bars_have_words_and_show_what_is_beyond_the_target() -> None:
     )
 
 
+def test_of_several_slas_the_strictest_target_parts_the_bars() -> None:
+    slas = ", ".join(
+        f"{{name: s{n}, statistic: first_response_time, target: {n}m, objective: 0.5}}"
+        for n in (30, 60, 15)
+    )
+    found = cells(shown(World(environ={"HELPSCOUT_SLA": f"[{slas}]"})))["First response time"]
+    assert (found.within, found.beyond) == (1, 3)
+
+
+def test_a_distribution_of_nothing_has_no_bars() -> None:
+    world = World()
+    nothing = Distribution((0, 0, 0, 0, 0), (0,) * 5)
+    world.store.succeeded(world.key("all"), reading(replace(published_like(), handle_time=nothing)))
+    found = cells(shown(world))["Handle time"]
+    assert (found.bars, found.value) == ("", "2 min")
+
+
 def test_the_highest_bar_fills_its_height_and_the_lowest_can_be_seen() -> None:
     bars = Bars("handle_time", (500, 250, 1, 0, 0), float("inf"))
     heights = re.findall(r"v-([\d.]+)", filters.outline(bars, beyond=False))
@@ -831,6 +848,12 @@ def test_the_next_poll_is_the_first_of_all() -> None:
     ]
     tile = shown(World(outlook=Outlook(tuple(groups)))).tiles["Next poll"]
     assert (tile.value, tile.detail) == ("in 12 s", "7d of acme, 14:30:12 UTC")
+
+
+def test_a_poll_that_is_overdue_is_next_at_once() -> None:
+    overdue = GroupOutlook(Group("productivity", "24h", 300.0), 8, 300.0, 49_940.0)
+    tile = shown(World(outlook=Outlook((overdue,)))).tiles["Next poll"]
+    assert (tile.value, tile.detail) == ("now", "24h of acme, 14:30:00 UTC")
 
 
 def test_the_build_and_a_shard_are_named() -> None:
