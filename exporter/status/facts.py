@@ -99,8 +99,8 @@ class Facts:
 
         Nothing is asked before a 429 is over.
         """
-        due = max(due, self.clock + self.progress[account][1].closed_seconds)
-        return self.now + max(0.0, due - self.clock)
+        wait = max(due - self.clock, self.progress[account][1].closed_seconds)
+        return self.now + wait
 
 
 def _late_after(interval: float) -> float:

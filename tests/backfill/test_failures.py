@@ -336,6 +336,7 @@ def ask(
     keys: tuple[Key, ...] = KEYS,
     waits: list[float] | None = None,
     concurrency: int = 1,
+    stopping: threading.Event | None = None,
 ) -> Asker:
     """Ask everything of `keys`, by default with one worker, so that the order is certain.
 
@@ -354,7 +355,7 @@ def ask(
         {("productivity", "24h"): GRID},
         series,
         answers,
-        threading.Event(),
+        stopping or threading.Event(),
         clock=filling_clock,
         wait=lambda seconds: bool(waited.append(seconds)),  # type: ignore[func-returns-value]
     )
@@ -399,6 +400,22 @@ def test_as_many_are_asked_at_once_as_the_account_allows(answers: Answers) -> No
     keys = tuple(KEYS[0]._replace(mailbox_id=str(number)) for number in range(3))
     ask(Service(answer), answers, keys=keys, concurrency=3)
     assert not together.broken
+
+
+def test_once_it_is_stopped_nothing_more_is_asked_and_what_was_answered_is_kept(
+    answers: Answers,
+) -> None:
+    stopping = threading.Event()
+
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        if day == 18:
+            stopping.set()
+        return None
+
+    service = Service(answer)
+    ask(service, answers, stopping=stopping)
+    assert service.asked[-1] == ("1", 18)
+    assert kept(answers, "1") == [18, 19, 20]
 
 
 EARLY = Refused("HTTP 400: too early", status=400)
@@ -573,6 +590,18 @@ def test_what_is_asked_late_is_retried_as_often_as_the_rest(answers: Answers) ->
     assert kept(answers, "1") == list(range(1, 21))
 
 
+def test_what_is_older_than_a_passing_refusal_is_judged_as_often(answers: Answers) -> None:
+    refusals = {("1", 2): 2, ("1", 1): 3}
+
+    def answer(box: str, day: int) -> HelpScoutError | None:
+        refusals[box, day] = refusals.get((box, day), 0) - 1
+        return EARLY if refusals[box, day] >= 0 else None
+
+    asker = ask(Service(answer), answers)
+    assert asker.unjudged == {}
+    assert kept(answers, "1") == list(range(1, 21))
+
+
 @pytest.mark.parametrize("error", [EARLY, NotAllowed("HTTP 403", status=403)], ids=str)
 def test_a_right_that_is_lost_on_the_way_is_no_end_of_history(
     answers: Answers, error: HelpScoutError
@@ -696,6 +725,13 @@ def test_an_account_that_stays_away_is_given_up_after_a_while(answers: Answers) 
     asker = ask(service, answers, lambda: float(next(seconds)))
     assert str(asker.given_up) == "connection refused"
     assert len(service.asked) <= PATIENCE_SECONDS / 100 + 1
+
+
+def test_an_account_that_stays_away_is_asked_once_a_minute_at_last(answers: Answers) -> None:
+    waits: list[float] = []
+    service = Service(lambda box, day: Unreachable("connection refused"))
+    ask(service, answers, waits=waits)
+    assert waits[:8] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 
 def test_failures_between_successes_are_no_reason_to_give_up(answers: Answers) -> None:

@@ -377,14 +377,6 @@ def test_of_several_slas_the_strictest_target_parts_the_bars() -> None:
     assert (found.within, found.beyond) == (1, 3)
 
 
-def test_a_distribution_of_nothing_has_no_bars() -> None:
-    world = World()
-    nothing = Distribution((0, 0, 0, 0, 0), (0,) * 5)
-    world.store.succeeded(world.key("all"), reading(replace(published_like(), handle_time=nothing)))
-    found = cells(shown(world))["Handle time"]
-    assert (found.bars, found.value) == ("", "2 min")
-
-
 def test_the_highest_bar_fills_its_height_and_the_lowest_can_be_seen() -> None:
     bars = Bars("handle_time", (500, 250, 1, 0, 0), float("inf"))
     heights = re.findall(r"v-([\d.]+)", filters.outline(bars, beyond=False))
