@@ -153,10 +153,10 @@ class Asker:
             if failed:
                 self._log.info("asking again what failed", reports=len(failed))
             self._again = True
-            resumed = self._judge_ends()
+            self._judge_ends()
             self._ask_all(iter(_may_pass(self.holes)))
             self._again = False
-            if (self._put_off and self._walk()) or resumed:
+            if self._put_off and self._walk():
                 pauses = iter(_PAUSES_BEFORE_RETRIES)
         for key, history in self._histories.items():
             if history.end is not None and not history.confirmed:
@@ -206,8 +206,8 @@ class Asker:
                 self._handed_out = True
                 yield step
 
-    def _judge_ends(self) -> bool:
-        """Ask again where histories seem to end; return whether one of them goes on."""
+    def _judge_ends(self) -> None:
+        """Ask again where histories seem to end, and then a newer step and one beyond the range."""
         outcomes: dict[Step, HelpScoutError | None] = {}
 
         def probe(step: Step) -> None:
@@ -216,28 +216,22 @@ class Asker:
         pending = [(key, Step(self._questions[key], at)) for key, at in self._pending()]
         self._ask_all(iter([candidate for _, candidate in pending]), probe)
         others = {
-            key: [Step(self._questions[key], at) for at in (newer, self._histories[key].beyond)]
+            candidate: [
+                Step(self._questions[key], at) for at in (newer, self._histories[key].beyond)
+            ]
             for key, candidate in pending
             if _refused(outcomes.get(candidate))
             and (newer := self._answers.first(key, candidate.at)) is not None
         }
         self._ask_all(chain.from_iterable(others.values()), probe)
-        resumed = False
-        for key, candidate in pending:
-            newer_answered = beyond_refused = False
-            if key in others:
-                control, beyond = others[key]
-                newer_answered = control in outcomes and outcomes[control] is None
-                beyond_refused = _refused(outcomes.get(beyond))
-            verdict = self._histories[key].judged(
-                candidate.at, newer_answered=newer_answered, beyond_refused=beyond_refused
-            )
-            resumed |= verdict == "resume"
-            if verdict == "end":
-                self._end(key, candidate.at, outcomes[candidate])
-        return resumed
+        for candidate, (newer_step, beyond) in others.items():
+            newer_answered = newer_step in outcomes and outcomes[newer_step] is None
+            if newer_answered and _refused(outcomes.get(beyond)):
+                self._end(candidate, outcomes[candidate])
 
-    def _end(self, key: Key, at: int, error: HelpScoutError | None) -> None:
+    def _end(self, candidate: Step, error: HelpScoutError | None) -> None:
+        key, at = candidate.question.key, candidate.at
+        self._histories[key].ends(at)
         for step in [s for s in self.failures if s.question.key == key and s.at <= at]:
             self.failures.pop(step)
         if self._answers.keep_end(key, at):

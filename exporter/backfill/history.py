@@ -6,7 +6,7 @@ a newer step at that same time.
 """
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 from exporter.backfill.grid import Grid
 from exporter.helpscout.errors import HelpScoutError, Refused
@@ -14,8 +14,6 @@ from exporter.questions import Key
 
 _IN_A_ROW: Final = 3
 """After so many refusals, with nothing older answered, what is older waits until that is judged."""
-
-Verdict = Literal["end", "resume", "open"]
 
 
 @dataclass(slots=True)
@@ -66,14 +64,9 @@ class History:
         self.end, self.confirmed = None, False
         return True
 
-    def judged(self, candidate: int, *, newer_answered: bool, beyond_refused: bool) -> Verdict:
-        """Judge after `candidate` was asked again, then a newer step and the one beyond."""
-        if self.candidate != candidate:
-            return "resume"
-        if not newer_answered or not beyond_refused:
-            return "open"
+    def ends(self, candidate: int) -> None:
+        """Note that `candidate` was refused again, what is older too, and a newer step answered."""
         self.end, self.confirmed = candidate, True
-        return "end"
 
 
 class Histories(dict[Key, History]):

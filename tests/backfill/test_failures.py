@@ -590,18 +590,6 @@ def test_what_is_asked_late_is_retried_as_often_as_the_rest(answers: Answers) ->
     assert kept(answers, "1") == list(range(1, 21))
 
 
-def test_what_is_older_than_a_passing_refusal_is_judged_as_often(answers: Answers) -> None:
-    refusals = {("1", 2): 2, ("1", 1): 3}
-
-    def answer(box: str, day: int) -> HelpScoutError | None:
-        refusals[box, day] = refusals.get((box, day), 0) - 1
-        return EARLY if refusals[box, day] >= 0 else None
-
-    asker = ask(Service(answer), answers)
-    assert asker.unjudged == {}
-    assert kept(answers, "1") == list(range(1, 21))
-
-
 @pytest.mark.parametrize("error", [EARLY, NotAllowed("HTTP 403", status=403)], ids=str)
 def test_a_right_that_is_lost_on_the_way_is_no_end_of_history(
     answers: Answers, error: HelpScoutError
