@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.simulator import Faults
-from tests.backfill.conftest import Filling, environ
+from exporter.simulator import Faults, SimulatorOptions, parse_faults
+from tests.backfill.conftest import LIMIT, Filling, environ, simulating
 from tests.support import EXPORTER, Ended, Process, environment, eventually
 from tests.support import run as run_in
 from tests.system.conftest import Start
@@ -269,3 +269,48 @@ def test_information_is_there_at_every_step_of_the_shortest_window(filling: Fill
     assert len(instants) == 25
     for name in ("helpscout_window_seconds", "helpscout_mailbox_info"):
         assert {p.at for p in filling.points(name)} == instants
+
+
+def test_only_mailboxes_that_are_selected_have_information(filling: Filling) -> None:
+    filling.config = "mailboxes: {all: false, include: [1001]}\nwindows: [24h]\n"
+    assert filling.run("2026-03-01", "2026-03-01") is None
+    for name in ("helpscout_mailbox_info", "helpscout_replies_sent"):
+        assert {p.labels["mailbox_id"] for p in filling.points(name)} == {"1001"}
+
+
+def test_a_mailbox_has_one_name_in_all_of_its_history(filling: Filling) -> None:
+    assert filling.run("2026-03-01", "2026-03-02") is None
+    whole = filling.output.read_bytes()
+    filling.simulator.set_faults(parse_faults("mailboxes: {1001: {name: Renamed}}"))
+    assert filling.run("2026-03-01", "2026-03-02") is None
+    assert filling.output.read_bytes() == whole
+
+
+def test_a_shard_by_account_asks_nothing_of_the_accounts_of_others(filling: Filling) -> None:
+    for simulator in simulating(SimulatorOptions(accounts=2, mailboxes=1, rate_limit=LIMIT)):
+        filling.simulator = simulator
+        filling.variables = {
+            "HELPSCOUT_SHARD__TOTAL": "2",
+            "HELPSCOUT_ACCOUNTS__0__NAME": "acme",
+            "HELPSCOUT_ACCOUNTS__1__NAME": "b",
+            "HELPSCOUT_ACCOUNTS__1__BASE_URL": f"{simulator.url}/v2",
+            "HELPSCOUT_ACCOUNTS__1__CLIENT_ID": "demo-2",
+            "HELPSCOUT_ACCOUNTS__1__CLIENT_SECRET": "secret-2",
+        }
+        shard = filling.configuration.shard
+        assert [shard.may_own(name) for name in ("acme", "b")] == [True, False]
+        assert filling.run("2026-03-01", "2026-03-01") is None
+        assert list(simulator.stats()["accounts"]) == ["1"]
+        info = filling.points("helpscout_mailbox_info")
+        assert {point.labels["account"] for point in info} == {"acme"}
+
+
+def test_an_account_that_is_given_up_is_named_with_the_reason(filling: Filling) -> None:
+    filling.simulator.set_faults(
+        parse_faults("faults: [{endpoint: report, min_range: 7d, status: 500}]")
+    )
+    assert filling.run("2026-03-01", "2026-03-01") is not None
+    filling.variables = {"HELPSCOUT_CLIENT_SECRET": "wrong"}
+    assert filling.run("2026-03-01", "2026-03-01") is not None
+    assert filling.said[-1].startswith("account default was given up: login at 127.0.0.1")
+    assert "HTTP 401" in filling.said[-1]

@@ -76,6 +76,22 @@ def test_other_options_are_another_backfill_where_the_file_differs(
     assert differing(wanted(**change)) == named
 
 
+def test_a_collector_that_moves_to_another_account_is_another_backfill() -> None:
+    def fingerprint(first: str, second: str) -> dict[str, str]:
+        environ = ENVIRON | {
+            "HELPSCOUT_ACCOUNTS__0__NAME": "a",
+            "HELPSCOUT_ACCOUNTS__0__COLLECTORS": first,
+            "HELPSCOUT_ACCOUNTS__1__NAME": "b",
+            "HELPSCOUT_ACCOUNTS__1__COLLECTORS": second,
+            "HELPSCOUT_ACCOUNTS__1__CLIENT_ID": "other",
+            "HELPSCOUT_ACCOUNTS__1__CLIENT_SECRET": "other",
+        }
+        return wanted().fingerprint(load(None, environ))
+
+    both, one = "[productivity, happiness]", "[productivity]"
+    assert differences(fingerprint(both, one), fingerprint(one, both)) == ["accounts[].collectors"]
+
+
 def test_another_version_of_the_exporter_is_another_backfill(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -322,6 +322,19 @@ def test_accounts_show_whether_they_work_and_what_is_wrong() -> None:
     ]
 
 
+def test_office_hours_are_open_or_not_and_absent_without_a_schedule() -> None:
+    statuses = {
+        "a": AccountStatus(office_open=True),
+        "b": AccountStatus(office_open=False),
+        "c": AccountStatus(office_open=None),
+    }
+    (lines,) = (body for family, body in accounts([], statuses) if "office" in family.name)
+    assert lines.decode().splitlines() == [
+        'helpscout_office_hours_open{account="a"} 1.0',
+        'helpscout_office_hours_open{account="b"} 0.0',
+    ]
+
+
 @pytest.mark.parametrize("collector", COLLECTORS)
 def test_fragments_are_in_the_order_of_the_catalogue(collector: str) -> None:
     every = catalogue()
