@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types layers unit pythons lowest coverage system faults backfill alarm page docs dashboards rules \
-	chart image image-lint image-where-possible bench mutants audit lock clean debian-packages
+.PHONY: help install demo test lint types layers unit contract pythons lowest coverage system system-1 system-2 faults backfill \
+	alarm page docs dashboards rules chart image image-lint image-where-possible bench mutants audit lock clean debian-packages
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +36,11 @@ install: $(VENV)/.ready  ## the program as .venv/bin/helpscout-exporter
 demo: install  ## exporter and simulator together, no credentials
 	@$(BIN)/helpscout-exporter demo
 
-# make starts the groups in this order, the slowest first, and two at a time (JOBS), for many a test
-# waits: each shows what it said when it has ended, and one that fails lets the others end.
-GROUPS := alarm unit system backfill image-where-possible page faults lint types layers coverage
-JOBS ?= 2
+# make starts the groups in this order, the longest first, and one more of them at a time than there
+# are cores (JOBS), for many a test waits: each shows what it said when it has ended, and one that
+# fails lets the others end.
+GROUPS := system-1 system-2 unit alarm contract rules backfill image-where-possible page faults types lint layers coverage
+JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 test: $(VENV)/.dev-ready debian-packages  ## every check
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) $(filter --output-sync,$(.FEATURES:output-sync=--output-sync)) $(GROUPS)
@@ -55,19 +56,23 @@ types: $(VENV)/.dev-ready
 layers: $(VENV)/.dev-ready
 	$(BIN)/lint-imports --no-cache
 
-# Three groups measure coverage: the first of all, the others of what only processes run.
+# These measure coverage: the first two of all, the others of what only processes run.
 MEASURED = COVERAGE_FILE=.coverage.$@ $(BIN)/pytest --cov-report= --cov-fail-under=0
 
-unit: $(VENV)/.dev-ready
-	$(MEASURED) --cov=exporter tests/unit tests/contract
+unit contract: $(VENV)/.dev-ready
+	$(MEASURED) --cov=exporter tests/$@
 
-system: $(VENV)/.dev-ready debian-packages
-	$(MEASURED) $(addprefix --cov=exporter.,cli core checking daemon poller) tests/system
+# In two halves, or make would wait for this group alone.
+system: system-1 system-2
+system-1: FILES := test_[a-h]*
+system-2: FILES := test_[!a-h]*
+system-1 system-2: $(VENV)/.dev-ready debian-packages
+	$(MEASURED) $(addprefix --cov=exporter.,cli core checking daemon poller) tests/system/$(FILES).py
 
 backfill: $(VENV)/.dev-ready debian-packages
 	$(MEASURED) --cov=exporter.backfill tests/backfill
 
-coverage: unit system backfill  ## branch coverage of all of these together, and the gate
+coverage: unit contract system backfill  ## branch coverage of all of these together, and the gate
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -77,8 +82,17 @@ pythons:  ## unit and contract tests under every Python (3.11 or newer) on PATH 
 lowest:  ## the same with the lowest versions that pyproject.toml allows and that have wheels
 	@$(PYTHON) -m scripts.pythons --lowest
 
-faults alarm: $(VENV)/.dev-ready debian-packages
-	$(BIN)/pytest tests/$@
+faults: $(VENV)/.dev-ready debian-packages
+	$(BIN)/pytest tests/faults
+
+# Histories of hours and weeks, which promtool computes.
+HISTORIES := $(patsubst %,tests/alarm/test_%.py,rules silence chance)
+
+rules: $(VENV)/.dev-ready debian-packages  ## checks and tests Prometheus's rules (as `make test` does, too)
+	$(BIN)/pytest $(HISTORIES)
+
+alarm: $(VENV)/.dev-ready debian-packages
+	$(BIN)/pytest tests/alarm $(HISTORIES:%=--ignore=%)
 
 # Helm runs in the process of the tests. Of its time a third went into collecting garbage.
 page: $(VENV)/.dev-ready debian-packages
@@ -109,9 +123,6 @@ image-where-possible: $(VENV)/.dev-ready debian-packages
 	@if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && unshare --mount true 2>/dev/null; \
 	then $(MAKE) --no-print-directory image; \
 	else echo "no image is built here: that needs root, apt-get and the right to mount" >&2; fi
-
-rules: $(VENV)/.dev-ready debian-packages  ## checks and tests Prometheus's rules (as `make test` does, too)
-	$(BIN)/pytest tests/alarm/test_rules.py
 
 bench: $(VENV)/.dev-ready  ## measures beside peers, writes benchmarks/RESULTS.md (a quarter of an hour)
 	@scripts/debian-packages prometheus-pushgateway:prometheus-pushgateway

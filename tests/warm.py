@@ -28,6 +28,8 @@ import exporter
 from exporter import cli
 
 _ROOT: Final = Path(__file__).parent.parent
+_OURS: Final = Coverage.current()
+"""What measures the tests. During some of them it pauses; their processes are measured as ever."""
 _START_SECONDS: Final = 60.0
 
 
@@ -116,10 +118,9 @@ def _address() -> str:
 
 def _measured() -> str:
     """Return what of the program is measured where, as arguments of Coverage; else null."""
-    ours = Coverage.current()
-    if ours is None:
+    if _OURS is None:
         return "null"
-    return json.dumps({"source": ours.config.source, "data_file": ours.config.data_file})
+    return json.dumps({"source": _OURS.config.source, "data_file": _OURS.config.data_file})
 
 
 # --- in the warm process --------------------------------------------------------------------------

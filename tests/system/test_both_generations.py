@@ -11,6 +11,9 @@ from tests.system.conftest import NOW, Desk, Start, address, desk
 REPORTS = 7 * 4 * 3
 MOMENTS = "helpscout_report_last_success_timestamp_seconds"
 
+# What runs here in the tests' own process is measured elsewhere.
+pytestmark = pytest.mark.no_cover
+
 
 def once(run: Run, environ: dict[str, str], at: str = NOW) -> Metrics:
     """Return what `once` prints."""

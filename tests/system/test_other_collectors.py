@@ -22,6 +22,9 @@ web: {listen: "127.0.0.1:0"}
 REPORTS = 7 * 2
 DISTRIBUTIONS = [family.name for family in catalogue() if family.kind == "gaugehistogram"]
 
+# What runs here in the tests' own process is measured elsewhere.
+pytestmark = pytest.mark.no_cover
+
 
 @pytest.fixture(scope="module")
 def exporter(

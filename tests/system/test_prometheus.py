@@ -63,6 +63,9 @@ PREFERRED = {
 }
 """What stands first in the Accept header."""
 
+# What runs here in the tests' own process is measured elsewhere.
+pytestmark = pytest.mark.no_cover
+
 # One call that is refused and one that is repeated, or their counters have no sample.
 FAULTS = """
 faults:

@@ -19,6 +19,9 @@ MOMENTS = "helpscout_report_last_success_timestamp_seconds"
 CALLS = "helpscout_exporter_api_requests_total"
 SUCCESS = "helpscout_report_success"
 
+# What runs here in the tests' own process is measured elsewhere.
+pytestmark = pytest.mark.no_cover
+
 
 def configuration(folder: Path, url: str, accounts: int, budget: float = 1.0) -> str:
     """Write a configuration with so many of the simulator's accounts; return its path."""
