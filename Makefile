@@ -86,7 +86,7 @@ faults: $(VENV)/.dev-ready debian-packages
 	$(BIN)/pytest tests/faults
 
 # Histories of hours and weeks, which promtool computes.
-HISTORIES := $(patsubst %,tests/alarm/test_%.py,rules silence chance)
+HISTORIES := tests/alarm/test_rules.py tests/alarm/test_silence.py tests/alarm/test_chance.py
 
 rules: $(VENV)/.dev-ready debian-packages  ## checks and tests Prometheus's rules (as `make test` does, too)
 	$(BIN)/pytest $(HISTORIES)
