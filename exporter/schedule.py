@@ -186,7 +186,7 @@ class Schedule:
                 if changed:
                     task.asked, task.changed = task.running, task.running
                 latest = now if changed else now + self.interval(question)
-                if task.due > latest and not task.running and (changed or not task.paused):
+                if task.due > latest and (changed or not task.paused):
                     task.due, task.paused = latest, False
                     self._push(question.key)
                 continue
@@ -290,10 +290,10 @@ class Schedule:
             self._tasks[key].paused = True
 
     def hurry(self, keys: Iterable[Key], now: float) -> None:
-        """Make these due now, unless they are being asked: the account works again."""
+        """Make these due now: the account works again. What is being asked goes on."""
         for key in keys:
             task = self._tasks.get(key)
-            if task is not None and not task.running:
+            if task is not None:
                 task.due, task.paused = now, False
                 self._push(key)
 
