@@ -37,7 +37,7 @@ from exporter.helpscout.errors import (
     Unreachable,
 )
 from exporter.helpscout.judging import http_date, number
-from exporter.questions import ALL, Key, Mailbox, Question
+from exporter.questions import ALL, Get, Key, Mailbox, Question, Reading
 from tests.contract.conftest import CLIENT_ID, CLIENT_SECRET, KEY, Desk, Serve
 from tests.contract.scripted import Asked, Reply, as_json, drip, head, reply, reset, stall
 
@@ -861,6 +861,29 @@ def test_calls_are_counted_and_timed_by_endpoint(desk: Desk) -> None:
         assert desk.counted("api_requests_total", operation=endpoint, code="200") == calls
         name = "api_request_duration_seconds_count"
         assert desk.counted(name, operation=endpoint) == calls
+
+
+def test_a_call_without_an_answer_is_timed_and_no_wait_for_the_budget_is(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spend() -> None:
+        desk.seconds += 30.0
+
+    monkeypatch.setattr(desk.purse, "spend", spend)
+    desk.answer = lambda _asked: reset
+    failure(desk.client("v1"))
+    name = "api_request_duration_seconds"
+    measured = [desk.counted(f"{name}_{each}", operation="report") for each in ("count", "sum")]
+    assert measured == [1, 0]
+
+
+def test_what_a_question_took_is_counted_in_calls(desk: Desk) -> None:
+    def two(get: Get) -> Reading:
+        get("/a", {})
+        get("/b", {})
+        return Reading(None, NOW)
+
+    assert desk.client().ask("report", two).calls == 2
 
 
 def test_a_call_is_timed_in_seconds(desk: Desk) -> None:

@@ -153,6 +153,14 @@ def test_the_other_family_is_tried_second(names: Names, serve: Serve) -> None:
         assert asked(f"http://{HOST}:1", 20.0) == 200
 
 
+def test_a_dead_family_costs_one_head_start_however_many_addresses_it_has(names: Names) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as good:
+        there = ("::1", good.getsockname()[1])
+        names.known[HOST] = [*(names.dead() for _ in range(16)), there]
+        with taking(0.2, 3.5), connect(HOST, 1, time.monotonic() + 20.0) as connected:
+            assert connected.getpeername()[:2] == there
+
+
 def test_without_ipv6_the_other_addresses_are_used(
     names: Names, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

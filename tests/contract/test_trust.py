@@ -192,6 +192,12 @@ def test_a_file_of_a_proxy_is_read_at_each_call(serve: Serve, tmp_path: Path) ->
             transport.send("GET", f"http://{HOST}", auth=None)
 
 
+def test_of_the_two_variables_that_name_a_bundle_the_one_of_requests_counts() -> None:
+    environ = {"CURL_CA_BUNDLE": "/curl.pem", "REQUESTS_CA_BUNDLE": "/requests.pem"}
+    assert Trust.of(None, environ).file == Path("/requests.pem")
+    assert Trust.of(Path("/ours.pem"), environ).file == Path("/ours.pem")
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

@@ -618,6 +618,16 @@ def test_a_list_that_failed_is_asked_again_as_soon_as_its_first_page_arrives() -
     assert world.up()
 
 
+def test_a_401_that_is_over_does_not_hold_reports_back_while_the_list_is_asked() -> None:
+    world = World()
+    world.discover()
+    world.answer(BadCredentials("HTTP 401", status=401))
+    world.answer_all()
+    world.now += 600
+    asked = [world.job(), world.job()]
+    assert [job and job.question is None for job in asked] == [True, False]
+
+
 def test_what_the_service_said_is_kept_while_it_lasts() -> None:
     world = World()
     world.discover()

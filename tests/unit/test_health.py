@@ -68,10 +68,11 @@ def test_row_1_before_any_answer_it_is_down_and_nothing_is_said_of_the_collector
     assert world.collector_up is None
 
 
-def test_row_2_it_is_up_once_the_list_arrives() -> None:
+def test_row_2_it_is_up_once_the_list_arrives_and_nothing_is_said_of_what_was_not_tried() -> None:
     world = World()
     world.discover()
     assert world.up()
+    assert world.store.snapshot().accounts["acme"].collectors == ()
 
 
 def test_an_outage_is_what_failed_last() -> None:
@@ -131,6 +132,15 @@ def test_row_7_one_report_is_always_unauthorized() -> None:
     asked = [at for at, _, key in run.asked if key and key.mailbox_id == "1"]
     assert len(asked) == 2
     assert asked[1] - asked[0] >= 600
+
+
+def test_reports_that_are_all_unauthorized_have_the_list_asked_every_30_seconds() -> None:
+    unauthorized = reports_only(lambda: BadCredentials("HTTP 401", status=401))
+    run = Run(World(replace(A_DAY, types=("all", "email", "chat"))), unauthorized, SIX)
+    run.until(600)
+    probes = [at for at, kind, _ in run.asked if kind == "probe"]
+    assert len(probes) >= 2
+    assert min(b - a for a, b in pairwise(probes)) >= 30
 
 
 def test_row_8_login_is_refused() -> None:
@@ -486,6 +496,22 @@ def test_a_mailbox_is_not_left_alone_while_any_question_about_it_is_answered(
     for type_, reason in last.items():
         refusals.note(keys[type_], reason)
     assert refusals.mailbox_rests("2") is is_left_alone
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [("plan", "plan"), ("server_error", None), ("bad_response", "bad_response")],
+)
+def test_what_fails_for_several_reasons_is_no_matter_of_the_plan(
+    other: str, problem: str | None
+) -> None:
+    keys = [Key("productivity", "acme", id_, "all", "24h", "false") for id_ in ("1", "2")]
+    refusals = Refusals()
+    refusals.keep(keys)
+    for key, reason in zip(keys, ("plan", other), strict=True):
+        refusals.note(key, reason)
+    assert refusals.works is False
+    assert refusals.problem == problem
 
 
 def test_a_mailbox_that_was_gone_is_not_left_alone_when_it_is_back() -> None:

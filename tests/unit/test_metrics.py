@@ -1,5 +1,6 @@
 """The catalogue is one table: what is exposed is in it, and what is in it is exposed."""
 
+import platform
 import re
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 from prometheus_client import Gauge, Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from exporter import __version__
 from exporter.collectors import COLLECTORS, Collector, Meaning, imagined
 from exporter.collectors.productivity.figures import FIGURES, SHAPES
 from exporter.exposition import OPENMETRICS, Exposition
@@ -255,6 +257,13 @@ def test_every_instrument_of_the_exporter_is_listed_with_its_labels_and_help() -
             listed[described.name].unit,
         )
     assert found == listed
+
+
+def test_the_version_is_exported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporter.telemetry.revision", lambda: "abc")
+    labels = {"version": __version__, "revision": "abc", "python": platform.python_version()}
+    registry = Telemetry(process_metrics=False).registry
+    assert registry.get_sample_value("helpscout_exporter_build_info", labels) == 1
 
 
 def test_two_exporters_in_a_process_share_no_counter() -> None:

@@ -192,6 +192,13 @@ def test_nothing_is_invented_for_a_period_that_was_not_asked_for() -> None:
     assert only_measured(ProductivityReport(Statistics())).previous is None
 
 
+def test_the_plain_key_is_that_of_everything_in_calendar_time() -> None:
+    key = Key("productivity", "acme", "12", "email", "24h", "true", "vip")
+    assert key.plain == Key("productivity", "acme", "12", "all", "24h", "false")
+    queue = Key("folders", "acme", "12")
+    assert queue.plain == queue
+
+
 def test_mailboxes_of_equal_name_are_told_apart_by_id() -> None:
     assert Mailbox(1, "Support", "a", "b") != Mailbox(2, "Support", "a", "b")
 

@@ -210,6 +210,14 @@ def test_of_several_mappings_that_are_merged_the_first_wins(write: Write) -> Non
     assert both == replace(first, name="c", concurrency=8)
 
 
+def test_the_longest_window_is_a_leap_year_and_the_longest_target_the_last_edge() -> None:
+    sla = "[{name: n, statistic: response_time, target: 2d, objective: 0.9}]"
+    environ = {"HELPSCOUT_API_KEY": "k", "HELPSCOUT_WINDOWS": "[366d]", "HELPSCOUT_SLA": sla}
+    loaded = load(None, environ)
+    assert [window.text for window in loaded.windows] == ["366d"]
+    assert [each.target_value for each in loaded.objectives] == [172_800]
+
+
 def test_yaml_does_not_turn_words_into_something_else() -> None:
     loaded = load(CONFIG / "valid-yaml-traps.yml", {})
     one, two = loaded.accounts
