@@ -81,16 +81,14 @@ def unreachable(error: BaseException, timeout_seconds: float) -> Unreachable:
     """Return the error of our tree for one of the libraries. It holds no secret."""
     links = list(_chain(error))
     names = {kind.__name__ for link in links for kind in type(link).__mro__}
-    text = " ".join(map(str, links))
     if names & _UNUSABLE:
-        socks = " (SOCKS is not supported)" if "SOCKS" in text else ""
         return _error(
-            f"the proxy's address or base_url cannot be used{socks}",
+            "the proxy's address or base_url cannot be used",
             "write them like http://proxy.example.com:3128 (proxy_url, HTTPS_PROXY)",
         )
     cause = _cause(links, names, timeout_seconds)
     if "ProxyError" in names:
-        return _of_proxy(cause, _TUNNEL.search(text))
+        return _of_proxy(cause, _TUNNEL.search(" ".join(map(str, links))))
     return _error(*cause)
 
 
