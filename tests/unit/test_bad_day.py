@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import LogCapture
 
 from exporter.helpscout.errors import BadCredentials, Foreign, HelpScoutError, Unreachable
+from exporter.helpscout.oddities import Oddities
 from exporter.selection import Segment
 from tests.unit.poller_world import DAY, MONTH, SETTINGS, Run, World
 
@@ -44,6 +45,13 @@ def test_23_minutes_of_a_dead_account_are_a_handful_of_lines(
     assert bad_lines(log) == []
     assert 0 < len(log.entries) <= 5
     assert "account works" in [entry["event"] for entry in log.entries]
+
+
+def test_answers_that_are_odd_in_ever_new_ways_are_a_hundred_lines(log: LogCapture) -> None:
+    odd = Oddities("acme")
+    for number in range(150):
+        odd(f"folder {number}: has no name that is text, and is shown by its id")
+    assert len(bad_lines(log)) == 100
 
 
 @pytest.mark.no_cover

@@ -1,12 +1,14 @@
 """The tree of errors: reasons that become labels, one line each, whatever the service wrote."""
 
 import inspect
+import socket
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.helpscout import errors
+from exporter.helpscout.causes import unreachable
 from exporter.helpscout.errors import BadResponse, HelpScoutError
 
 KINDS = [
@@ -81,3 +83,14 @@ def test_no_message_breaks_a_line_or_steers_a_terminal(text: str) -> None:
 def test_what_is_not_known_is_none() -> None:
     error = BadResponse("x")
     assert (error.status, error.reference, error.retry_after) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        (socket.EAI_NONAME, "its name does not resolve"),
+        (socket.EAI_AGAIN, "its name does not resolve: the name server does not answer"),
+    ],
+)
+def test_a_name_server_that_does_not_answer_has_words_of_its_own(code: int, cause: str) -> None:
+    assert unreachable(socket.gaierror(code, "no"), 5.0).cause == cause

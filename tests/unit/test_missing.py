@@ -49,7 +49,7 @@ def test_globs_and_ids_of_mailboxes_are_named_with_their_place() -> None:
         "HELPSCOUT_API_KEY": "key",
         "HELPSCOUT_MAILBOXES": '{include: ["Supp*", "Slaes", 3], exclude: ["Test*"]}',
         "HELPSCOUT_SLA": "[{name: a, statistic: response_time, target: 1h, objective: 0.9,"
-        " mailboxes: [Support, 4]}]",
+        " mailboxes: [Support, 4, all, '*']}]",
     }
     found = mailbox_patterns(load(None, environ).named_mailboxes, BOXES)
     assert [str(each) for each in found] == [

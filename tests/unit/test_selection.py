@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.collectors import questions_of, scope
+from exporter.collectors import lists_tags, questions_of, scope, segments_of
 from exporter.questions import Key, Mailbox, Question, Window
 from exporter.selection import (
     MailboxChoice,
@@ -15,6 +15,7 @@ from exporter.selection import (
     Shard,
 )
 from exporter.settings import Configuration
+from exporter.settings.collectors import ProductivitySettings, WaitingSettings
 from tests.readings import settings
 from tests.unit.poller_world import ACCOUNT
 
@@ -191,6 +192,24 @@ def test_every_report_is_asked_by_exactly_one_shard(
     for shard in shards:
         accounts_asked = {key.account for key in keys(shard)}
         assert all(shard.may_own(account) for account in accounts_asked)
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_whether_a_segment_is_cut_and_its_tags_are_listed_is_the_same_on_every_shard(
+    index: int,
+) -> None:
+    vips = (Segment("vip", ("vip",)),)
+    waiting = WaitingSettings(enabled=True)
+    queues = replace(
+        selection(segments=vips, shard=Shard(index, 8, "mailbox")),
+        productivity=ProductivitySettings(enabled=False),
+        waiting=waiting,
+    )
+    account = replace(ACCOUNT, api="v2")
+    assert segments_of(account, queues) == vips
+    assert lists_tags(account, queues)
+    reports_name_them = replace(queues, productivity=ProductivitySettings())
+    assert not lists_tags(account, reports_name_them)
 
 
 @pytest.mark.parametrize("by", ["account", "mailbox"])

@@ -210,6 +210,16 @@ def test_of_several_mappings_that_are_merged_the_first_wins(write: Write) -> Non
     assert both == replace(first, name="c", concurrency=8)
 
 
+@pytest.mark.parametrize(("enabled", "ranges"), [("true", {"7d", "90d"}), ("false", {"7d"})])
+def test_what_is_asked_about_are_the_windows_of_happiness_too(
+    enabled: str, ranges: set[str]
+) -> None:
+    happiness = f"{{enabled: {enabled}, windows: [90d]}}"
+    environ = {"HELPSCOUT_API_KEY": "k", "HELPSCOUT_WINDOWS": "[7d]"}
+    loaded = load(None, environ | {"HELPSCOUT_HAPPINESS": happiness})
+    assert loaded.ranges.keys() == ranges
+
+
 def test_the_longest_window_is_a_leap_year_and_the_longest_target_the_last_edge() -> None:
     sla = "[{name: n, statistic: response_time, target: 2d, objective: 0.9}]"
     environ = {"HELPSCOUT_API_KEY": "k", "HELPSCOUT_WINDOWS": "[366d]", "HELPSCOUT_SLA": sla}
