@@ -10,6 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Locator, Page, expect
 
+from exporter.health import AccountStatus
 from exporter.status import filters
 from tests.page.conftest import ATTACK, SECRET, Open, Site, Visit
 from tests.servers import nginx
@@ -376,6 +377,28 @@ def test_it_says_so_when_the_exporter_does_not_answer(visit: Open, changing: Sit
         # The browser itself writes that the connection was refused.
         assert all("ERR_CONNECTION_REFUSED" in line for line in seen.console)
         seen.console.clear()
+
+
+def test_after_an_error_of_a_proxy_the_page_is_back_with_its_title_and_icon(
+    visit: Open, changing: Site
+) -> None:
+    with visit(changing.url) as seen:
+        seen.page.clock.install()
+        page = seen.go()
+        state, icon = page.locator("#refresh-state"), page.locator("link[rel=icon]")
+        before = icon.get_attribute("href")
+        page.route("**/*", lambda route: route.fulfill(status=502, body="<main>Bad Gateway</main>"))
+        page.clock.fast_forward(31_000)
+        expect(state).to_have_text("Updated 14:30:00 UTC, no answer, trying again")
+        expect(page.get_by_role("heading", level=1)).to_have_text("All is well")
+        page.unroute("**/*")
+        changing.world.store.set_status("acme", AccountStatus(False, frozenset({"unreachable"})))
+        changing.world.wait(62)
+        page.clock.fast_forward(31_000)
+        expect(state).to_have_text("Updated 14:31:02 UTC, every 30 s")
+        expect(page).to_have_title("Account acme does not work · Help Scout exporter")
+        assert icon.get_attribute("href") != before
+        seen.console.clear()  # the browser itself writes of the 502
 
 
 def test_without_script_it_is_whole(visit: Open, demo: str) -> None:
