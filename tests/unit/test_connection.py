@@ -490,6 +490,14 @@ def test_a_body_as_large_as_it_may_be_is_taken(standing: House, message: bytes) 
         client.send(message).until(b"\r\n\r\n65536")
 
 
+def test_a_request_is_measured_by_its_own_head_and_body(standing: House) -> None:
+    filler = b"X-Long: " + b"y" * 30_000 + b"\r\n"
+    length = b"Content-Length: %d\r\n" % MAX_BODY_BYTES
+    with standing.client() as client:
+        client.send(post(b"z" * MAX_BODY_BYTES, length + filler)).until(b"\r\n\r\n65536")
+        client.send(GET + filler + b"\r\n").until(b"word ")
+
+
 def test_a_body_that_was_waited_for_is_asked_for(standing: House) -> None:
     with standing.client() as client:
         client.send(post(b"", b"Content-Length: 2\r\nExpect: 100-continue\r\n"))
@@ -745,6 +753,21 @@ def test_half_a_handshake_gives_way(three: House) -> None:
             stack.enter_context(three.raw())
         eventually(lambda: len(three.connections) == 3, "three handshakes")
         alive(three)
+
+
+@pytest.mark.parametrize(
+    ("files", "most"), [(100, 50), (4, 8), (65_536, 512), (resource.RLIM_INFINITY, 512)]
+)
+def test_half_of_the_descriptors_are_left_to_the_poller(
+    files: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    assert Server(SETTINGS, Router(ROUTES), Access(None)).connections.most == most
+
+
+@tls
+def test_the_url_of_a_port_with_tls_is_https(house: House) -> None:
+    assert house.server.url == "https://{}:{}".format(*house.address)
 
 
 def test_a_crowd_that_arrives_at_once_is_kept_to_the_bound(three: House) -> None:
