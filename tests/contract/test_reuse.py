@@ -136,6 +136,17 @@ def test_every_idle_connection_is_passed_over_then(serve: Serve, payer: Payer) -
     assert len(payer.left) == 1
 
 
+def test_what_is_sent_again_has_what_is_left_of_the_calls_time(serve: Serve, payer: Payer) -> None:
+    service = serve(by_connection(then(reset), lambda _: stall(9.0)))
+    with closing(Transport(service.url, 2, 1.5)) as transport:
+        transport.send("GET", service.url, auth=None)
+        began = time.monotonic()
+        with pytest.raises(Unreachable):
+            transport.send("GET", service.url, auth=None, again=payer)
+        assert time.monotonic() - began < 2.9
+    assert len(payer.left) == 1
+
+
 @pytest.mark.parametrize(
     ("method", "scripts", "pays"),
     [
