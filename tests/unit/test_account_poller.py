@@ -30,7 +30,7 @@ from exporter.questions import Key, Mailbox, Window
 from exporter.selection import MailboxChoice, Segment, Shard
 from exporter.settings import Configuration
 from exporter.settings.collectors import FoldersSettings
-from exporter.state_file import StateFile
+from exporter.state_file import StateFile, mailbox_counts
 from tests.readings import office_schedule, reading, settings
 from tests.unit.poller_world import ACCOUNT, BOXES, DAY, MONTH, REPORT, SETTINGS, World
 
@@ -264,10 +264,13 @@ def test_a_short_list_adds_what_is_new_takes_nothing_away_and_is_said(log: LogCa
     world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover()
     world.answer_all()
+    renamed = replace(BOXES[1], name="Sales EU")
     new = Mailbox(3, "New", "n", "n@acme.com")
     listing(world)
-    world.poller.discovery_failed(ShortList("the list is not whole", [BOXES[1], new]))
-    assert {key.mailbox_id for key in world.store.snapshot().entries} == {"1", "2", "3"}
+    world.poller.discovery_failed(ShortList("the list is not whole", [renamed, new]))
+    entries = world.store.snapshot().entries
+    names = {key.mailbox_id: entry.mailbox for key, entry in entries.items()}
+    assert names == {"1": "Support", "2": "Sales EU", "3": "New"}
     assert (world.up(), world.problems) == (True, set())
     assert "the list is not whole" in world.store.troubles().accounts["acme"].failure.message
     assert lines(log).count("login or mailbox list failed") == 1
@@ -282,13 +285,34 @@ def test_a_short_list_adds_what_is_new_takes_nothing_away_and_is_said(log: LogCa
     assert world.store.troubles().accounts == {}
 
 
-def test_a_first_list_that_is_short_is_used() -> None:
-    world = World(replace(SETTINGS, windows=(DAY,)))
+def test_a_first_list_that_is_short_is_used_and_remembered(tmp_path: Path) -> None:
+    state = StateFile(tmp_path / "s.db", codec)
+    world = World(replace(SETTINGS, windows=(DAY,)), state)
     listing(world)
     world.poller.discovery_failed(ShortList("the list is not whole", BOXES[:1]))
     assert world.answer_all() == 1
     assert world.successes() == [True]
     assert world.poller.first_round_done
+    state.close()
+    assert mailbox_counts(tmp_path / "s.db", [ACCOUNT.identity]) == {ACCOUNT.identity: 1}
+
+
+def test_a_changed_account_is_asked_again_what_was_refused_and_stays_as_it_was_until_then() -> None:
+    world = World(replace(SETTINGS, windows=(DAY,), types=("all", "email")))
+    world.discover()
+    while (job := world.job()) is not None and job.question is not None:
+        if job.question.key.mailbox_id == "2":
+            world.poller.failed(job, NotAllowed("HTTP 403", status=403))
+        else:
+            world.poller.answered(job, reading(REPORT))
+    world.reload(replace(ACCOUNT, concurrency=9))
+    assert world.collector_up is True
+    asked = set[tuple[str, str]]()
+    world.discover()
+    while (job := world.job()) is not None and job.question is not None:
+        asked.add((job.question.key.mailbox_id, job.question.key.type))
+        world.poller.answered(job, reading(REPORT))
+    assert {("2", "all"), ("2", "email")} <= asked
 
 
 def test_an_emptiness_after_a_full_list_is_believed_at_the_third_list_in_a_row(
