@@ -7,6 +7,7 @@ from structlog.testing import LogCapture
 
 from exporter.helpscout.errors import NotThere, ServiceFailed
 from exporter.missing import mailbox_patterns, tags_of
+from exporter.poller.names import Names
 from exporter.questions import Learned, Mailbox, Reading
 from exporter.selection import Segment
 from exporter.settings import load
@@ -42,6 +43,13 @@ def test_a_tag_is_found_or_named(
     assert segment.tag_ids(TAGS) == ids
     found = [str(each) for each in tags_of((segment,), TAGS, {})]
     assert found == ([] if what is None else [f"segments[0] (cut): {what}"])
+
+
+def test_the_latest_answer_says_which_id_a_tag_has_and_where_a_folder_is() -> None:
+    names = Names()
+    for said in (Learned({"vip": 5}, {7: "1"}), Learned({"vip": 9}, {7: "2"})):
+        names.add(said, tags=True, folders=True)
+    assert (names.known.tags, names.known.folders) == ({"vip": 9}, {7: "2"})
 
 
 def test_globs_and_ids_of_mailboxes_are_named_with_their_place() -> None:
