@@ -37,10 +37,10 @@ demo: install  ## exporter and simulator together, no credentials
 	@$(BIN)/helpscout-exporter demo
 
 # make starts the groups in this order, the longest first, and one more of them at a time than there
-# are cores (JOBS), for many a test waits: each shows what it said when it has ended, and one that
-# fails lets the others end.
+# are cores (JOBS; four at most), for many a test waits: each shows what it said when it has ended, and
+# one that fails lets the others end.
 GROUPS := system-1 system-2 unit alarm contract rules backfill image-where-possible page faults types lint layers coverage
-JOBS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 1 : 4)))
 
 test: $(VENV)/.dev-ready debian-packages  ## every check
 	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) $(filter --output-sync,$(.FEATURES:output-sync=--output-sync)) $(GROUPS)
