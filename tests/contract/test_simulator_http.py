@@ -299,6 +299,7 @@ def test_tags_are_listed_without_the_one_for_no_tags(desk: Desk, generation: int
     body = desk.get(generation, "tags").json()
     items = body["items"] if generation == 1 else body["_embedded"]["tags"]
     named = {item["id"]: item["tag" if generation == 1 else "name"] for item in items}
+    assert 1 not in named
     assert {1: "No tags"} | named == desk.simulator.world.tags(1)
 
 

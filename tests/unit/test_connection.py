@@ -642,6 +642,17 @@ def test_thousands_of_requests_at_once_are_answered_a_few_at_a_time(standing: Ho
     assert most < 60
 
 
+def test_a_client_that_takes_no_answer_cannot_go_on_asking(standing: House) -> None:
+    sent, most = 0, 8 * len(BIG)  # more than two kernels keep
+    with standing.client() as client:
+        client.send(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.socket.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            while sent < most:
+                sent += client.socket.send((GET + b"\r\n") * 2000)
+    assert sent < most
+
+
 def test_many_requests_that_arrive_in_pieces_are_all_answered(
     standing: House,
 ) -> None:
