@@ -857,6 +857,72 @@ def test_the_build_and_a_shard_are_named() -> None:
     assert "Shard" not in shown(World()).build
 
 
+# --- two accounts -------------------------------------------------------------------------------
+
+
+def two_accounts() -> World:
+    """A second account beside the usual one, with the same mailboxes and reports."""
+    world = World()
+    world.store.set_accounts(["acme", "other"])
+    world.store.set_status("other", AccountStatus(up=True))
+    world.store.set_mailboxes("other", world.mailboxes)
+    world.store.schedule("other", of_other(world))
+    for key in of_other(world):
+        world.store.succeeded(key, reading(published_like()))
+    return world
+
+
+def of_other(world: World) -> list[Key]:
+    return [key._replace(account="other") for key in world.reports()]
+
+
+def test_the_first_line_counts_the_slas_of_every_account_and_the_tile_those_of_the_chosen() -> None:
+    world = two_accounts()
+    slow = replace(published_like(), handle_time=Distribution((0, 0, 0, 0, 10), (0,) * 5))
+    for key in of_other(world):
+        world.store.succeeded(key, reading(slow))
+    page = shown(world, {"account": "acme"})
+    assert page.verdict == "The exporter works; 6 of 36 SLAs are missed"
+    assert page.tiles["SLAs met"].value == "18 of 18"
+    assert shown(world, {"account": "other"}).tiles["SLAs met"].value == "12 of 18"
+
+
+def test_each_account_has_its_own_intervals_and_its_own_gate() -> None:
+    world = two_accounts()
+    world.wait(631)
+    slow = Outlook((GroupOutlook(Group("productivity", "24h", 300.0), 8, 900.0, 50_700.0),), 3.0)
+    progress = {**world.facts().progress, "other": (slow, Usage(200, 100, 12, 90.0))}
+    facts = replace(world.facts(), progress=progress)
+    pages = [Shown(facts, {"account": name}) for name in ("acme", "other")]
+    assert [page.groups[0].rows[0].state for page in pages] == ["late", "fresh"]
+    assert [
+        (line["Account"], line["Next poll"]) for line in pages[0].windows if line[""] == "24h"
+    ] == [("acme", "now"), ("other", "in 1 min 30 s")]
+    assert [
+        (problem.title, re.split("[:,]", problem.where)[0]) for problem in pages[0].problems
+    ] == [
+        ("12 reports are late, though none failed", "account acme"),
+        ("Intervals are 3.0 times as long as configured", "account other"),
+    ]
+
+
+def test_what_fails_everywhere_in_one_account_does_so_whatever_the_others_do() -> None:
+    world = two_accounts()
+    for number, key in enumerate(world.reports()):
+        world.store.failed(key, Failure("plan", "HTTP 403", None, f"check segment {number % 3}"))
+    (problem,) = shown(world).problems
+    assert problem.advice.lower().startswith(REASONS["plan"].advice.lower())
+
+
+def test_why_an_account_has_no_figures_is_no_matter_of_the_others() -> None:
+    world = two_accounts()
+    world.store.schedule("other", [])
+    nothing = "No mailbox is selected, or this shard has none of them."
+    assert shown(world, {"account": "other"}).empty == nothing
+    world.store.set_status("acme", AccountStatus(up=False))
+    assert shown(world, {"account": "other"}).empty == nothing
+
+
 # --- the queue ----------------------------------------------------------------------------------
 
 
