@@ -476,6 +476,12 @@ def test_an_end_that_is_none_is_forgotten_and_all_that_is_older_asked(answers: A
     assert kept(answers, "1") == list(range(1, 21))
 
 
+def test_an_end_that_is_none_leaves_those_of_other_mailboxes(answers: Answers) -> None:
+    ask(Service(lambda box, day: EARLY if day <= 12 else None), answers)
+    ask(Service(lambda box, day: ServiceFailed("HTTP 503") if box == "2" else None), answers)
+    assert answers.ends() == {KEYS[1]: 12 * 86_400}
+
+
 def test_an_end_that_cannot_be_asked_for_stays_and_is_reported(answers: Answers) -> None:
     ask(Service(too_early(12)), answers)
     with capture_logs() as lines:
