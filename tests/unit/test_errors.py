@@ -2,6 +2,7 @@
 
 import inspect
 import socket
+import ssl
 
 import pytest
 from hypothesis import given
@@ -94,3 +95,19 @@ def test_what_is_not_known_is_none() -> None:
 )
 def test_a_name_server_that_does_not_answer_has_words_of_its_own(code: int, cause: str) -> None:
     assert unreachable(socket.gaierror(code, "no"), 5.0).cause == cause
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "advice"),
+    [
+        (9, "its TLS certificate is not valid yet", "check this machine's clock"),
+        (10, "its TLS certificate has expired", "check this machine's clock"),
+        (62, "its TLS certificate is for another name", "check base_url"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_said(code: int, cause: str, advice: str) -> None:
+    refused = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    refused.verify_code, refused.verify_message = code, "as the library has it"
+    error = unreachable(refused, 5.0)
+    assert error.cause == cause
+    assert error.remedy.startswith(advice)
