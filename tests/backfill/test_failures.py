@@ -613,13 +613,18 @@ def test_a_right_that_is_lost_on_the_way_is_no_end_of_history(
     assert kept(answers, "1") == list(range(1, 21))
 
 
-def test_a_key_that_is_never_answered_is_left_after_a_few_calls(answers: Answers) -> None:
-    service = Service(lambda box, day: NotAllowed("HTTP 403") if box == "1" else None)
-    asker = ask(service, answers)
-    assert service.days("1") == [20] * 4
-    assert asker.is_shut(KEYS[0])
-    assert asker.unjudged.keys() == {KEYS[0]}
-    assert kept(answers, "2") == list(range(1, 21))
+@pytest.mark.parametrize("box", ["1", "2"])
+def test_a_key_that_is_never_answered_is_left_after_a_few_calls_of_each_run(
+    answers: Answers, box: str
+) -> None:
+    (key,) = (key for key in KEYS if key.mailbox_id == box)
+    for _ in range(2):
+        service = Service(lambda asked, day: NotAllowed("HTTP 403") if asked == box else None)
+        asker = ask(service, answers)
+        assert service.days(box) == [20] * 4
+        assert asker.is_shut(key)
+        assert asker.unjudged.keys() == {key}
+    assert kept(answers, {"1": "2", "2": "1"}[box]) == list(range(1, 21))
 
 
 def test_a_401_of_one_report_is_that_reports_while_the_mailbox_list_is_answered(
