@@ -768,7 +768,7 @@ def test_a_cut_announces_all_and_closes_the_connection_silently(
 
 
 def test_delays_add_up_and_a_short_time_out_meets_them(open_desk: Callable[..., Desk]) -> None:
-    desk = open_desk(latency_seconds=30.0)
+    desk = open_desk(latency_seconds=90.0)  # longer than the desk's client waits
     with pytest.raises(requests.ReadTimeout):
         desk.session.get(desk.url + "/v1/mailboxes.json", timeout=0.1)
     desk.faults("{latency: 0, faults: [{endpoint: report, delay: 30}]}")
