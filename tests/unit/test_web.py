@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.exposition import Exposition
+from exporter.exposition.assembly import Body
 from exporter.probe import ask_url
 from exporter.settings import WebSettings
 from exporter.telemetry import Telemetry
@@ -69,14 +70,18 @@ class Site:
     problems: tuple[str, ...] = ()
     reloads: list[None] = field(default_factory=list)
     queries: list[dict[str, str]] = field(default_factory=list)
+    first: Callable[[], object] = lambda: None
+    """Called before a reload and before a page."""
     server: Server | None = None
 
     def start(self, settings: WebSettings = SETTINGS) -> None:
         def reload() -> tuple[str, ...]:
+            self.first()
             self.reloads.append(None)
             return self.problems
 
         def page(query: Mapping[str, str]) -> tuple[str, str]:
+            self.first()
             self.queries.append(dict(query))
             return "<h1>Help Scout exporter</h1>", "default-src 'none'; style-src 'sha256-x'"
 
@@ -313,6 +318,36 @@ def test_a_reload_of_a_good_file_is_200(site: Site) -> None:
     answer = site.ask("/-/reload", "POST")
     assert (answer.status, answer.text) == (200, "reloaded\n")
     assert len(site.reloads) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/-/reload"), ("GET", "/"), ("GET", "/metrics"), ("GET", "/metrics?name[]=x")],
+)
+def test_what_takes_a_while_keeps_no_probe_waiting(
+    site: Site, method: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work, go_on = threading.Event(), threading.Event()
+    answers: list[Answer] = []
+
+    def slowly(*_: object) -> tuple[bytes, ...]:
+        at_work.set()
+        assert go_on.wait(20)
+        return (b"",)
+
+    site.first = slowly
+    monkeypatch.setattr(Body, "made", slowly)
+    monkeypatch.setattr(site.exposition, "selected", lambda *_: slowly()[0])
+    site.start()
+    asking = threading.Thread(target=lambda: answers.append(site.ask(path, method)), daemon=True)
+    asking.start()
+    try:
+        assert at_work.wait(10)
+        assert site.ask("/-/healthy").status == 200
+    finally:
+        go_on.set()
+        asking.join(10)
+    assert [answer.status for answer in answers] == [200]
 
 
 # --- which format -------------------------------------------------------------------------------
