@@ -50,6 +50,7 @@ def differing(other: Task, **variables: str) -> list[str]:
         # What changes no answer: pace, secrets, listener.
         ({"STALE_AFTER": "5", "CLIENT_SECRET": "new", "WEB__LISTEN": "127.0.0.1:1"}, []),
         ({"ACCOUNTS__0__BUDGET": "0.9", "ACCOUNTS__0__CONCURRENCY": "2"}, []),
+        ({"FOLDERS__EVERY": "5m", "WAITING__MAX_PAGES": "7"}, []),
     ],
     ids=str,
 )

@@ -358,6 +358,16 @@ def test_shards_by_mailbox_divide_an_accounts_budget(held: Held) -> None:
 # --- reload --------------------------------------------------------------------------------------
 
 
+def test_a_name_that_no_accounts_mailbox_has_is_logged_once(held: Held, log: LogCapture) -> None:
+    def said() -> list[str]:
+        return [entry["what"] for entry in log.entries if "Sals*" in entry.get("what", "")]
+
+    with running(held.settings("ab", MAILBOXES__INCLUDE='["box 1", "Sals*"]')) as exporter:
+        a_round(exporter)
+        eventually(said, "it is logged", SECONDS)
+    assert said() == ["mailboxes.include[1]: no mailbox has a name like Sals*"]
+
+
 def test_a_removed_account_takes_its_metrics_along(held: Held) -> None:
     with running(held.settings("ab")) as exporter:
         a_round(exporter)

@@ -1,5 +1,7 @@
 """The commands in this process: what of the command line reaches the part that does the work."""
 
+import io
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from exporter.cli.words import say
 from exporter.collectors import codec
 from exporter.failure import Failure
 from exporter.probe import LISTEN_VARIABLE
@@ -128,3 +131,10 @@ def test_the_demo_takes_listener_and_log_from_its_environment_and_nothing_else(
     assert (image.web.listen, told.web.listen) == (("0.0.0.0:9877",), (":1", ":2"))
     assert (image.log.level, image.web.process_metrics, image.state_file) == ("error", False, None)
     assert image.accounts[0].budget == load(None, ACCOUNT).accounts[0].budget
+
+
+def test_what_the_encoding_of_stdout_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    say("acme: login good, 1 mailboxes (Größen)")
+    assert stdout.buffer.getvalue() == b"acme: login good, 1 mailboxes (Gr\\xf6\\xdfen)\n"

@@ -120,6 +120,13 @@ def test_a_file_that_went_bad_since_does_not_make_a_healthy_exporter_ill(
     assert ask_listener(listener(settings)) == (200, "healthy")
 
 
+def test_a_file_that_lost_its_tls_since_does_not_make_a_healthy_exporter_ill(serve: Serve) -> None:
+    settings = serve(TLS)
+    assert settings.config_file is not None
+    settings.config_file.write_text("basic_auth_users: {}\n")
+    assert ask_listener(listener(settings)) == (200, "healthy")
+
+
 def test_all_ways_to_a_listener_share_five_seconds(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +215,7 @@ KEY = {"HELPSCOUT_API_KEY": "a-key"}
         ("web: {listen: 127.0.0.1:1}", {"LISTEN": ""}),
         ("web: {config_file: web.yml}", {"CONFIG_FILE": "other.yml"}),
         ("web: {config_file: web.yml}", {"CONFIG_FILE": "null"}),
+        ("web: {config_file: web.yml}", {"CONFIG_FILE": "NULL"}),
         (None, {"CONFIG_FILE": "sub/web.yml", "LISTEN": "localhost:1"}),
         (None, {"LISTEN": "nowhere"}),
         (None, {"": "{listen: '127.0.0.1:5'}"}),
@@ -230,7 +238,11 @@ def test_the_quick_reader_finds_the_listener_that_the_whole_loader_finds_or_leav
         assert found is None  # systemd's
     else:
         assert found in (None, loaded)
-        assert found is not None or {"", "LISTEN__0"} & {*environ} or "null" in environ.values()
+        assert (
+            found is not None
+            or {"", "LISTEN__0"} & {*environ}
+            or environ.get("CONFIG_FILE", "").lower() == "null"
+        )
 
 
 def test_a_url_is_asked_as_it_says(serve: Serve) -> None:
