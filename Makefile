@@ -38,12 +38,13 @@ demo: install  ## exporter and simulator together, no credentials
 
 # make starts the groups in this order, the longest first, and one more of them at a time than there
 # are cores (JOBS; four at most), for many a test waits: each shows what it said when it has ended, and
-# one that fails lets the others end.
+# one that fails lets the others end. What many processes import is compiled once.
 GROUPS := system-1 system-2 unit alarm contract rules backfill image-where-possible page faults types lint layers coverage
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN); echo $$((cores < 3 ? cores + 1 : 4)))
 
 test: $(VENV)/.dev-ready debian-packages  ## every check
-	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) $(filter --output-sync,$(.FEATURES:output-sync=--output-sync)) $(GROUPS)
+	@unset PYTHONDONTWRITEBYTECODE; \
+		$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) $(filter --output-sync,$(.FEATURES:output-sync=--output-sync)) $(GROUPS)
 
 lint: $(VENV)/.dev-ready image-lint
 	$(BIN)/ruff check .
