@@ -9,6 +9,7 @@ the expected alerts fire, and no other of ours.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 from tests.alarm.conftest import ALERTS
@@ -357,7 +358,7 @@ class Process:
     def series(self) -> Iterator[dict[str, str]]:
         """Yield the series as promtool takes them, a sample a minute."""
         for name in self.well:
-            yield {"series": self._named(name), "values": " ".join(self._values(name))}
+            yield {"series": self._named(name), "values": " ".join(_short(self._values(name)))}
 
     def _named(self, name: str) -> str:
         for old, new in self.renamed.items():
@@ -379,6 +380,13 @@ class Process:
                 yield f"{now:.10g}" if now is not None else "stale" if there else "_"
                 there = now is not None
             minute = until
+
+
+def _short(values: Iterator[str]) -> Iterator[str]:
+    """Write the same value many times as promtool reads it in a third of the time."""
+    for value, same in groupby(values):
+        number = sum(1 for _ in same)
+        yield value if number == 1 else f"{value}x{number if value == '_' else number - 1}"
 
 
 IDENTITY: Final = {"job": "helpscout", "namespace": "prod", "cluster": "eu", "team": "desk"}
