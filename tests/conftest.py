@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,18 +19,35 @@ settings.register_profile("exporter", deadline=None, suppress_health_check=[Heal
 settings.load_profile("exporter")
 
 
+@contextmanager
+def _not_measured() -> Iterator[None]:
+    coverage = Coverage.current()
+    if coverage is None:
+        yield
+        return
+    coverage.stop()
+    try:
+        yield
+    finally:
+        coverage.start()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
     """Measure how the program is imported, and not how pytest rewrites and collects the tests."""
-    coverage = Coverage.current()
-    if coverage is None:
+    if Coverage.current() is not None:
+        import_program()
+    with _not_measured():
         return (yield)
-    import_program()
-    coverage.stop()
-    try:
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Do not measure the fixtures of a file of which no test is measured."""
+    file = item.getparent(pytest.Module)
+    marks = {mark.name for mark in file.own_markers} if file else set()
+    with _not_measured() if "no_cover" in marks else nullcontext():
         return (yield)
-    finally:
-        coverage.start()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -18,7 +18,8 @@ from tests.servers import EACH_VERSION, Prometheus, victoriametrics
 from tests.support import Metrics, Sample, eventually, get
 from tests.system.conftest import Start
 
-pytestmark = pytest.mark.timeout(300)
+# The lines of backfill are measured where it fails, and where it is a command.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.no_cover]
 
 ENDS, POINTS = 10, 200
 BLOCKS_APPEAR_SECONDS = 180

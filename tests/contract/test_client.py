@@ -790,6 +790,7 @@ def test_no_date_raises(text: str) -> None:
         ({}, (None, None)),
     ],
 )
+@pytest.mark.no_cover
 def test_the_rate_headers_of_every_answer_are_observed(
     desk: Desk,
     api: Api,

@@ -126,6 +126,7 @@ def test_a_mailbox_of_several_pages_of_folders_is_read_to_the_end(simulator: Sim
 
 
 @both
+@pytest.mark.no_cover
 def test_all_of_them_survive_a_restart(simulator: Simulator, api: Api, tmp_path: Path) -> None:
     configuration = configured(simulator, api, STATE_FILE=str(tmp_path / "state.db"))
     first = Exporter(configuration, now=lambda: NOW)

@@ -235,6 +235,7 @@ PAGES: list[tuple[int, str | None, bytes]] = [
 
 @pytest.mark.parametrize("call", ["token", "list", "report"])
 @pytest.mark.parametrize(("status", "kind", "body"), PAGES)
+@pytest.mark.no_cover
 def test_what_help_scout_did_not_write_is_a_bad_response_whatever_its_status(
     desk: Desk, call: str, status: int, kind: str | None, body: bytes
 ) -> None:

@@ -198,6 +198,7 @@ def test_v2_lists_ranges_out_of_order_and_some_numbers_as_integers(desk: Desk) -
 
 
 @GENERATIONS
+@pytest.mark.no_cover
 def test_filters_are_a_union_inside_and_an_intersection_between(
     desk: Desk, generation: int
 ) -> None:

@@ -677,6 +677,7 @@ def test_garbage_after_a_good_request_is_400_after_its_answer(
 
 
 @pytest.mark.parametrize("garbage", [b"garbage", asks(b"2") + b"garbage"])
+@pytest.mark.no_cover
 def test_no_answer_has_a_refusal_in_its_middle(standing: House, garbage: bytes) -> None:
     with standing.client(buffer=65_536) as client:
         client.send(b"GET /parts HTTP/1.1\r\nHost: x\r\n\r\n").until(b"\r\n\r\n")

@@ -288,6 +288,7 @@ def test_row_14_it_recovers_within_half_a_minute(every: object) -> None:
         assert False not in run.world.successes(), "what failed is asked again at once"
 
 
+@pytest.mark.no_cover
 def test_row_15_a_brown_out_is_no_outage() -> None:
     calls = iter(range(100_000))
     run = Run(World(A_DAY), lambda at, _: sick() if at > 5 and next(calls) % 2 else None, SIX)
@@ -456,6 +457,7 @@ def test_a_cut_that_is_refused_takes_no_other_report_along() -> None:
 
 
 @pytest.mark.parametrize("error", [NotAllowed("no", status=403), NotThere("no", status=404)])
+@pytest.mark.no_cover
 def test_a_mailbox_is_left_alone_when_its_plain_question_is_refused(error: HelpScoutError) -> None:
     def service(_: float, job: Job) -> HelpScoutError | None:
         gone = job.question is not None and job.question.key.mailbox_id == "2"

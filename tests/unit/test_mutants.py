@@ -8,6 +8,7 @@ FAULTS = faults()
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.file}: {fault.what}")
+@pytest.mark.no_cover
 def test_a_fault_can_be_put_in_at_one_place_and_its_tests_are_there(fault: Fault) -> None:
     text = (ROOT / fault.file).read_text(encoding="utf-8")
     assert text.count(fault.old) == 1

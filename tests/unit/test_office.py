@@ -187,6 +187,7 @@ def test_the_seconds_are_those_of_a_count_minute_by_minute(
     assert office.seconds(begin, end) == expected
 
 
+@pytest.mark.no_cover
 def test_ten_thousand_long_waits_cost_little() -> None:
     office = schedule(HOURS, ["2026-12-25"])
     end = at("2026-12-31T12:00:00+00:00")

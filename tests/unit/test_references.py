@@ -80,6 +80,7 @@ def test_references_that_lead_somewhere_are_not(tmp_path: Path) -> None:
     assert list(made_up(tmp_path, *SOUND).dangling()) == []
 
 
+@pytest.mark.no_cover
 def test_every_reference_of_the_repository_leads_somewhere() -> None:
     need("git")
     files = tracked(ROOT)

@@ -226,6 +226,7 @@ def test_moving_the_window_moves_the_answer_and_adjacent_windows_share_no_event(
 
 
 @pytest.mark.parametrize("office", [False, True])
+@pytest.mark.no_cover
 def test_a_month_fills_every_range_of_every_distribution(office: bool) -> None:
     boxes = WORLD.mailboxes(1)[:6]
     month = summed(REPORTS.compute(boxes, NOW - 30 * DAY, NOW, NOW, Filter(office_hours=office)))
@@ -279,6 +280,7 @@ def test_about_forty_conversations_arrive_a_mailbox_and_day_and_fewer_at_weekend
     assert sum(9 <= moment.hour < 17 for moment in created) > len(created) / 2
 
 
+@pytest.mark.no_cover
 def test_a_life_is_in_order_bounded_and_made_of_every_kind_of_event() -> None:
     conversations = [
         conversation
