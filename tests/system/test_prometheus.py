@@ -23,17 +23,19 @@ from tests.servers import EACH_VERSION, Prometheus, prometheus, promtool, victor
 from tests.support import MISSION, VERSIONS, Metrics, Process, eventually, get, round_is_complete
 from tests.system.conftest import Start, address, desk
 
+# Each report is asked once: what is scraped twice is the same as long as the tests take.
 CONFIG = """
 accounts:
   - name: 'the "first" \\ one'
     office_schedule: {timezone: Europe/Berlin, hours: {mon-sun: "00:00-24:00"}}
 types: [all, email]
-windows: [24h, 7d]
+windows: [{range: 24h, every: 1d}, {range: 7d, every: 1d}]
 office_hours: [false, true]
 segments: [{name: vip, tags: [vip]}]
 compare: true
-waiting: {enabled: true}
-happiness: {enabled: true}
+folders: {every: 1d}
+waiting: {enabled: true, every: 1d}
+happiness: {enabled: true, windows: [{range: 7d, every: 1d}, {range: 30d, every: 1d}]}
 sla:
   - {name: first-reply-1h, statistic: first_response_time, target: 1h, objective: 0.9}
   - {name: few replies, statistic: replies_to_resolve, target: 2, objective: 0.8}
