@@ -132,14 +132,14 @@ def test_a_probe_reads_the_first_page_of_the_list(desk: Desk, api: Api, target: 
     assert desk.purse.spent == (api == "v2"), "the token's call alone: a probe is paid for"
 
 
-@pytest.mark.parametrize(("timeout", "seconds"), [(5.0, 0.3), (0.3, 5.0)])
+@pytest.mark.parametrize(("timeout", "seconds"), [(5.0, 1.0), (1.0, 5.0)])
 def test_a_probe_takes_its_own_time_at_most_and_no_more_than_any_call(
     desk: Desk, timeout: float, seconds: float
 ) -> None:
     desk.answer = lambda asked: stall(9.0)
     with pytest.raises(Unreachable) as failure:
         desk.client("v1", timeout=timeout).probe(seconds)
-    assert failure.value.cause == "no whole answer within 0.3 s"
+    assert failure.value.cause == "no whole answer within 1 s"
 
 
 @pytest.mark.parametrize(
