@@ -84,17 +84,19 @@ def test_retries_wait_half_a_second_doubling_and_end_after_three(error: HelpScou
     assert world.next_report(100) is None
 
 
-def test_a_retry_waits_as_long_as_the_service_says() -> None:
+@pytest.mark.parametrize("seconds", [30, 250])
+def test_a_retry_waits_as_long_as_the_service_says(seconds: float) -> None:
     world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
-    world.answer(ServiceFailed("x", status=503, retry_after=30))
-    assert world.next_report(100) == pytest.approx(30, abs=0.5)
+    world.answer(ServiceFailed("x", status=503, retry_after=seconds))
+    assert world.next_report(280) == pytest.approx(seconds, abs=0.5)
+    assert world.metric("api_retries_total", reason="server_error") == 1
 
 
 def test_a_retry_after_the_next_turn_is_not_made() -> None:
     world = World(replace(SETTINGS, windows=(DAY,)))
     world.discover(BOXES[:1])
-    world.answer(ServiceFailed("x", status=503, retry_after=3_000))
+    world.answer(ServiceFailed("x", status=503, retry_after=301))
     assert world.successes() == [False]
     assert world.metric("api_retries_total", reason="server_error") is None
 
@@ -639,6 +641,21 @@ def test_a_list_that_failed_is_asked_again_as_soon_as_its_first_page_arrives() -
     world.now += 5
     world.discover()
     assert world.up()
+
+
+def test_while_a_probe_judges_a_401_no_report_is_asked() -> None:
+    world = World()
+    world.discover()
+    world.answer(BadCredentials("HTTP 401", status=401))
+    world.now += 0.1
+    job, _ = world.poller.next_job(world.now)
+    assert job is not None
+    assert job.probe
+    world.now += 0.1
+    assert world.poller.next_job(world.now)[0] is None
+    world.probe(None)
+    world.now += 0.1
+    assert world.poller.next_job(world.now)[0] is not None
 
 
 def test_a_401_that_is_over_does_not_hold_reports_back_while_the_list_is_asked() -> None:
