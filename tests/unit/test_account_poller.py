@@ -813,6 +813,20 @@ def test_the_first_round_has_not_ended_while_a_retry_is_due() -> None:
     assert world.poller.first_round_done
 
 
+def test_the_first_round_does_not_wait_for_a_retry_about_a_mailbox_that_is_gone() -> None:
+    world = World(replace(SETTINGS, windows=(DAY,)))
+    world.discover()
+    job = world.job()
+    assert job is not None
+    assert job.question is not None
+    world.poller.failed(job, ServiceFailed("x", status=503))
+    gone = job.question.key.mailbox_id
+    world.poller.configure(settings(replace(SETTINGS, windows=(DAY,)), ACCOUNT))
+    world.discover([box for box in BOXES if str(box.id) != gone])
+    world.answer_all()
+    assert world.poller.first_round_done
+
+
 def test_reports_that_fail_together_are_not_asked_again_together() -> None:
     world = World(jitter=True)
     world.discover()
