@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from exporter.cli import healthcheck
 from exporter.probe import (
+    LISTEN_VARIABLE,
     Listener,
     ask_listener,
     ask_url,
@@ -243,6 +244,12 @@ def test_the_quick_reader_finds_the_listener_that_the_whole_loader_finds_or_leav
             or {"", "LISTEN__0"} & {*environ}
             or environ.get("CONFIG_FILE", "").lower() == "null"
         )
+
+
+def test_the_images_listener_is_found_where_nothing_else_is_said() -> None:
+    environ = KEY | {LISTEN_VARIABLE: "0.0.0.0:9999"}
+    assert configured(None, environ) == listener(load(None, environ).web)
+    assert configured(None, environ) == Listener("0.0.0.0", 9999)
 
 
 def test_a_url_is_asked_as_it_says(serve: Serve) -> None:
