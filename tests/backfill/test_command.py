@@ -89,6 +89,7 @@ def test_the_file_is_about_as_large_as_was_said(filling: Filling) -> None:
         (("--from", "soon", "--to", "2026-03-01"), '--from: "soon" is not a time like'),
         ((*RANGE[:4], "--step", "1x"), '--step: "1x" is not a duration'),
         ((*RANGE[:4], "--step", "500ms"), "--step: must be whole seconds, at least one"),
+        ((*RANGE[:4], "--step", "1500ms"), "--step: must be whole seconds, at least one"),
         (
             (*RANGE[:4], "--step", "52w"),
             "--from, --to: no step of 364d (window 24h) is between them",
