@@ -1,6 +1,7 @@
 """HTTP with the real server: routes, what is negotiated, what is sent, and how it stops."""
 
 import errno
+import fcntl
 import gzip
 import http.client
 import os
@@ -707,13 +708,14 @@ def test_the_sockets_of_systemd_are_served(
 def test_every_socket_of_systemd_is_taken_and_no_child_inherits_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = 300
-    monkeypatch.setattr("exporter.web.sockets._FIRST_DESCRIPTOR", first)
     made = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ports = [each.getsockname()[1] for each in made]
-    for descriptor, each in enumerate(made, first):
-        os.dup2(each.fileno(), descriptor, inheritable=True)
+    first, second = (fcntl.fcntl(each, fcntl.F_DUPFD, 300) for each in made)
+    assert second == first + 1
+    assert os.get_inheritable(first)
+    for each in made:
         each.close()
+    monkeypatch.setattr("exporter.web.sockets._FIRST_DESCRIPTOR", first)
     found = listen(("systemd",), {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"})
     sockets = [each for _, of_address in found for each in of_address]
     assert [each.getsockname()[1] for each in sockets] == ports
