@@ -15,7 +15,7 @@ from exporter.selection import (
     Shard,
 )
 from exporter.settings import Configuration
-from exporter.settings.collectors import FoldersSettings, ProductivitySettings, WaitingSettings
+from exporter.settings.collectors import ProductivitySettings, WaitingSettings
 from tests.readings import settings
 from tests.unit.poller_world import ACCOUNT
 
@@ -165,14 +165,6 @@ def test_ids_and_folders_wait_for_nothing() -> None:
     chosen = selection(segments=(Segment("a", (7,)), Segment("b", (), (991,))))
     requests = asked(chosen, [SUPPORT], {})
     assert {request.key.segment for request in requests} == {"", "a", "b"}
-
-
-def test_what_is_asked_about_now_does_not_end_before_it() -> None:
-    delay = timedelta(minutes=5)
-    chosen = replace(selection(), end_delay=delay, folders=FoldersSettings(enabled=True))
-    found = questions_of(scope(ACCOUNT, chosen, BOXES, {}))
-    ends = {(question.range is None, question.end_delay) for question in found}
-    assert ends == {(True, timedelta()), (False, delay)}
 
 
 def test_comparison_is_passed_on() -> None:
