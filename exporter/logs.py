@@ -9,6 +9,7 @@ import sys
 from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -30,6 +31,11 @@ class _Lossy:
     def flush(self) -> None:
         with suppress(OSError, ValueError):
             self.output.flush()
+
+
+# structlog keeps a lock for each file while the object lives: with another one after each reload,
+# two threads would write into each other's lines.
+_lossy = lru_cache(maxsize=1)(_Lossy)
 
 
 def configure(level: Level = "info", format: Format = "auto", stream: TextIO | None = None) -> None:  # noqa: A002
@@ -63,7 +69,7 @@ def configure(level: Level = "info", format: Format = "auto", stream: TextIO | N
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(_Lossy(output)),  # type: ignore[arg-type]
+        logger_factory=structlog.PrintLoggerFactory(_lossy(output)),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
 

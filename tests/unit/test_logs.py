@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -250,3 +251,27 @@ def test_logfmt_has_the_same_first_fields_in_every_line() -> None:
     line = written("logfmt", lambda logger: logger.info("now", account="a", up=True, flag=False))
     names = [field.split("=")[0] for field in shlex.split(line)]
     assert names == ["timestamp", "level", "event", "account", "up", "flag"]
+
+
+def test_threads_that_log_on_either_side_of_a_reload_leave_each_line_whole() -> None:
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written = super().write(text)
+            if text == "one":
+                thread.start()
+                thread.join(0.2)
+            return written
+
+    def logger() -> Any:
+        return structlog.get_config()["logger_factory"]()
+
+    stream = Stream()
+    logs.configure("info", "json", stream)
+    before = logger()
+    logs.configure("info", "json", stream)
+    during = logger()
+    del before
+    thread = threading.Thread(target=logger().info, args=("two",), daemon=True)
+    during.info("one")
+    thread.join(10)
+    assert stream.getvalue() == "one\ntwo\n"
