@@ -241,13 +241,11 @@ def test_a_report_is_asked_as_soon_as_another_has_arrived(held: Held) -> None:
     assert len(held.service.asked) == 1 + 8
 
 
-def test_an_account_that_is_silent_for_a_minute_is_probed_for_ten_seconds_at_most(
-    held: Held, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    probed: list[float] = []
-    monkeypatch.setattr(Client, "probe", lambda _client, seconds: probed.append(seconds))
+@contextmanager
+def after_a_round(held: Held, store: Store) -> Iterator[list[float]]:
+    """Poll into `store`; yield the clock's seconds, in a list of one, after the first round."""
     seconds = [1_000.0]
-    poller = Poller(Store(), Telemetry(), StateFile(None, codec), clock=lambda: seconds[0])
+    poller = Poller(store, Telemetry(), StateFile(None, codec), clock=lambda: seconds[0])
     poller.configure(held.settings())
     poller.start()
     try:
@@ -255,12 +253,21 @@ def test_an_account_that_is_silent_for_a_minute_is_probed_for_ten_seconds_at_mos
         seconds[0] += 1.0
         # Not only asked: an answer that is taken in later than this ends the silence.
         eventually(lambda: poller.first_round_done, "a round", SECONDS)
+        yield seconds
+    finally:
+        poller.stop()
+
+
+def test_an_account_that_is_silent_for_a_minute_is_probed_for_ten_seconds_at_most(
+    held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed: list[float] = []
+    monkeypatch.setattr(Client, "probe", lambda _client, seconds: probed.append(seconds))
+    with after_a_round(held, Store()) as seconds:
         assert len(held.service.asked) == 3
         assert probed == []
         seconds[0] += 61.0
         eventually(lambda: probed, "the probe", SECONDS)
-    finally:
-        poller.stop()
     assert probed == [10.0]
 
 
@@ -271,19 +278,10 @@ def test_a_probe_that_fails_is_not_reported_as_a_list_that_fails(
         raise Unreachable("no connection")
 
     monkeypatch.setattr(Client, "probe", probe)
-    seconds = [1_000.0]
     store = Store()
-    poller = Poller(store, Telemetry(), StateFile(None, codec), clock=lambda: seconds[0])
-    poller.configure(held.settings())
-    poller.start()
-    try:
-        eventually(lambda: held.service.asked, "the list", SECONDS)
-        seconds[0] += 1.0
-        eventually(lambda: poller.first_round_done, "a round", SECONDS)
+    with after_a_round(held, store) as seconds:
         seconds[0] += 61.0
         eventually(lambda: store.troubles().accounts, "the probe", SECONDS)
-    finally:
-        poller.stop()
     assert "login or mailbox list failed" not in [entry["event"] for entry in log.entries]
 
 

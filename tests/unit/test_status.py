@@ -561,15 +561,20 @@ def test_folders_that_are_refused_everywhere_are_no_matter_of_the_plan() -> None
     assert problem.advice == "Leave folders out."
 
 
+def assert_refused_everywhere(world: World) -> None:
+    """All reports of an account fail, of whatever segment: the page advises on the account."""
+    for number, key in enumerate(world.reports()):
+        world.store.failed(key, Failure("plan", "HTTP 403", None, f"check segment {number % 3}"))
+    (problem,) = shown(world).problems
+    assert problem.advice.lower().startswith(REASONS["plan"].advice.lower())
+
+
 def test_reports_that_are_refused_everywhere_are_so_where_folders_arrive() -> None:
     world = World()
     queues = Key("folders", "acme", "2")
     world.store.schedule("acme", [*world.reports(), queues])
     world.store.succeeded(queues, reading(()))
-    for number, key in enumerate(world.reports()):
-        world.store.failed(key, Failure("plan", "HTTP 403", None, f"check segment {number % 3}"))
-    (problem,) = shown(world).problems
-    assert problem.advice.lower().startswith(REASONS["plan"].advice.lower())
+    assert_refused_everywhere(world)
 
 
 def test_a_reason_with_many_remedies_is_one_matter() -> None:
@@ -908,10 +913,7 @@ def test_each_account_has_its_own_intervals_and_its_own_gate() -> None:
 
 def test_what_fails_everywhere_in_one_account_does_so_whatever_the_others_do() -> None:
     world = two_accounts()
-    for number, key in enumerate(world.reports()):
-        world.store.failed(key, Failure("plan", "HTTP 403", None, f"check segment {number % 3}"))
-    (problem,) = shown(world).problems
-    assert problem.advice.lower().startswith(REASONS["plan"].advice.lower())
+    assert_refused_everywhere(world)
 
 
 def test_why_an_account_has_no_figures_is_no_matter_of_the_others() -> None:
