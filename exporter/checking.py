@@ -1,6 +1,7 @@
 """Does an account work, and is there what the configuration names? Asked once, without poller."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,14 +40,22 @@ class Checked:
     patterns: frozenset[Missing]
 
 
-def check_account(configuration: Configuration, account: Account) -> Checked:
+def check_account(
+    configuration: Configuration,
+    account: Account,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], bool] | None = None,
+) -> Checked:
     """Log in, list the mailboxes, ask one question of each kind, look tags and folders up.
 
-    What may be a passing fault is asked again a few times. Raises HelpScoutError.
+    What may be a passing fault is asked again a few times. Somebody waits, so the whole limit may
+    be used. `clock` is monotonic seconds, `wait` sleeps. Raises HelpScoutError.
     """
-    telemetry, wait = Telemetry(process_metrics=False), threading.Event().wait
-    budget = Budget(account.name, account.requests_per_minute, 1.0, telemetry, wait=wait)
-    client = Client(account, budget, telemetry)
+    telemetry, wait = Telemetry(process_metrics=False), wait or threading.Event().wait
+    limit = account.requests_per_minute
+    budget = Budget(account.name, limit, 1.0, telemetry, clock=clock, wait=wait)
+    client = Client(account, budget, telemetry, clock=clock)
 
     def asking(question: Question) -> Learned:
         call = partial(ask, client, question, datetime.now(UTC))

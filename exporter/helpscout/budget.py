@@ -64,8 +64,6 @@ class _Others:
         self._ours_in_minute = 0
         self._remaining: float | None = None
         self._seen_at = 0.0
-        self.now = 0.0
-        """Calls of others in the service's current minute, as far as we know."""
 
     def spent(self, now: float) -> None:
         """We make a call."""
@@ -91,12 +89,12 @@ class _Others:
         in_minute = self._minute_began is not None and now - self._minute_began < _MINUTE
         ours = self._ours_in_minute if in_minute else of_last_minute
         others = limit - remaining - ours
-        self.now = others if others > slack else 0.0
+        theirs = others if others > slack else 0.0
         minute = int(now // _MINUTE)
         if self._peaks and self._peaks[-1][0] == minute:
-            self._peaks[-1] = (minute, max(self._peaks[-1][1], self.now))
+            self._peaks[-1] = (minute, max(self._peaks[-1][1], theirs))
         else:
-            self._peaks.append((minute, self.now))
+            self._peaks.append((minute, theirs))
 
     def ours(self, now: float) -> int:
         """Return how many calls we made in the last minute; forget the others."""
@@ -124,7 +122,6 @@ class _Others:
         self._minute_began = at
         self._ours_in_minute = 0
         self._remaining = None
-        self.now = 0.0
 
 
 class Budget:
@@ -254,12 +251,9 @@ class Budget:
         return self._ours(now) * min(1.0, _REDUCED + (1 - _REDUCED) * max(recovered, 0.0))
 
     def _is_short(self, now: float) -> bool:
-        """Whether what is left of this minute belongs to the others, by what they usually take."""
+        """Whether so little is left of this minute that it belongs to the others."""
         remaining = self._others.remaining(now)
-        if remaining is None:
-            return False
-        expected = max(0.0, self._others.at_most(now) - self._others.now)
-        return remaining - expected <= self._limit * _MARGIN
+        return remaining is not None and remaining <= self._limit * _MARGIN
 
     def _publish(self, per_minute: float) -> None:
         with self._telemetry.at_once:

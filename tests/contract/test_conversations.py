@@ -38,7 +38,7 @@ PERSONAL = (
     "431243124312",
     "red shoes",
 )
-PAGE = 25
+PAGE, TAGS_PAGE = 25, 50
 
 
 def row(id_: int, **more: Any) -> dict[str, Any]:
@@ -131,8 +131,11 @@ class World:
         if url.path == "/v2/tags":
             if self.tags is None:
                 return as_json({"message": "no tags for you"}, status=403)
-            size = {"totalElements": len(self.tags), "totalPages": 1, "number": 1}
-            return as_json({"_embedded": {"tags": self.tags}, "page": size})
+            number = int(parse_qs(url.query)["page"][0])
+            pages = -(-len(self.tags) // TAGS_PAGE)
+            size = {"totalElements": len(self.tags), "totalPages": pages, "number": number}
+            tags = self.tags[TAGS_PAGE * (number - 1) : TAGS_PAGE * number]
+            return as_json({"_embedded": {"tags": tags}, "page": size})
         return as_json({"current": {"closed": 1}, "filterTags": [{"id": 5, "name": "vip"}]})
 
 
@@ -387,6 +390,30 @@ def test_check_knows_tags_by_their_list_and_says_nothing_of_them_without(
         assert [each.segment for each in checked.missing] == missing
         assert "waiting good" in checked.line
     assert any("whether the tags of segments exist" in str(entry) for entry in log.entries)
+
+
+def test_check_asks_as_fast_as_the_whole_limit_allows(serve: Serve) -> None:
+    service, seconds = serve(World(2, tags=TAGS)), [0.0]
+
+    def wait(for_seconds: float) -> bool:
+        seconds[0] += for_seconds
+        return False
+
+    more = {"accounts__0__requests_per_minute": "30", "accounts__0__budget": "0.1"}
+    configuration = configured(service, **QUEUE_ALONE, **more)
+    (account,) = configuration.accounts
+    check_account(configuration, account, clock=lambda: seconds[0], wait=wait)
+    # One goes at once, and of a limit of 30 a minute one every two seconds, but for a margin.
+    assert seconds[0] == pytest.approx(2.0 * (len(service.asked) - 1), rel=0.05)
+
+
+def test_tags_are_known_from_every_page_of_their_list(serve: Serve) -> None:
+    many = [{"id": 100 + number, "name": f"tag {number}"} for number in range(TAGS_PAGE)]
+    service = serve(World(2, tags=[*many, *TAGS]))
+    exporter = Exporter(configured(service, **QUEUE_ALONE), now=lambda: NOW)
+    text = a_round(exporter)
+    assert tag_lists(service) == 2
+    assert sample(text, "segment_resolved", segment="gold") == 1
 
 
 def test_the_list_of_tags_is_planned_where_it_is_asked(serve: Serve) -> None:

@@ -26,10 +26,10 @@ from exporter.helpscout.errors import (
     Throttled,
     Unreachable,
 )
-from exporter.questions import Key, Mailbox, Window
+from exporter.questions import Key, Learned, Mailbox, Window
 from exporter.selection import MailboxChoice, Segment, Shard
 from exporter.settings import Configuration
-from exporter.settings.collectors import FoldersSettings
+from exporter.settings.collectors import FoldersSettings, ProductivitySettings, WaitingSettings
 from exporter.state_file import StateFile, mailbox_counts
 from tests.readings import office_schedule, reading, settings
 from tests.unit.poller_world import ACCOUNT, BOXES, DAY, MONTH, REPORT, SETTINGS, World
@@ -349,6 +349,38 @@ def test_tags_are_a_union_over_answers() -> None:
             job = world.job()
         world.poller.answered(job, reading(REPORT, tags))
         assert len(world.successes()) == reports
+
+
+@pytest.mark.parametrize("segments", [(), (Segment("vip", tags=("VIP",)),)], ids=["none", "one"])
+def test_odd_tags_are_warned_of_where_a_segment_goes_by_tags(
+    log: LogCapture, segments: tuple[Segment, ...]
+) -> None:
+    world = World(replace(SETTINGS, windows=(DAY,), segments=segments))
+    world.discover(BOXES[:1])
+    job = world.job()
+    assert job is not None
+    line = 'filterTags.id: is missing: the tag "VIP" is left out'
+    world.poller.answered(job, replace(reading(REPORT), learned=Learned(odd=(line,))))
+    assert [entry["what"] for entry in log.entries if "what" in entry] == [line] * len(segments)
+
+
+def test_the_list_of_tags_is_taken_off_the_budget_page_by_page() -> None:
+    settings = replace(
+        SETTINGS,
+        productivity=ProductivitySettings(enabled=False),
+        waiting=WaitingSettings(enabled=True),
+        segments=(Segment("vip", tags=("tag 0",)),),
+    )
+    stretched = []
+    for pages in (1, 11):
+        world = World(settings, limit=4, account=replace(ACCOUNT, api="v2"))
+        tags = {f"tag {number}": number + 1 for number in range(50 * pages)}
+        world.poller.discovered(BOXES, Learned(tags))
+        world.poller.tick(world.now)
+        [group] = world.poller.progress[0].groups
+        stretched.append(group.interval / 60)
+    # Of 2 calls a minute one page of mailboxes and one of tags take 0.2, ten pages more take 1.
+    assert stretched == pytest.approx([2 / 1.8, 2 / 1.0])
 
 
 def test_renamed_new_and_deleted_mailboxes_follow(log: LogCapture) -> None:

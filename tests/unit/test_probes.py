@@ -4,6 +4,7 @@ import http.client
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from exporter.started import Started
 from exporter.web.access import Access, BasicAuth
 from exporter.web.server import Server
 from exporter.web.sockets import listen_for_probes
+from tests.contract.scripted import Service, reply
 from tests.support import reserved_port
 from tests.unit.test_web import SETTINGS
 
@@ -259,6 +261,16 @@ def test_a_url_is_asked_as_it_says(serve: Serve) -> None:
     assert ask_url(f"http://{settings.listen[0]}")[0] == 401
     assert ask_url(f"http://alice:wrong@{settings.listen[0]}/")[0] == 401
     assert ask_url(f"http://alice:a%20word@{settings.listen[0]}/") == (200, "healthy")
+
+
+@pytest.mark.parametrize(
+    ("rest", "target"),
+    [("/x/-/healthy?a=b&c=%20#d", "/x/-/healthy?a=b&c=%20"), ("?a=b", "/?a=b"), ("", "/")],
+)
+def test_path_and_query_of_a_url_are_asked_as_given(rest: str, target: str) -> None:
+    with closing(Service(lambda _: reply(b"fine"))) as service:
+        assert ask_url(service.url + rest) == (200, "fine")
+        assert [asked.target for asked in service.asked] == [target]
 
 
 def test_a_certificate_that_nobody_vouches_for_is_no_answer_under_a_url(serve: Serve) -> None:

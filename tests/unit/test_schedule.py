@@ -158,6 +158,19 @@ def test_a_retry_is_a_due_time_like_any_other() -> None:
     assert schedule.take(0.7) == one
 
 
+def test_a_question_that_changed_while_it_was_asked_is_asked_once_more_if_that_failed() -> None:
+    schedule = Schedule()
+    [one] = grid(DAY, mailboxes=1)
+    schedule.set([one], 0, {})
+    assert schedule.take(0) == one
+    changed = replace(one, spec=("another",))
+    schedule.set([changed], 1, {})
+    schedule.again(one.key, 2)
+    assert schedule.take(2) == changed
+    schedule.done(one.key, 2)
+    assert schedule.next_due() == 300, "the retry asked the new question already"
+
+
 def test_a_new_plan_keeps_what_stays_and_forgets_what_goes() -> None:
     schedule = Schedule()
     schedule.set(grid(DAY, WEEK), 0, {})

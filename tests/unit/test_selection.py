@@ -228,6 +228,25 @@ def test_one_more_shard_moves_its_own_share_and_no_more(by: str) -> None:
         assert 0.2 <= before.count(index) / 2000 <= 0.3
 
 
+@pytest.mark.parametrize(
+    ("by", "total", "owners"),
+    [
+        ("account", 3, {"default": 2, "acme": 0, "desk-1": 0, "desk-2": 0, "Zoë": 2}),
+        ("account", 10, {"default": 9, "acme": 0, "desk-1": 5, "desk-2": 8, "Zoë": 2}),
+        ("mailbox", 2, {"all": 0, "1": 0, "2": 0, "12": 1, "256809": 1}),
+        ("mailbox", 10, {"all": 2, "1": 2, "2": 2, "12": 2, "256809": 5}),
+    ],
+)
+def test_in_every_version_the_same_shard_has_a_report(
+    by: str, total: int, owners: dict[str, int]
+) -> None:
+    def shards_of(name: str) -> list[int]:
+        account, mailbox = (name, "all") if by == "account" else ("acme", name)
+        return [i for i in range(total) if Shard(i, total, by).owns(account, mailbox)]
+
+    assert {name: shards_of(name) for name in owners} == {n: [i] for n, i in owners.items()}
+
+
 def test_by_account_all_of_an_account_is_on_one_shard() -> None:
     for number in range(20):
         owners = {

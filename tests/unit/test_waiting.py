@@ -230,6 +230,22 @@ def test_a_row_belongs_to_the_segments_of_its_tags_and_the_tags_are_learned() ->
     assert counts == {"": 3, "vip": 1, "any": 2}
 
 
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"id": VIP, "tag": "vip"}, "tags of a conversation are not a list: they are left out"),
+        ([{"tag": "vip"}], "a tag of a conversation has no id: it is left out"),
+        ([{"id": True, "tag": "vip"}], "a tag of a conversation has no id: it is left out"),
+        ([{"id": 0, "tag": "vip"}], "a tag of a conversation has no id: it is left out"),
+        (["vip"], "a tag of a conversation has no id: it is left out"),
+    ],
+)
+def test_odd_tags_of_a_row_are_reported_and_the_row_counts(tags: Any, said: str) -> None:
+    reading = asked(page(row(tags=tags)))
+    assert [each.segments for each in reading.value.rows] == [()]
+    assert reading.odd == (f"mailbox 12: {said}",)
+
+
 def test_rows_that_are_none_cost_themselves_alone_and_no_message_quotes_them() -> None:
     bad = [7, None, "Jane", {"name": "Jane Doe", "id": "Jane"}, {"id": -1, "subject": "hunter2"}]
     reading = asked(page(*bad, row()))

@@ -81,7 +81,7 @@ def test_the_table_of_invalid_files_is_not_lost() -> None:
                     curve="CurveP384",
                     client_allowed_sans=frozenset({"prometheus", "10.0.0.1"}),
                 ),
-                headers={"X-XSS-Protection": "1", "X-Frame-Options": "sameorigin"},
+                headers={"X-XSS-Protection": "0", "X-Frame-Options": "sameorigin"},
             ),
         ),
         (
@@ -382,6 +382,22 @@ def test_a_curve_that_this_python_cannot_use_is_refused_in_words(
     (message,) = refusals(folder.write("  curve_preferences: [X25519]\n"))
     assert "curve_preferences[0]: the ssl of this Python cannot use X25519 ([EC: " in message
     assert message.endswith("choose another curve, or leave the key out")
+
+
+def test_where_1_3_is_the_least_version_its_ciphers_alone_may_be_listed(folder: Folder) -> None:
+    lines = "  min_version: TLS13\n  cipher_suites: [TLS_AES_128_GCM_SHA256]\n"
+    context = Access(folder.write(lines)).context
+    assert context is not None
+    assert handshake(context, folder.client()).version() == "TLSv1.3"
+
+
+def test_http_1_1_is_agreed_on_and_no_client_renegotiates(folder: Folder) -> None:
+    context = Access(folder.write()).context
+    assert context is not None
+    client = folder.client()
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    assert handshake(context, client).selected_alpn_protocol() == "http/1.1"
+    assert context.options & ssl.OP_NO_RENEGOTIATION
 
 
 @pytest.mark.parametrize("cipher", ["AES256-GCM-SHA384", "DHE-RSA-AES128-GCM-SHA256"])

@@ -499,6 +499,14 @@ def test_an_odd_tag_leaves_the_others() -> None:
     assert parse_report_and_tags(body(filterTags=tags), compare=False)[1] == {"b": 2}
 
 
+def test_a_line_about_an_odd_tag_is_never_long() -> None:
+    for tag in ({"id": "x" * 9_999}, {"id": "x" * 9_999, "name": "y" * 9_999}):
+        _, learned = read(body(filterTags=[tag]), compare=False, odd=print)
+        (line,) = learned.odd
+        assert line.startswith("filterTags.")
+        assert len(line) <= 200
+
+
 @pytest.mark.parametrize(
     "fields", [{}, *({"filterTags": tags} for tags in (None, [], [{"id": 0, "name": "a"}], "x"))]
 )
