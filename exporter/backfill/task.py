@@ -10,12 +10,11 @@ from typing import Final
 from exporter import __version__
 from exporter.backfill.errors import BackfillError
 from exporter.backfill.grid import Grid, default_step, written
-from exporter.collectors import imagined, questions_of
+from exporter.collectors import COLLECTORS, Scope, imagined, questions_of
 from exporter.durations import format_duration
 from exporter.exposition.catalogue import catalogue
 from exporter.selection import Shard
 from exporter.settings import Configuration
-from exporter.settings.collectors import ABOUT_NOW, COLLECTORS
 
 _LABEL: Final = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
@@ -54,9 +53,7 @@ class Task:
                     exit_code=2,
                 )
         if not grids:
-            raise BackfillError(
-                f"nothing that is asked has a past: {' and '.join(ABOUT_NOW)} are about now"
-            )
+            raise BackfillError("nothing that is asked has a past: all of it is about now")
         return grids
 
     def fingerprint(self, configuration: Configuration) -> dict[str, str]:
@@ -73,7 +70,7 @@ class Task:
             "accounts": repr(sorted(account.identity for account in configuration.accounts)),
             "mailboxes": repr(configuration.mailboxes),
             "accounts[].collectors": repr([(a.name, a.collectors) for a in configuration.accounts]),
-            **{n: repr(getattr(configuration, n)) for n in COLLECTORS if n not in ABOUT_NOW},
+            **{n: repr(getattr(configuration, n, None)) for n in _with_a_past(configuration)},
             "types": repr(configuration.types),
             "end_delay": repr(configuration.end_delay),
             "office_hours": repr(configuration.office_hours),
@@ -86,14 +83,29 @@ class Task:
 
 
 def _groups(configuration: Configuration) -> dict[tuple[str, str], tuple[timedelta, timedelta]]:
-    """Return range and interval of each collector and window that has a past."""
-    whole = replace(configuration, shard=Shard())
+    """Return range and interval of each collector and window that is asked about its past."""
     return {
         question.key.group: (question.range, question.every)
-        for account in configuration.accounts
-        for question in questions_of(imagined(account, whole, 1))
+        for scope in _scopes(configuration)
+        for question in questions_of(scope)
         if question.range is not None
     }
+
+
+def _with_a_past(configuration: Configuration) -> list[str]:
+    """Return the kinds of question that are not about now alone, on or off."""
+    scopes = _scopes(configuration)
+    return [
+        name
+        for name, collector in COLLECTORS.items()
+        if any(question.range for scope in scopes for question in collector.questions(scope))
+    ]
+
+
+def _scopes(configuration: Configuration) -> list[Scope]:
+    """Return each account's, of one mailbox, whatever the shard."""
+    whole = replace(configuration, shard=Shard())
+    return [imagined(account, whole, 1) for account in configuration.accounts]
 
 
 def task(

@@ -8,6 +8,7 @@ from exporter.cli.serve import listening, run
 from exporter.cli.simulate import simulator
 from exporter.cli.words import note
 from exporter.settings import key_of, load
+from exporter.settings.collectors import COLLECTORS
 from exporter.simulator import SimulatorOptions
 
 _DEMO_LIMIT: Final = 12_000
@@ -32,8 +33,7 @@ def demo(listen: Sequence[str]) -> None:
             "HELPSCOUT_ACCOUNTS__0__CONCURRENCY": "8",
             "HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE__TIMEZONE": "UTC",
             "HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE__HOURS": '{mon-fri: "09:00-17:00"}',
-            "HELPSCOUT_WAITING__ENABLED": "true",
-            "HELPSCOUT_HAPPINESS__ENABLED": "true",
+            **{f"HELPSCOUT_{name.upper()}__ENABLED": "true" for name in COLLECTORS},
             "HELPSCOUT_COMPARE": "true",
             "HELPSCOUT_SLA": _DEMO_SLA,
         }

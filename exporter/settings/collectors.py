@@ -17,8 +17,6 @@ COLLECTORS: Final = ("productivity", "folders", "waiting", "happiness")
 """The kinds that have a key of their own, which can be named for an account."""
 ONLY_V2: Final = ("waiting",)
 """Those of them that API 1.0 has nothing for."""
-ABOUT_NOW: Final = ("folders", "waiting")
-"""Those of them that have no past: what is configured of them changes nothing of a backfill."""
 
 _Every = Annotated[
     Duration,

@@ -47,6 +47,7 @@ def differing(other: Task, **variables: str) -> list[str]:
         ({"SHARD__TOTAL": "2"}, ["shard"]),
         ({"CLIENT_ID": "another"}, ["accounts"]),
         ({"WINDOWS": "[24h, 30d]"}, ["--step"]),
+        ({"HAPPINESS__TYPES": "[email]"}, ["happiness"]),
         # What changes no answer: pace, secrets, listener.
         ({"STALE_AFTER": "5", "CLIENT_SECRET": "new", "WEB__LISTEN": "127.0.0.1:1"}, []),
         ({"ACCOUNTS__0__BUDGET": "0.9", "ACCOUNTS__0__CONCURRENCY": "2"}, []),
