@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, NamedTuple
 from pydantic import Field
 
 from exporter.durations import parse_duration
-from exporter.values import COMMAS, Duration, Listed, Once, Range, Some, one_of
+from exporter.values import COMMAS, Every, Listed, Once, Range, Some, one_of
 
 ALL: Final = "all"
 """Stands for every mailbox, or every type, together: a report of its own, never a sum."""
@@ -54,10 +54,7 @@ class Window:
     """
 
     text: Annotated[Range, Field(alias="range")]
-    every: Annotated[
-        Duration,
-        Field(ge=_MINUTE / 6, le=timedelta(days=1), description="a duration from 10s to 1d"),
-    ] = timedelta()
+    every: Every = timedelta()
     range: timedelta = field(init=False)
 
     def __post_init__(self) -> None:

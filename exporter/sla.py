@@ -9,7 +9,7 @@ from datetime import timedelta
 from math import isfinite
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, PlainValidator, ValidationInfo
+from pydantic import AfterValidator, PlainValidator, ValidationInfo
 
 from exporter.durations import parse_duration
 from exporter.questions import ALL, Key, Mailbox, Types
@@ -18,10 +18,10 @@ from exporter.values import (
     Listed,
     Name,
     NamesOrIds,
-    Number,
     OfficeHours,
     Once,
     Range,
+    Share,
     Some,
     Target,
     one_of,
@@ -40,6 +40,11 @@ EDGES: Final = {
 
 Seconds, or replies for the last. The last range is open.
 """
+
+
+def bounds(statistic: str) -> tuple[str, ...]:
+    """Return the upper bounds of a statistic's ranges as the label `le` has them."""
+    return (*(f"{edge}.0" for edge in EDGES[statistic]), "+Inf")
 
 
 def _has_a_meaning(target: timedelta | int, info: ValidationInfo) -> timedelta | int:
@@ -83,7 +88,7 @@ class Objective:
     name: Name
     statistic: Annotated[str, one_of(*EDGES, what="a statistic with a distribution: ")]
     target: Annotated[Target, AfterValidator(_has_a_meaning)]
-    objective: Annotated[Number, Field(gt=0, lt=1, description="a number between 0 and 1")]
+    objective: Share
     windows: Annotated[
         tuple[Range, ...],
         Some,

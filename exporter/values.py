@@ -202,6 +202,12 @@ NameOrId = Annotated[str | int, PlainValidator(_name_or_id)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(format_duration)]
 Range = Annotated[str, PlainValidator(_range)]
 Target = Annotated[timedelta | int, PlainValidator(_target), PlainSerializer(written)]
+Every = Annotated[
+    Duration,
+    Field(ge=timedelta(seconds=10), le=timedelta(days=1), description="a duration from 10s to 1d"),
+]
+"""How often something is asked."""
+Share = Annotated[Number, Field(gt=0, lt=1, description="a number between 0 and 1")]
 File = Annotated[Path | None, PlainValidator(_path)]
 Some = Field(min_length=1)
 Once = AfterValidator(_once)

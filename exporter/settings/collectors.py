@@ -11,17 +11,12 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from exporter.questions import ALL, Types, Window
-from exporter.values import COMMAS, Boolean, Duration, Listed, Number, Some, Whole
+from exporter.values import COMMAS, Boolean, Every, Listed, Share, Some, Whole
 
 COLLECTORS: Final = ("productivity", "folders", "waiting", "happiness")
 """The kinds that have a key of their own, which can be named for an account."""
 ONLY_V2: Final = ("waiting",)
 """Those of them that API 1.0 has nothing for."""
-
-_Every = Annotated[
-    Duration,
-    Field(ge=timedelta(seconds=10), le=timedelta(days=1), description="a duration from 10s to 1d"),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +31,7 @@ class FoldersSettings:
     """How many conversations are in each queue now: `every` is how often a mailbox is asked."""
 
     enabled: Boolean = True
-    every: _Every = timedelta(minutes=5)
+    every: Every = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +43,8 @@ class WaitingSettings:
     """
 
     enabled: Boolean = False
-    every: _Every = timedelta(minutes=1)
-    at_risk: Annotated[Number, Field(gt=0, lt=1, description="a number between 0 and 1")] = 0.75
+    every: Every = timedelta(minutes=1)
+    at_risk: Share = 0.75
     max_pages: Annotated[
         Whole, Field(ge=1, le=1000, description="a whole number from 1 to 1000")
     ] = 4

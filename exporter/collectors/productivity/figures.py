@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from exporter.metrics import REPORT_LABELS
-from exporter.sla import EDGES
+from exporter.sla import EDGES, bounds
 from exporter.telemetry import Family
 
 
@@ -52,7 +52,7 @@ def _figure(statistic: str, field: str, help_: str, suffix: str = "", unit: str 
 def _shape(field: str, help_: str, unit: str = "") -> Shape:
     name = f"helpscout_{field}_distribution" + (f"_{unit}" if unit else "")
     family = Family(name, "gaugehistogram", help_, (*REPORT_LABELS, "le"), unit)
-    return Shape(field, family, (*(f"{edge}.0" for edge in EDGES[field]), "+Inf"))
+    return Shape(field, family, bounds(field))
 
 
 FIGURES: Final = (
@@ -101,6 +101,7 @@ SHAPES: Final = (
     _shape("replies_to_resolve", "Conversations by replies to resolve, cumulative over the window"),
 )
 
+_EDGES: Final = EDGES["replies_to_resolve"]
 RESOLUTION_BY_REPLIES: Final = Family(
     "helpscout_resolution_time_by_replies_seconds",
     "gauge",
@@ -108,7 +109,7 @@ RESOLUTION_BY_REPLIES: Final = Family(
     (*REPORT_LABELS, "replies"),
     "seconds",
 )
-REPLIES: Final = ("1", "2", "3", "4", "5+")
+REPLIES: Final = (*map(str, _EDGES), f"{_EDGES[-1] + 1}+")
 """The values of the label `replies`."""
 
 CHANGE: Final = Family(

@@ -24,7 +24,7 @@ from exporter.helpscout.account import Api
 from exporter.helpscout.errors import HelpScoutError
 from exporter.helpscout.pages import Page, read_pages
 from exporter.questions import ALL, TYPES, Get, Key, Learned, Question, Reading
-from exporter.sla import EDGES, Objective
+from exporter.sla import EDGES, Objective, bounds
 from exporter.telemetry import Family
 
 _MAILBOX: Final = ("account", "mailbox", "mailbox_id")
@@ -63,7 +63,7 @@ TRUNCATED: Final = Family(
 )
 
 _EDGES: Final = EDGES["response_time"]
-_LE: Final = (*(f"{edge}.0" for edge in _EDGES), "+Inf")
+_LE: Final = bounds("response_time")
 
 _Cut = tuple[str, str]
 """A type and a segment."""
