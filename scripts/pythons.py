@@ -68,7 +68,8 @@ def lowest(label: str) -> list[str]:
     lock, lock_dev = (_ENVIRONMENTS / f"lowest-{version}{which}.txt" for which in ("", "-dev"))
     compiled = ["scripts/uv", "pip", "compile", "--quiet", "--generate-hashes", "--no-header"]
     compiled += ["--no-emit-index-url", "--only-binary", ":all:", "--python-version", version]
-    compiled += ["-c", "requirements-build.txt", "pyproject.toml"]
+    # Without --upgrade what an earlier run wrote would be kept, also where a bound is lower by now.
+    compiled += ["--upgrade", "-c", "requirements-build.txt", "pyproject.toml"]
     subprocess.run([*compiled, "--resolution", "lowest-direct", "-o", lock], check=True)
     subprocess.run([*compiled, "--extra", "dev", "-c", lock, "-o", lock_dev], check=True)
     return [f"LOCK={lock}", f"LOCK_DEV={lock_dev}"]
