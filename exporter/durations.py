@@ -16,7 +16,8 @@ _UNITS: Final = (
     ("s", timedelta(seconds=1)),
     ("ms", timedelta(milliseconds=1)),
 )
-_FORM: Final = re.compile("".join(rf"(?:(\d{{1,9}}){unit})?" for unit, _ in _UNITS), re.ASCII)
+FORM: Final = "write it like 90s, 15m, 1h30m, 7d or 2w"
+_PATTERN: Final = re.compile("".join(rf"(?:(\d{{1,9}}){unit})?" for unit, _ in _UNITS), re.ASCII)
 
 
 def parse_duration(text: str) -> timedelta:
@@ -24,9 +25,9 @@ def parse_duration(text: str) -> timedelta:
 
     Raises ValueError with one line that quotes the text.
     """
-    match = _FORM.fullmatch(text)
+    match = _PATTERN.fullmatch(text)
     if not text or match is None:
-        raise ValueError(f'"{text}" is not a duration: write it like 90s, 15m, 1h30m, 7d or 2w')
+        raise ValueError(f'"{text}" is not a duration: {FORM}')
     try:
         return sum(
             (

@@ -35,7 +35,7 @@ def write_whole(path: Path, parts: Iterable[bytes], mode: int = 0o644) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class FileFormat:
     """A SQLite file's format: `what` it is, its application id, and how each version comes about.
 
     `steps` are the statements that bring a file from each version to the next: its version is the
@@ -55,7 +55,7 @@ class Format:
         return len(self.steps)
 
 
-def version(database: sqlite3.Connection, format_: Format) -> int:
+def version(database: sqlite3.Connection, format_: FileFormat) -> int:
     """Return the version of a SQLite file, 0 for an empty one.
 
     Raises sqlite3.DatabaseError, with words for the user, for any file of another format or of a
@@ -79,7 +79,7 @@ def version(database: sqlite3.Connection, format_: Format) -> int:
     return found
 
 
-def bring_up_to_date(database: sqlite3.Connection, format_: Format) -> int:
+def bring_up_to_date(database: sqlite3.Connection, format_: FileFormat) -> int:
     """Take a SQLite file through the steps that it lacks; return the version that it had.
 
     All of them are done, or, if one fails, none. After a crash of the system the file is whole; the

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from exporter.collectors import COLLECTORS, Meaning, imagined, lists_tags, questions_of
 from exporter.durations import format_duration
 from exporter.helpscout.account import Account
-from exporter.questions import ALL, Question, Reading, Window
+from exporter.questions import ALL, Question, Reading, Window, flag
 from exporter.schedule import Demand, Stretch, list_pages
 from exporter.selection import MailboxChoice, Shard
 from exporter.settings import Configuration
@@ -275,8 +275,7 @@ def _changes(
     for hours in configuration.office_hours:
         if len(configuration.office_hours) > 1:
             others = tuple(h for h in configuration.office_hours if h is not hours)
-            name = "true" if hours else "false"
-            yield f"drop office_hours {name}", replace(configuration, office_hours=others)
+            yield f"drop office_hours {flag(hours)}", replace(configuration, office_hours=others)
     for segment in configuration.segments:
         remaining = tuple(s for s in configuration.segments if s is not segment)
         yield f"drop the segment {segment.name}", replace(configuration, segments=remaining)

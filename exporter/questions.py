@@ -27,6 +27,11 @@ _SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
 
 
+def flag(value: bool) -> str:
+    """Return a boolean as a label has it."""
+    return "true" if value else "false"
+
+
 @dataclass(frozen=True, slots=True)
 class TimeRange:
     """A closed range of whole seconds, both ends aware UTC, both inclusive as the API has it."""

@@ -27,7 +27,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from exporter.failure import Failure
-from exporter.files import Format, bring_up_to_date, version
+from exporter.files import FileFormat, bring_up_to_date, version
 from exporter.questions import Key, Learned, Mailbox, Question, Reading
 
 _FLUSH_SECONDS: Final = 1.0
@@ -60,7 +60,7 @@ _STEPS: Final = (
         "ALTER TABLE accounts ADD COLUMN folders TEXT NOT NULL DEFAULT '{}'",
     ),
 )
-_FORMAT: Final = Format("state file", 0x48535845, _STEPS, unversioned=1)
+_FORMAT: Final = FileFormat("state file", 0x48535845, _STEPS, unversioned=1)
 _mailboxes: Final = TypeAdapter(list[Mailbox])
 _tags: Final = TypeAdapter(dict[str, int])
 _folders: Final = TypeAdapter(dict[int, str])

@@ -25,7 +25,7 @@ from pydantic import (
     ValidationError,
 )
 
-from exporter.durations import format_duration, parse_duration
+from exporter.durations import FORM, format_duration, parse_duration
 from exporter.yaml_file import parse_yaml
 
 _T = TypeVar("_T")
@@ -134,8 +134,7 @@ def written(target: timedelta | int) -> str | int:
 
 def _duration(value: object) -> timedelta:
     if not isinstance(value, str) or len(value) > 40:
-        form = "write it like 90s, 15m, 1h30m, 7d or 2w"
-        raise ValueError(f"{shown(value)} is not a duration: {form}")
+        raise ValueError(f"{shown(value)} is not a duration: {FORM}")
     return parse_duration(value)
 
 

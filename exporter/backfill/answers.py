@@ -17,10 +17,10 @@ from pydantic import TypeAdapter
 
 from exporter.backfill.errors import BackfillError
 from exporter.backfill.task import differences
-from exporter.files import Format, bring_up_to_date
+from exporter.files import FileFormat, bring_up_to_date
 from exporter.questions import Key, Mailbox
 
-_FORMAT: Final = Format(
+_FORMAT: Final = FileFormat(
     "file of answers",
     0x48534246,
     (

@@ -71,7 +71,7 @@ def parse_token(body: bytes) -> tuple[str, float]:
     """
     token = parse(_Token, body)
     life = token.expires_in
-    is_life = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life <= 2**53
+    is_life = isinstance(life, int | float) and not isinstance(life, bool) and 0 < life <= _MOST
     return token.access_token, float(life) if is_life else _DEFAULT_LIFE_SECONDS
 
 

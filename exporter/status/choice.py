@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
 
-from exporter.questions import ALL
+from exporter.questions import ALL, flag
 from exporter.settings import Configuration
 
 TYPE_NAMES: Final = {ALL: "All types", "email": "Email", "chat": "Chat", "phone": "Phone"}
@@ -71,7 +71,7 @@ class Chooser:
             "type": ("Conversation type", {t: TYPE_NAMES[t] for t in configuration.types}),
             "office_hours": (
                 "Time",
-                {_flag(hour): hours[_flag(hour)] for hour in configuration.office_hours},
+                {flag(hour): hours[flag(hour)] for hour in configuration.office_hours},
             ),
             "segment": ("Segment", {s: s or "Everything" for s in segments}),
         }
@@ -134,15 +134,11 @@ def _values(choice: Choice) -> dict[str, str]:
     return {
         "account": choice.account,
         "type": choice.type,
-        "office_hours": _flag(choice.office_hours),
+        "office_hours": flag(choice.office_hours),
         "segment": choice.segment,
         "q": choice.q,
         "page": str(choice.page),
     }
-
-
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
 
 
 def _page(text: str) -> int:

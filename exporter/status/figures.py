@@ -9,7 +9,7 @@ from typing import Final
 
 from exporter.collectors.productivity import Productivity
 from exporter.collectors.productivity.report import Distribution, ProductivityReport
-from exporter.questions import Key
+from exporter.questions import Key, flag
 from exporter.sla import EDGES, Compliance, Objective, change_ratio
 from exporter.status.choice import Choice
 from exporter.status.facts import Facts, State
@@ -110,7 +110,7 @@ class Row:
 
 def key_of(choice: Choice, mailbox_id: str, window: str) -> Key:
     """Return the key of a mailbox's report."""
-    hours = "true" if choice.office_hours else "false"
+    hours = flag(choice.office_hours)
     return Key(
         Productivity.name, choice.account, mailbox_id, choice.type, window, hours, choice.segment
     )

@@ -10,7 +10,7 @@ from typing import Final
 from exporter.collectors import Meaning
 from exporter.collectors.folders import Folder, Folders
 from exporter.collectors.waiting import Waiting, WaitingCustomers, beyond, waits_of
-from exporter.questions import Key
+from exporter.questions import Key, flag
 from exporter.sla import Objective
 from exporter.status.choice import Choice
 from exporter.status.facts import Facts, State
@@ -135,7 +135,7 @@ def waits(facts: Facts, choice: Choice, mailbox_id: str) -> Waits | None:
     if entry is None or entry.reading is None:
         return None
     found: Waiting = entry.reading.value
-    meaning, hours = Meaning(facts.configuration), "true" if choice.office_hours else "false"
+    meaning, hours = Meaning(facts.configuration), flag(choice.office_hours)
     cut = key._replace(type=choice.type, segment=choice.segment, office_hours=hours)
     counted = waits_of(cut, entry.reading, meaning)
     in_all = waits_of(cut._replace(office_hours="false"), entry.reading, meaning)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.files import Format, bring_up_to_date, write_whole
+from exporter.files import FileFormat, bring_up_to_date, write_whole
 
-FORMAT = Format("test file", 7, (("CREATE TABLE one (x)",), ("CREATE TABLE two (x)",)))
+FORMAT = FileFormat("test file", 7, (("CREATE TABLE one (x)",), ("CREATE TABLE two (x)",)))
 
 
 def test_a_file_has_its_name_once_it_is_whole_and_on_the_disk(

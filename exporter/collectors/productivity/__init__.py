@@ -13,7 +13,7 @@ from exporter.collectors.productivity.wire import parse_report
 from exporter.collectors.reports import instant, remedy, report_query
 from exporter.helpscout.account import Api, path_in
 from exporter.helpscout.errors import HelpScoutError
-from exporter.questions import Get, Key, Question, Reading, TimeRange
+from exporter.questions import Get, Key, Question, Reading, TimeRange, flag
 from exporter.sla import change_ratio
 
 _FLAGS: Final = {"v1": {"false": "0", "true": "1"}, "v2": {"false": "false", "true": "true"}}
@@ -45,9 +45,11 @@ class Productivity:
         for window, type_, hours, cut, (mailbox_id, ids) in product(
             settings.windows, settings.types, settings.office_hours, scope.cuts, scope.mailboxes
         ):
-            flag = "true" if hours else "false"
+            key = Key(
+                self.name, scope.account, mailbox_id, type_, window.text, flag(hours), cut.segment
+            )
             yield Question(
-                Key(self.name, scope.account, mailbox_id, type_, window.text, flag, cut.segment),
+                key,
                 window.every,
                 window.range,
                 (ids, cut.tag_ids, cut.folder_ids, *compare),
