@@ -312,7 +312,7 @@ def main(wanted: list[str]) -> None:
             " writes, so its memory grows with the range; that of backfill does not."
         )
     if every or "year" in wanted:
-        years = ("samples", "file", "journal", "CPU to write", "peak memory")
+        years = ("samples", "file", "answers", "CPU to write", "peak memory")
         parts.append(
             "A year of 50 mailboxes, 4 types, 3 windows, a step a day, written:\n\n"
             + table(years, [a_year()])

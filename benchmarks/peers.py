@@ -1,4 +1,4 @@
-"""Who the exporter is measured beside: each serves the same series from a process of its own."""
+"""What the exporter is measured beside: each serves the same series from a process of its own."""
 
 import contextlib
 import gzip

@@ -141,7 +141,7 @@ class Source:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.end_headers()
-                # A scrape that a reload cuts off is no matter.
+                # A scrape that a reload cuts off does not matter.
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     self.wfile.write(text.replace("\n", f" {moment}000\n").encode())
 

@@ -62,7 +62,7 @@ def side_by_side(
         turn = 0
         while time.monotonic() < until and turn < 400:
             for name, connection in connections.items():
-                # Who takes seconds gets fewer turns, or the quick ones would get hardly any.
+                # A peer that takes seconds gets fewer turns, or the quick ones would get hardly any.
                 if turn < 3 or statistics.median(times[name]) < 0.05 or turn % 20 == 0:
                     times[name].append(scrape(connection, compressed=compressed))
             turn += 1

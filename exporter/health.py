@@ -94,7 +94,7 @@ class Refusals:
         self._failed_twice: set[Key] = set()
         self._resting: set[str] = set()
         self.trial_at = float("-inf")
-        """When a collector that rests is tried again, for whoever asks."""
+        """When a collector that rests is tried again."""
 
     def keep(self, keys: Iterable[Key]) -> None:
         """Judge exactly these keys from now on."""

@@ -1,7 +1,7 @@
 """What the configuration names and Help Scout does not have: tags, folders, mailboxes. Pure.
 
-A name that matches nothing removes series without an error, so it has to be said. Who hears of it
-is the caller's concern.
+A name that matches nothing removes series without an error, so it has to be said. To whom is
+the caller's concern.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What is asked and what comes back, as plain values that know no kind of question.
+"""What is asked and what is answered, as plain values that know no kind of question.
 
 Pure: no I/O, no clock, no knowledge of either API generation or of Prometheus. What is special to a
 kind of question is in its module in `exporter.collectors`.
@@ -124,7 +124,7 @@ class Question:
 
     `every` is how often it is asked. `range` is how long a time it is about, up to the instant
     that is asked for; None asks about now, and has no past. `spec` is the collector's own: what the
-    answer depends on besides key and range; others compare it, and never read it. `calls` is how
+    answer depends on apart from key and range; others compare it, and never read it. `calls` is how
     many calls to Help Scout one ask takes, as far as is known, and `most` how many at most.
     `end_delay` is how long before the instant that is asked for the range ends.
     """
@@ -144,7 +144,7 @@ class Question:
 
     @property
     def asked(self) -> tuple[Any, ...]:
-        """What the answer depends on besides the key and the instant."""
+        """What the answer depends on apart from the key and the instant."""
         return (
             self.range and self.range.total_seconds(),
             *self.spec,
@@ -153,7 +153,7 @@ class Question:
 
     @property
     def fingerprint(self) -> str:
-        """What the answer depends on besides key and instant, in short."""
+        """What the answer depends on apart from key and instant, in short."""
         return blake2b(repr(self.asked).encode(), digest_size=8).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Service-level arithmetic: which share of a distribution lies within a target. Pure.
+"""Service-level arithmetic: which share of a distribution is within a target. Pure.
 
 Exact where the target is an edge of the API's ranges, linear inside one, as Prometheus's own
 `histogram_quantile` has it. The targets are in the settings; nothing is alerted here.

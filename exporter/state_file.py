@@ -66,7 +66,7 @@ _tags: Final = TypeAdapter(dict[str, int])
 _folders: Final = TypeAdapter(dict[int, str])
 
 _UNUSABLE: Final = (sqlite3.Error, OSError, ValueError)
-"""What using a file raises. ValueError: what is in it, or SQLite's words about that, is no text."""
+"""What using a file raises. ValueError: its content, or SQLite's message about it, is not text."""
 
 Codec = Callable[[str], "TypeAdapter[Any]"]
 """From a collector's name to what writes and reads the values of its readings."""

@@ -109,9 +109,9 @@ class Store:
         self._snapshot = Snapshot(0, MappingProxyType({}), (), MappingProxyType({}))
         self._changed = False
         self._look_at = float("-inf")
-        """When something may have become too old; until then nobody has to look."""
+        """When something may have become too old."""
         self.changed = threading.Event()
-        """Set whenever there is something new; whoever waits for it clears it."""
+        """Set whenever there is something new; the thread that waits for it clears it."""
 
     def set_accounts(self, names: Iterable[str]) -> None:
         """Keep exactly these accounts; what belongs to others is dropped."""

@@ -521,7 +521,7 @@ KEYS: Final[Mapping[str, Key]] = {
     "compare": Key("`true` or `false`", "ask for the preceding period, too", True),
     "end_delay": Key(
         "duration",
-        "windows end this long before now, where Help Scout's reports come late; at most 1d. "
+        "windows end this long before now, where Help Scout's reports arrive late; at most 1d. "
         "What is asked about now is not delayed, nor is any series' timestamp. `backfill` does "
         "the same at each of its steps, so that a series means the same throughout",
         "5m",

@@ -111,7 +111,7 @@ def tried(processes: Any, fault: Fault, tree: Path) -> tuple[int, str]:
 def ran(processes: Any, tests: tuple[str, ...], tree: Path) -> tuple[int, str]:
     """Run tests in a copy of the tree; return pytest's exit code and the first that failed."""
     process = processes.Process(target=_run, args=(tests, tree))
-    # A start looks after all processes, and whoever is second to read how one ended reads nothing.
+    # A start looks after all processes, and the second reader of how one ended reads nothing.
     with _ONE_AT_A_TIME:
         process.start()
     wait([process.sentinel], _HANGS_SECONDS)

@@ -52,7 +52,7 @@ _T = TypeVar("_T")
 
 
 def eventually(look: Callable[[], _T | None], what: str, seconds: float = _START_SECONDS) -> _T:
-    """Return the first true result of `look`; fail with `what` if none comes in time."""
+    """Return the first true result of `look`; fail with `what` if there is none in time."""
     until = time.monotonic() + seconds
     while True:
         found = look()
@@ -189,7 +189,7 @@ def _exposed(url: str, *names: str) -> str:
 
 
 def round_is_complete(url: str, reports: int) -> Metrics | None:
-    """Return the metrics once so many productivity reports have come, and all else that is asked.
+    """Return the metrics once so many productivity reports, and all else that is asked, arrived.
 
     Looking is cheap until then.
     """
@@ -286,7 +286,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What came of a command that ends by itself."""
+    """The outcome of a command that ends by itself."""
 
     code: int
     stdout: str

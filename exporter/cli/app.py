@@ -112,9 +112,9 @@ def simulate(
     )
 
 
-@app.command(short_help="Validate the configuration, log in, ask one report.")
+@app.command(short_help="Validate the configuration, log in, ask one question of each kind.")
 def check(config: Config = None) -> None:
-    """Validate the configuration, log in, list mailboxes, ask one report."""
+    """Validate the configuration, log in, list mailboxes, ask one question of each kind."""
     from exporter.cli import check as command
 
     command.check(config)
@@ -128,7 +128,7 @@ def plan(
         typer.Option(min=0, help="How many mailboxes to plan for; default: the state file's."),
     ] = None,
 ) -> None:
-    """Show what the configuration costs in calls and series, without any; exit 1 if too much."""
+    """Show what the configuration costs in calls and series; exit 1 if too much. No network."""
     from exporter.cli import plan as command
 
     command.plan(config, mailboxes)

@@ -13,7 +13,7 @@ from exporter.web import webconfig
 
 
 def check(config: Path | None) -> None:
-    """Validate the configuration, log in, list mailboxes, ask a report, look up what is named."""
+    """Validate, log in, list mailboxes, ask a question of each kind, look up what is named."""
     configuration = configured(config)
     if path := configuration.web.config_file:
         found = webconfig.read(path)

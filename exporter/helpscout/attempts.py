@@ -19,7 +19,7 @@ _LONGEST_WAIT_SECONDS: Final = 60.0
 _WORTH_SAYING_SECONDS: Final = 5.0
 """From here on somebody may wonder what the command waits for."""
 _MOST_DOUBLINGS: Final = 30
-"""More than any limit here lets through; a power of hundreds is no float."""
+"""More than any limit here lets through; a power of hundreds is not a float."""
 
 _T = TypeVar("_T")
 

@@ -89,8 +89,9 @@ class TokenAuthentication:
     def authorize(self) -> AuthBase:
         """Return the current token, fetching one if there is none; other threads wait for it.
 
-        Raises what `fetch` raises. Who waited for a fetch that failed shares its failure: else one
-        refused login would be as many as there are threads, one time-out after the other.
+        Raises what `fetch` raises. A thread that waited for a fetch that failed shares its
+        failure: else one refused login would be as many as there are threads, one time-out after
+        the other.
         """
         fetches_before = self._fetches
         with self._lock:

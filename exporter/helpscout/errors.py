@@ -139,8 +139,8 @@ class Unreachable(HelpScoutError):
     """No connection, one that broke, or no whole answer in time.
 
     `step` is how far the call got: reading the certificate authorities, resolving and connecting,
-    asking the proxy for a way, the TLS handshake, waiting for the answer. `host` is who was spoken
-    to then, `name:port`, empty before anybody was.
+    asking the proxy for a way, the TLS handshake, waiting for the answer. `host` is the host
+    of that step, `name:port`, empty before there was one.
     """
 
     reason = "unreachable"

@@ -152,8 +152,8 @@ def judged(model: type[_Model], where: str, value: Any) -> _Model:
 def _without_lone_surrogates(body: bytes) -> bytes | None:
     """Return the body with question marks for lone surrogates, None where there are none.
 
-    Half a surrogate pair, as a name cut in the middle of an emoji has it, is no reason to lose
-    every mailbox.
+    Half a surrogate pair, as a name cut in the middle of an emoji has it, must not cost every
+    mailbox.
     """
     if not _LONE_SURROGATE.search(body):
         return None

@@ -107,8 +107,8 @@ class AccountPoller:
     def configure(self, settings: Configuration) -> None:
         """Poll by other settings from now on, keeping what is known and when it is due.
 
-        The mailboxes are listed again at once, and what is refused is asked again: an operator
-        who reloads wants to see what is there.
+        The mailboxes are listed again at once, and what is refused is asked again: after a
+        reload an operator wants to see what is there.
         """
         now = self._clock()
         self.account = next(a for a in settings.accounts if a.name == self.account.name)

@@ -92,7 +92,7 @@ class Poller:
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
         if not self._dispatcher.is_alive():
-            self._take_in(0)  # what came in the last moment is not lost
+            self._take_in(0)  # what arrived in the last moment is not lost
             self._tick(self._clock())
         for poller in self._accounts.values():
             poller.client.close()

@@ -2,7 +2,7 @@
 
 In a source's tree the elements of a list have their indices as keys, so that the library merges
 lists as it merges mappings; a list that is given whole is marked, and replaces that of a lower
-source. What does not have the shape of the keys is reported here, with the name of who set it; a
+source. What does not have the shape of the keys is reported here, with the name of what set it; a
 value is checked where its key is declared. Values of variables and flags are `Text`: their sources
 know no types.
 """
@@ -42,7 +42,7 @@ _WHOLE_EXPANSION: Final = re.compile(rf"{_EXPANSION.pattern}|\$\(\w+\)|\$[A-Z_][
 
 
 class Tree(dict[Any, Any]):
-    """A tree whose repr shows no secret, whoever logs it."""
+    """A tree whose repr shows no secret: it may be logged."""
 
     def __repr__(self) -> str:
         return "<configuration>"
@@ -75,7 +75,7 @@ class Source(PydanticBaseSettingsSource):
         return {"configuration": _beneath(self.tree, self.current_state.get("configuration"))}
 
     def setter(self, path: KeyPath) -> str | None:
-        """Return who sets what is at a key, None if nobody does or only what is below it is set."""
+        """Return what sets a key, None if nothing does or only what is below it is set."""
         node: Any = self.tree
         for part in path:
             if not isinstance(node, dict) or part not in node:

@@ -14,7 +14,7 @@ from exporter.simulator.world import DAY, LIFE_DAYS, Conversation, Days, Mailbox
 
 RATINGS = ("great", "okay", "notGood")
 _RATED = 21  # of 256
-_LONG = 4 * 3600  # who waited longer is less happy
+_LONG = 4 * 3600  # a customer who waited longer is less happy
 
 
 class Rating(NamedTuple):

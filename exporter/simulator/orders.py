@@ -1,8 +1,8 @@
 """What a team is ordered to do: it falls silent, is late or swift, snoozes, or is flooded.
 
 Orders change the events themselves, so that reports, folders and conversations agree. What a
-customer does is never changed, but what a customer would have answered to a reply that never came
-does not happen either.
+customer does is never changed, but what a customer would have answered to a reply that never
+arrived does not happen either.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,8 +36,8 @@ class Order(NamedTuple):
     start: int = 0
     end: int = NEVER
     silent: bool = False  # no reply, no closing, no thread of the team's own
-    late: int = 0  # seconds by which replies come later
-    within: int | None = None  # office seconds after which a reply comes at the latest
+    late: int = 0  # seconds by which replies arrive later
+    within: int | None = None  # office seconds after which a reply arrives at the latest
     snooze: float = 0.0  # share of the customers who begin to wait meanwhile
     flood: int = 0  # new conversations that nobody answers
 
@@ -124,7 +124,7 @@ def _order(event: tuple[int, int, int]) -> tuple[int, float]:
 
 
 def _replied(at: int, asked: int, orders: list[Order]) -> int:
-    """When a reply comes, or a message is found to need none, that would come then."""
+    """When a reply arrives that would arrive then, or a message is found to need none."""
     at += sum(order.late for order in orders if order.covers(at))
     for order in orders:
         if order.within is not None and order.covers(at):

@@ -1,7 +1,7 @@
 """The simulated help desk: mailboxes and conversations as a pure function of a seed and of orders.
 
-What happened on a mailbox's UTC day does not depend on who asked first, on clock or process.
-Nothing here knows what "now" is: events run on into the future, and whoever reports cuts them.
+What happened on a mailbox's UTC day does not depend on the first caller, on clock or process.
+Nothing here knows what "now" is: events run on into the future, and reports cut them.
 Instants are whole seconds since the epoch, UTC; durations are whole seconds.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 KINDS = ("email", "chat", "phone")
 DAY = 86_400
-LIFE_DAYS = 14  # every event of a conversation lies less than this after its creation
+LIFE_DAYS = 14  # every event of a conversation is less than this after its creation
 UNTAGGED = 1  # the filter tag that stands for conversations without a tag
 _OPENS, _WORKDAY = 9 * 3600, 8 * 3600  # office hours: Monday to Friday, 09:00 to 17:00 UTC
 _EPOCH = date(1970, 1, 1)
@@ -46,7 +46,7 @@ class Reply(NamedTuple):
 
     at: int
     wait: int  # since the earliest customer message that was still unanswered
-    office_wait: int  # the part of it that lies inside office hours
+    office_wait: int  # the part of it that is inside office hours
     handle: int  # spent writing
     is_first: bool
 

@@ -85,7 +85,7 @@ _FURTHER: Final = {
     "HelpscoutCollectorDown": _Text(),
     "HelpscoutReportStale": _Text(
         f"no new figures for {_PLACE} {_OF}",
-        "The oldest report has not come for {{ humanizeDuration $values.A.Value }}, while the "
+        "The oldest report has not arrived for {{ humanizeDuration $values.A.Value }}, while the "
         "account as a whole answers. First read the exporter's log or its status page.",
         f"max without ({PROCESS}, collector, type, window, office_hours, segment) "
         "(helpscout_report_success)",
@@ -214,7 +214,7 @@ def _further(rule: dict[str, Any], recorded: dict[str, str]) -> dict[str, Any]:
 def _rule(
     written: dict[str, Any], queries: dict[str, str], summary: str, description: str
 ) -> dict[str, Any]:
-    # Where nothing is wrong A has no series: that is no trouble.
+    # Where nothing is wrong A has no series: that is not an error.
     return {
         "uid": re.sub(r"(?<!^)(?=[A-Z])", "-", written["alert"]).lower(),
         "title": written["alert"],

@@ -42,7 +42,7 @@ TARGET_LINE: Final[Mapping[str, Any]] = {
     "custom.fillOpacity": 0,
     "color": {"mode": "fixed", "fixedColor": "red"},
 }
-"""How a line looks that comes from an SLA's configuration."""
+"""How a line from an SLA's configuration looks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ _INTERVALS = (
 
 
 def _each(expr: str) -> str:
-    """Return `expr` for each process: without what names it besides `instance`."""
+    """Return `expr` for each process: without what names it apart from `instance`."""
     return f"max without ({PROCESS.removeprefix('instance, ')}) ({expr})"
 
 

@@ -130,7 +130,7 @@ def _quantiles(board: Board, statistic: Statistic, buckets: str) -> None:
         how = "Linear inside a range; beyond the last range's edge it is that edge."
         quantiles = [f"histogram_quantile({quantile}, {buckets})" for quantile in _QUANTILES]
     else:
-        # Nobody sends half a reply: the whole number that the interpolation lies below. The range
+        # Nobody sends half a reply: the whole number that the interpolation is below. The range
         # without an end gets one, or five and more replies would look like four.
         how = "In whole replies; 5 stands for five and more."
         ends = f'{buckets} or label_replace({buckets}, "le", "5.0", "le", "[+]Inf")'

@@ -26,7 +26,7 @@ IDENTITY: Final = {"cluster": "Cluster", "namespace": "Namespace", "job": "Job"}
 
 _ANY: Final = "helpscout_report_success"
 OF_A_WINDOW: Final = "account, mailbox, mailbox_id, type, office_hours, segment"
-"""A report's labels besides its window, and so what the length of a window lacks."""
+"""A report's labels apart from its window, and so what the length of a window lacks."""
 
 
 def once(aggregation: str, expr: str, *also: str) -> str:

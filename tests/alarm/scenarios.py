@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from tests.alarm.conftest import ALERTS
 
 Value = float | None | Callable[[int], float | None]
-"""A sample, or one for each minute; None is no sample."""
+"""A sample, or one for each minute; None stands for no sample."""
 
 MINUTE: Final = 60
 
@@ -484,7 +484,7 @@ def _among_neighbours(name: str, fault: Fault, rule: Mapping[str, Any]) -> Histo
         Process(us, 7, [(fires - 2, None), (last, {})]),
     ]
     fired = [fired_alert(name, fault, rule, ill)]
-    # Its accounts are not told of besides: a shard is missing.
+    # Nothing is said of its accounts: a shard is missing.
     missing = {
         "alertname": "HelpscoutShardsMissing",
         "alertstate": "firing",

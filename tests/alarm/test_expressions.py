@@ -116,7 +116,7 @@ def both_of_the_demo(
     complete = f"sum(helpscout_report_success) == sum(helpscout_exporter_reports) >= {DEMO_REPORTS}"
     for server in found.values():
         eventually(partial(server.query, complete), "a scrape of the demo's whole round")
-    # The round may fall between two scrapes. Who reloads has the mailboxes listed again, and that
+    # The round may fall between two scrapes. A reload has the mailboxes listed again, and that
     # call is one that Prometheus sees.
     process.signal(signal.SIGHUP)
     called = "sum(rate(helpscout_exporter_api_requests_total[10m])) > 0"
@@ -267,7 +267,7 @@ def test_every_alert_runs_and_is_silent_where_all_is_well(
 ) -> None:
     rows = prometheus.query(alert["expr"])
     if alert["alert"] in OF_THE_WORLD:
-        # Customers were sent who wait, and mail of the simulated world may really bounce.
+        # Waiting customers were sent, and mail of the simulated world may really bounce.
         assert all(row["metric"]["mailbox_id"] in ("1001", "1002") for row in rows)
         return
     # The simulated team may really be slower than the week before: then the figures say so, too.
@@ -315,7 +315,7 @@ def test_what_grafana_watches_now_runs_and_is_silent_where_all_is_well(
 def test_grafanas_rules_are_about_every_series_that_ours_are_about(prometheus: Prometheus) -> None:
     rule = next(rule for rule in LEVELS if rule["title"] == "HelpscoutSlaMissed")
     theirs = prometheus.query(missed(rule["data"][0]["model"]["expr"]))
-    # Where each mailbox misses it, all of them together are no news.
+    # Where each mailbox misses it, all of them together are not reported.
     ours = prometheus.query('0 * helpscout:sla_margin_ratio{horizon="short", mailbox_id!="all"}')
     assert ours
     assert sorted(str(sorted(row["metric"].items())) for row in theirs) == sorted(

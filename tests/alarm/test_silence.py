@@ -1,8 +1,9 @@
 """A team falls silent at 11:00 on a working day, after three weeks of random traffic.
 
-Who waits is known from `waiting`; without it the rules have the folders and the count of replies,
-which rolls on. Healthy teams are never told of, by night, on weekends, on Mondays or else. The
-newer promtool judges them; the older one has each alert's own history (test_rules.py).
+Which customers wait is known from `waiting`; without it the rules have the folders and the count of
+replies, which rolls on. There is never an alert for a healthy team: not by night, on weekends, on
+Mondays or else. The newer promtool judges them; the older one has each alert's own history
+(test_rules.py).
 """
 
 import json

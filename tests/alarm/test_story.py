@@ -192,7 +192,7 @@ def watches(
     """All six days, as each version of Prometheus and Alertmanager tells them."""
     folder = tmp_path_factory.mktemp("story")
     service = desk(start_once, "--accounts", "3", "--mailboxes", "50")
-    port = reserved_port()  # whoever is killed must come back where it was
+    port = reserved_port()  # what is killed must come back where it was
 
     def serve(name: str, text: str) -> Process:
         path = Path(folder / f"{name}.yml")
@@ -228,7 +228,7 @@ def watches(
         watch.days["well"] = list(watch.webhook.messages)
 
     def asked_again(*rules: dict[str, Any]) -> None:
-        # Who reloads lists the mailboxes and logs in again: no minute has to go by first.
+        # A reload lists the mailboxes and logs in again: no minute has to go by first.
         story.happens(*rules)
         for process in (team, crowd):
             process.signal(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""Worlds with two of everything, and exactly who is told of in each: rows for promtool.
+"""Worlds with two of everything, and exactly what is reported in each: rows for promtool.
 
 Exporters of one job, of two namespaces and clusters, teams that name an SLA alike, replicas,
 shards, roll-outs, renamed mailboxes and targets that vanish. tests/alarm/scenarios.py shows every
@@ -134,7 +134,7 @@ WORLDS: Final = {
         ],
         {90: [missed(), missed(account="beta", mailbox_id="all")]},
     ),
-    "a mailbox that is missed in one cluster is no news in the other, which misses it as a whole": (
+    "a mailbox that misses it in one cluster does not hide the other cluster, all of which does": (
         World(
             [
                 Process(IDENTITY, 1, [(120, MISSED)]),
@@ -222,7 +222,7 @@ WORLDS: Final = {
         ],
         {60: [fires("ShardsMissing"), fires("ShardsMismatched", STAGING)]},
     ),
-    "reports are stale in one namespace and never came in the other": World(
+    "reports are stale in one namespace and never arrived in the other": World(
         [Process(IDENTITY, 1, [(90, STALE)]), Process(STAGING, 2, [(90, NEVER)])],
         {
             60: [

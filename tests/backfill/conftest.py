@@ -167,7 +167,7 @@ SERVED: Final = [(maker, server) for maker in VERSIONS for server in VERSIONS]
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """90 days of 4 mailboxes, 3 types and 2 windows: the file, its blocks, who serves them."""
+    """90 days of 4 mailboxes, 3 types and 2 windows: the file, its blocks, the servers of them."""
 
     filling: Filling
     first: datetime

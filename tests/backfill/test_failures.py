@@ -1,4 +1,4 @@
-"""What does not come: where history ends, failed steps, ill mailboxes, no network, a full disk."""
+"""What is missing: where history ends, failed steps, ill mailboxes, no network, a full disk."""
 
 import contextlib
 import errno

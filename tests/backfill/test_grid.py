@@ -46,7 +46,7 @@ def test_two_ranges_that_meet_have_no_step_twice_and_none_less(
     before = list(Grid.between(start, cut, step))
     after = list(Grid.between(cut + timedelta(seconds=1), end, step))
     whole = list(Grid.between(start, end, step))
-    # An instant with a fraction lies between two whole seconds: at most that one is doubtful.
+    # An instant with a fraction is between two whole seconds: at most that one is doubtful.
     assert sorted({*before, *after}) == sorted({*whole} & {*before, *after})
     assert len(whole) - len({*before, *after}) <= 1
 

@@ -64,7 +64,7 @@ class Rendered:
 
     @property
     def environ(self) -> dict[str, Any]:
-        """The exporter's variables; one that is not a text is where it comes from."""
+        """The exporter's variables; one that is not text is its source."""
         return {
             entry["name"]: entry.get("value", entry.get("valueFrom"))
             for entry in self.exporter["env"]

@@ -1,4 +1,4 @@
-"""Every file in values/ renders, and everybody who gets a part of it accepts that part.
+"""Every file in values/ renders, and each reader of a part of it accepts that part.
 
 Kubernetes by its own schemas, the Prometheus Operator and the Gateway API by schemas from their
 documentation, Prometheus by promtool, and the exporter by its own settings.

@@ -19,7 +19,7 @@ Reply = bytes | Callable[[socket.socket], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came over the wire."""
+    """A request as it arrived over the wire."""
 
     method: str
     target: str

@@ -1156,7 +1156,7 @@ def test_no_error_shows_a_secret_however_the_service_repeats_it(
         "".join(traceback.format_exception(error)),
         caplog.text,
     ]
-    # What the other secrets' owner is no business of this call may be anything but ours.
+    # The other secrets, which are not sent with this call, may be anything but ours.
     mine = (KEY,) if api == "v1" else (CLIENT_SECRET,) if target == "token" else (HOSTILE_TOKEN,)
     for text in shown:
         assert not [secret for secret in mine if secret in text]

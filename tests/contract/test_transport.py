@@ -278,7 +278,7 @@ def test_a_name_that_does_not_resolve_is_named(monkeypatch: pytest.MonkeyPatch) 
         "redirect",
         "chunks",
         "continue",
-        "rest never comes",
+        "rest never arrives",
     ],
 )
 def test_a_call_ends_at_its_time_whatever_trickles_in(serve: Serve, script: Reply) -> None:

@@ -216,7 +216,7 @@ class Bench:
     wire: Wire
     proxy: Proxy
     elsewhere: Proxy
-    """Another host, to which nothing must ever come."""
+    """Another host, which must never be called."""
     stack: contextlib.ExitStack
     """Whatever the row opens and wants closed with it."""
     yardstick: Watch
@@ -348,7 +348,7 @@ def bench(folder: Path, wire: Wire, yardstick: Watch) -> Iterator[Bench]:
 
 
 def all_good(metrics: Metrics, number: int = 8) -> bool:
-    """Tell whether every one of so many reports has come and both accounts work."""
+    """Return whether every one of so many reports has arrived and both accounts work."""
     found = reports(metrics, SUCCESS)
     up = metrics.named("helpscout_up")
     return len(found) == number and all(found.values()) and all(sample.value for sample in up)
@@ -395,7 +395,7 @@ def assert_scrapes_were_quick(bench: Bench, daemon: Daemon, since: float) -> Non
     bound = SCRAPE_SECONDS + 4 * _most(others)
     slow = [took for took in ours if took > bound]
     assert len(slow) <= max(2, len(ours) / 20), (slow, len(ours), bound)
-    # One may be unlucky: a processor that is taken away for seconds is no fault of the exporter.
+    # One may be unlucky: a processor that is taken away for seconds is not a fault of the exporter.
     assert sorted(ours)[-2] < _WORST_SCRAPE_SECONDS + 4 * max(others)
 
 

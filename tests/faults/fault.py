@@ -112,7 +112,7 @@ class Fault:
 def one_mailbox(
     name: str, error: str, *, code: str, inject: Inject | None = None, **changes: Any
 ) -> Fault:
-    """Return a fault of one mailbox's reports; what is no argument of Fault is the rule's.
+    """Return a fault of one mailbox's reports; what is not an argument of Fault is the rule's.
 
     `inject` stands for a rule where the proxy does it.
     """
@@ -191,7 +191,7 @@ def in_every_row(bench: Bench, daemon: Daemon, spared: Touched | None, since: fl
 
 
 def others_are_good(fault: Fault, metrics: Metrics) -> bool:
-    """Whether every report that is not touched has come."""
+    """Whether every report that is not touched has arrived."""
     found = reports(metrics, SUCCESS)
     others = [good for report, good in found.items() if not fault.touched(report)]
     return len(others) >= 4 and all(others)

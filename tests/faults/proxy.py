@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 class Call:
     """One request: what it asks for and its headers, whose names are in small letters.
 
-    `at` is when it came, in monotonic seconds.
+    `at` is when it arrived, in monotonic seconds.
     """
 
     at: float
@@ -92,7 +92,7 @@ class Exchange:
         return await self._upstream.ask(self.call.raw)
 
     async def send(self, data: bytes) -> None:
-        """Send something to who called."""
+        """Send something to the client."""
         self._writer.write(data)
         await self._writer.drain()
 
@@ -179,7 +179,7 @@ async def flood_head(exchange: Exchange) -> None:
 
 
 async def garble(exchange: Exchange) -> None:
-    """Answer as something that is no web server."""
+    """Answer as something that is not a web server."""
     await exchange.send(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\x00\xff\xfe garbage\r\n\r\n")
 
 
@@ -238,7 +238,7 @@ class Proxy:
         self._hits: Callable[[Call], bool] = lambda _call: True
         self.port = reserved_port()  # nobody listens there while connections are refused
         self.calls: list[Call] = []
-        """Every call that came in so far."""
+        """Every call that has arrived so far."""
         self.connections = 0
         """How many connections were ever opened."""
 
@@ -391,7 +391,7 @@ class Wire:
 
     @contextlib.contextmanager
     def proxy(self, upstream: str | None, tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
-        """Return a proxy to `upstream` (a URL; None: whoever comes finds nothing behind it)."""
+        """Return a proxy to `upstream` (a URL; None: there is nothing behind it)."""
         parts = urlsplit(upstream or "")
         address = (parts.hostname, parts.port) if parts.hostname and parts.port else None
         proxy = Proxy(self, address, tls)

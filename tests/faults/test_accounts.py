@@ -135,7 +135,7 @@ def rule(endpoint: str, **rest: Any) -> Inject:
 
 
 def token_elsewhere(bench: Bench) -> None:
-    """Send whoever wants a token to another host, with the secret if it were followed."""
+    """Send each client that wants a token to another host, with the secret if it were followed."""
     to = f"{bench.elsewhere.url}/v2/oauth2/token"
     given = answer(b"", status="307 Temporary Redirect", Location=to)
     bench.proxy.inject(proxy.say(given), lambda call: call.endpoint == "token")
@@ -527,7 +527,7 @@ def play_throttled(
     assert total(after, CALLS, account=ILL, code="429") == 1
     assert total(after, RETRIES, account=ILL) == 1
     assert total(after, RETRIES, account=ILL, reason="throttled") == 1
-    # Up to three more calls were on their way when the gate closed; then comes the pause.
+    # Up to three more calls were on their way when the gate closed; then there is a pause.
     times = [call.at for call in bench.proxy.calls if call.at >= began]
     pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
     assert least - 0.5 < max(pauses[:4]) < most
@@ -565,7 +565,7 @@ def play_always_throttled(bench: Bench) -> None:
 
 
 def fixed(**headers: str) -> Callable[[Call], Answer]:
-    """Return a 429 with these headers, whoever asks."""
+    """Return a 429 with these headers to every client."""
     return lambda _call: throttled(**headers)
 
 

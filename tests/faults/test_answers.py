@@ -48,7 +48,7 @@ def waited_a_second(bench: Bench, daemon: Daemon) -> None:
         starts.setdefault(length, []).append(call.at)
     assert set(starts) == {24, 48}
     for times in starts.values():
-        # The answer came a moment after the call.
+        # The answer arrived a moment after the call.
         assert all(b - a >= 1.0 for a, b in itertools.pairwise(times)), times
 
 
@@ -71,7 +71,7 @@ def bomb(bench: Bench) -> None:
 
 
 def redirect(bench: Bench) -> None:
-    """Send whoever asks for the one mailbox to another host."""
+    """Redirect requests for the one mailbox to another host."""
     to = f"{bench.elsewhere.url}/v2/reports/productivity"
     bench.proxy.inject(
         proxy.say(answer(b"", status="302 Found", kind="text/html", Location=to)), is_ill_mailbox

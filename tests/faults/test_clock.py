@@ -62,7 +62,7 @@ def refreshed_at(metrics: Metrics, offset: float, since: float) -> bool:
 
 
 def says(daemon: Daemon, event: str) -> bool:
-    """Tell whether the log has said this of both accounts."""
+    """Return whether the log has said this of both accounts."""
     return {line.get("account") for line in daemon.log() if line["event"] == event} == {ILL, WELL}
 
 

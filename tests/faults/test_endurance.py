@@ -53,7 +53,7 @@ def resident_bytes(daemon: Daemon) -> int:
 
 
 def called(bench: Bench, number: int) -> bool:
-    """Tell whether so many calls have come in."""
+    """Return whether so many calls have arrived."""
     return len(bench.proxy.calls) >= number
 
 

@@ -123,7 +123,7 @@ def play_killed(bench: Bench) -> None:
     file = bench.folder / "state.db"
     first = bench.serve(only_ill(bench, file))
     first.until(lambda m: all_good(m, 4), "a whole round")
-    # What it shows is what the file holds, once nothing new comes any more.
+    # What it shows is what the file holds, once nothing new arrives.
     bench.proxy.inject(proxy.hang_up)
     last = first.until(lambda m: not any(reports(m, SUCCESS).values()), "that every report fails")
     latest = set(reports(last, MOMENT).values())
@@ -142,7 +142,7 @@ def play_killed(bench: Bench) -> None:
     began = time.monotonic()
     bench.proxy.refuse()
     down = second.until(
-        lambda m: not any(reports(m, SUCCESS).values()), "that no report comes any more"
+        lambda m: not any(reports(m, SUCCESS).values()), "that no report arrives any more"
     )
     assert down.value("helpscout_up", account=ILL) == 0
     assert problems(down) == {"unreachable"}
@@ -283,7 +283,7 @@ def unusable(make: Callable[[Path], tuple[str, ...]], words: str) -> Callable[[B
 
 
 def damaged(file: Path) -> tuple[str, ...]:
-    """Something that is no database at all."""
+    """Something that is not a database at all."""
     file.write_bytes(b"not a database" * 1000)
     return EXPORTER
 

@@ -59,7 +59,7 @@ slow = partial(
 
 
 def certificate(folder: Path, name: str, alternative: str = "IP:127.0.0.1") -> Path:
-    """Make a certificate that only who has it trusts; return the file with it and its key."""
+    """Make a certificate that only its owner trusts; return the file with it and its key."""
     key, made, both = (folder / f"{name}.{part}" for part in ("key", "crt", "pem"))
     subprocess.run(
         f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
@@ -122,7 +122,7 @@ ROWS: Final[list[Fault]] = [
     slow("a stall before the headers", everywhere(proxy.stall)),
     slow("a body dripped at a byte a second", everywhere(proxy.drip_body)),
     whole_account(
-        "something that is no web server", everywhere(proxy.garble), "does not speak HTTP"
+        "something that is not a web server", everywhere(proxy.garble), "does not speak HTTP"
     ),
     whole_account("headers without end", everywhere(proxy.flood_head), "headers of the answer"),
     one_mailbox(

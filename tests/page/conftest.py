@@ -226,7 +226,7 @@ class Site:
 
 @pytest.fixture(scope="session")
 def stale() -> Iterator[str]:
-    """A desk on which one report became too old, one is late, and one never came."""
+    """A desk on which one report became too old, one is late, and one never arrived."""
     world = World()
     failure = Failure("unreachable", "no answer within 30 s", "ref-stale")
     for key in world.reports():

@@ -283,7 +283,7 @@ def test_healthcheck_succeeds_whatever_clients_must_show(
 
 
 class Local(http.client.HTTPConnection):
-    """To the socket that lies open for probes."""
+    """To the socket that is open for probes."""
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

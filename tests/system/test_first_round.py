@@ -21,7 +21,7 @@ def test_a_round_is_not_over_while_its_plan_is_being_made(monkeypatch: pytest.Mo
     def slowly(
         journal: AccountLog, before: Iterable[Mailbox] | None, now: Iterable[Mailbox]
     ) -> None:
-        """Stand where the list has come and the plan is not made yet."""
+        """Stand where the list has arrived and the plan is not made yet."""
         threading.Event().wait(LONGER_THAN_BETWEEN_TWO_LOOKS)
         mailboxes(journal, before, now)
 

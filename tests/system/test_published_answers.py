@@ -59,7 +59,7 @@ COMPARED = [
 
 
 class _Published(BaseHTTPRequestHandler):
-    """Answers with a published file, to those who know the credentials."""
+    """Answers with a published file, given the credentials."""
 
     protocol_version = "HTTP/1.1"
 

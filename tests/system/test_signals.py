@@ -222,7 +222,7 @@ def test_a_missing_file_is_a_bad_file(
 def test_a_reload_that_is_asked_for_during_the_start_is_done_after_it(
     start: Start, running_desk: Desk, tmp_path: Path
 ) -> None:
-    # Whoever opens a pipe waits for the other side: so each reading of the file has its moment.
+    # Opening a pipe waits for the other side: so each reading of the file has its moment.
     config = tmp_path / "config.yml"
     os.mkfifo(config)
     process = start("serve", "--config", str(config), environ=running_desk.environ("v2"))

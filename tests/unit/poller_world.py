@@ -96,7 +96,7 @@ class World:
         self.poller.recall(before)
 
     def job(self) -> Job | None:
-        """The next job that is no probe, if one is due now; the budget never is why there is none.
+        """The next job that is not a probe, if one is due now; the budget is never the reason.
 
         A probe ends at once.
         """

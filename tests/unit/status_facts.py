@@ -32,7 +32,7 @@ ENVIRON = {
 
 @dataclass
 class World:
-    """A desk with two mailboxes whose reports have all come, and what can be done to it."""
+    """A desk with two mailboxes whose reports have all arrived, and what can be done to it."""
 
     environ: Mapping[str, str] = field(default_factory=dict)
     mailboxes: tuple[Mailbox, ...] = (

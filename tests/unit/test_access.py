@@ -1,4 +1,4 @@
-"""Who gets in: users and their passwords, what that costs, and files that change meanwhile."""
+"""Basic auth and TLS: users, passwords, the cost of checking them, files that change meanwhile."""
 
 import asyncio
 import base64

@@ -250,7 +250,7 @@ def test_a_failing_list_keeps_the_last_one() -> None:
 
 
 def listing(world: World) -> None:
-    """Let the time of the next mailbox list come, and the list be under way."""
+    """Go to the time of the next mailbox list, with the list under way."""
     for _ in range(1000):
         job = world.job()
         if job is not None and job.question is None:

@@ -28,7 +28,7 @@ from exporter.helpscout.errors import (
 def asked(
     failures: list[HelpScoutError], *, stopped: bool = False
 ) -> tuple[str | HelpScoutError, list[float]]:
-    """Return what comes of a call that fails so often, and the waits between the attempts."""
+    """Return the outcome of a call that fails so often, and the waits between the attempts."""
     left, waits = iter(failures), list[float]()
 
     def ask() -> str:

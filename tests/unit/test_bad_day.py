@@ -1,4 +1,4 @@
-"""The log of a bad day, as whoever is on call reads it: few lines, each with what to do."""
+"""The log of a bad day, as an operator on call reads it: few lines, each with what to do."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -81,7 +81,7 @@ ROUTES = [
 
 
 class Client(contextlib.ExitStack):
-    """A connection that sends what it likes and reads what comes."""
+    """A connection that sends what it likes and reads what arrives."""
 
     def __init__(self, made: socket.socket) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Client(contextlib.ExitStack):
         return found
 
     def until(self, end: bytes) -> bytes:
-        """Return what comes, up to and with `end`."""
+        """Return what arrives, up to and with `end`."""
         while end not in self._more:
             data = self.socket.recv(4096)
             assert data, self._more
@@ -239,7 +239,7 @@ def head_and_body(answer: bytes) -> tuple[bytes, bytes]:
 
 def told(standing: House, answer: bytes, status: bytes) -> None:
     """Assert that this is one refusal, if the client did not send too much to be told."""
-    # Over TLS, what comes after our words takes them along.
+    # Over TLS, what arrives after our answer takes it along.
     if answer or standing.authority is None:
         refused(answer, status)
 

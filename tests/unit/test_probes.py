@@ -1,4 +1,4 @@
-"""What `healthcheck` asks: the configured listener, or the socket that lies open for it."""
+"""What `healthcheck` asks: the configured listener, or the socket that is open for it."""
 
 import http.client
 import socket

@@ -108,7 +108,7 @@ def test_the_first_reply_ratio_is_from_0_to_1_or_unknown(resolved: int, on_first
     assert ratio is None or (0 <= ratio <= 1 and round(ratio * resolved) == on_first)
 
 
-# --- when a mean is no measurement --------------------------------------------------------------
+# --- when a mean is not a measurement -----------------------------------------------------------
 
 # Mean, the count it averages, the distribution that speaks for it.
 MEANS = [

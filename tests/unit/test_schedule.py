@@ -1,4 +1,4 @@
-"""The schedule: who is asked when, without waiting for it."""
+"""The schedule: which question is asked when, without waiting for it."""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The configuration file: what it may say, what comes out of it, and how it is shown again."""
+"""The configuration file: what it may say, the result, and how it is shown again."""
 
 from collections.abc import Callable
 from dataclasses import replace

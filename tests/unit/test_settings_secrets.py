@@ -22,7 +22,7 @@ KEYS = ("client_secret", "api_key")
 
 
 def everything_told(path: Path | None, environ: dict[str, str]) -> tuple[bool, str]:
-    """Tell whether the configuration was taken, and all that a user or a log could get to see."""
+    """Return whether the configuration was taken, and all that a user or a log could get to see."""
     try:
         loaded = load(path, environ)
     except ConfigurationError as error:

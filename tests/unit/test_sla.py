@@ -1,4 +1,4 @@
-"""Which share of a distribution lies within a target: exact at the edges, bounded in between."""
+"""Which share of a distribution is within a target: exact at the edges, bounded in between."""
 
 from datetime import timedelta
 

@@ -554,4 +554,4 @@ def test_a_change_that_does_not_end_keeps_no_reader(
     assert set(store.snapshot().entries) == set(DAILY)
     goes_on.set()
     writer.join(20)
-    assert released == [True], "the reader came before the change had ended"
+    assert released == [True], "the reader was served before the change had ended"

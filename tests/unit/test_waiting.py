@@ -1,4 +1,4 @@
-"""Who waits now: what of the conversation list counts, and what is exported of it."""
+"""Waiting customers: which conversations of the list count, and what is exported of them."""
 
 import json
 from collections.abc import Mapping
@@ -133,7 +133,7 @@ COUNTED: dict[str, dict[str, Any]] = {
     "an offset": {"customerWaitingSince": {"time": "2026-03-02T12:00:00+01:00"}},
     "no offset": {"customerWaitingSince": {"time": "2026-03-02T11:00:00"}},
     "no friendly time": {"customerWaitingSince": {"time": ago(hours=1)}},
-    "tags that are no list": {"tags": "vip"},
+    "tags that are not a list": {"tags": "vip"},
     "tags without ids": {"tags": [None, 5, {"tag": "vip"}, {"id": "5"}, {"id": True}]},
 }
 

@@ -557,7 +557,7 @@ def test_a_port_in_use_is_said_in_one_line(site: Site) -> None:
 def test_a_name_that_does_not_resolve_is_said_in_one_line(
     site: Site, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if host == "no-such-host.invalid":  # the others are no names to ask a resolver for
+    if host == "no-such-host.invalid":  # the others are not names for a resolver
         monkeypatch.setattr(socket, "getaddrinfo", resolves_nothing)
     with pytest.raises(CannotListen) as caught:
         site.start(at(host, 1))

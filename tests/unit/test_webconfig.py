@@ -1,4 +1,4 @@
-"""`web.config_file`: what it may say, what comes out of it, and that no message tells a hash."""
+"""`web.config_file`: what it may say, the result, and that no message has a hash."""
 
 import contextlib
 import re
