@@ -113,7 +113,7 @@ class Turns:
         """
         key = question.key
         if error.evidence != "neutral":
-            self._note(key, error.reason, now)
+            self._of(key).note(key, error.reason)
         failures = self._failures.get(key, 0) + 1
         interval, jitter = self.schedule.interval(question), self._jitter()
         pause = pause_before_retry(error, failures, interval, jitter=jitter, patient=False)
@@ -136,13 +136,6 @@ class Turns:
         pause = max(interval, _PAUSE_SECONDS)
         self.schedule.pause(key, now + pause)
         return pause
-
-    def _note(self, key: Key, reason: str, now: float) -> None:
-        refusals = self._of(key)
-        rested = refusals.collector_rests
-        refusals.note(key, reason)
-        if refusals.collector_rests and not rested:
-            refusals.trial_at = now + _PAUSE_SECONDS
 
     def _of(self, key: Key) -> Refusals:
         return self.refusals[key.collector]
