@@ -269,6 +269,14 @@ EXPRESSIONS: dict[str, tuple[str, list[dict[str, str]], dict[str, float]]] = {
         ],
         {'{le="900.0", account="a", type="all", office_hours="false"}': 7},
     ),
+    "what is of no segment is the whole mailbox": (
+        panel_expression("helpscout-mailbox", "Conversations by segment"),
+        [
+            _series("helpscout_conversations", 5, instance="a", job="h"),
+            _series("helpscout_conversations", 2, segment="vip", instance="a", job="h"),
+        ],
+        {'{job="h", segment="the whole mailbox"}': 5, '{job="h", segment="vip"}': 2},
+    ),
     "of 60 changes the twenty largest are drawn": (
         f"count({panel_expression('helpscout-overview', 'Change now')})",
         [

@@ -38,8 +38,14 @@ def setting(panel: dict[str, Any], target: dict[str, Any], path: str) -> Any:
     return panel["fieldConfig"]["defaults"].get(path)
 
 
-COUNTS = {"short", "none", "bool_yes_no"}
-BY_LAST_WORD = {"seconds": "s", "bytes": "bytes", "ratio": "percentunit", "minute": "cpm"}
+COUNTS = {"short", "none"}
+BY_LAST_WORD = {
+    "seconds": "s",
+    "bytes": "bytes",
+    "ratio": "percentunit",
+    "minute": "cpm",
+    **dict.fromkeys(("success", "successful", "ok"), "bool_yes_no"),
+}
 UNITS = {
     "helpscout_exporter_api_requests_total": "cpm",  # as a rate
     "helpscout_exporter_api_retries_total": "cpm",
@@ -176,6 +182,17 @@ def test_a_table_has_one_row_for_each_set_of_labels_and_no_time(board: dict[str,
             assert sorted(places.values()) == list(range(len(organized["options"]["renameByName"])))
             values = [place for name, place in places.items() if name.startswith("Value")]
             assert min(values) == len(places) - len(panel["targets"]), "figures after labels"
+
+
+@EVERY
+def test_a_number_that_is_always_1_is_hidden_and_bars_are_in_order(board: dict[str, Any]) -> None:
+    for panel, target in targets(board):
+        of_info = column(panel, target) and names(target["expr"]) == {"helpscout_mailbox_info"}
+        assert bool(setting(panel, target, "custom.hidden")) == bool(of_info), panel["title"]
+    for panel in panels(board):
+        if panel["type"] == "barchart":
+            sort = next(each for each in panel["transformations"] if each["id"] == "sortBy")
+            assert sort["options"]["sort"] == [{"field": panel["options"]["xField"]}]
 
 
 def labels_of(expression: str) -> set[str]:
