@@ -47,10 +47,10 @@ class Exporter:
             process_metrics=process_metrics and configuration.web.process_metrics
         )
         self.store = Store()
-        self._state = StateFile(configuration.state_file, codec)
+        self._state_file = StateFile(configuration.state_file, codec)
         if configuration.state_file is not None:
-            self.telemetry.watch_state_file(lambda: bool(self._state.ok))
-        self.poller = Poller(self.store, self.telemetry, self._state, now=now, patient=patient)
+            self.telemetry.watch_state_file(lambda: bool(self._state_file.ok))
+        self.poller = Poller(self.store, self.telemetry, self._state_file, now=now, patient=patient)
         self._configured(configuration)
         self.exposition = Exposition(self.store, self.telemetry, Renderer(configuration))
         self._stopping = threading.Event()
@@ -84,7 +84,7 @@ class Exporter:
         ended = self.poller.stop()
         self._stopping.set()
         self.store.changed.set()
-        self._state.close()
+        self._state_file.close()
         return ended
 
     def configure(self, configuration: Configuration) -> None:

@@ -59,7 +59,7 @@ class AccountPoller:
         budget: Budget,
         store: Store,
         telemetry: Telemetry,
-        state: StateFile,
+        state_file: StateFile,
         clock: Callable[[], float],
         *,
         jitter: Callable[[], float] = random.random,
@@ -67,7 +67,7 @@ class AccountPoller:
     ) -> None:
         self.account, self._settings, self.client = account, settings, client
         self._budget, self._store, self._telemetry = budget, store, telemetry
-        self._state = state
+        self._state_file = state_file
         self._clock, self._wall = clock, wall
         self._log = AccountLog(account.name, clock)
         self._turns = Turns(jitter)
@@ -135,7 +135,7 @@ class AccountPoller:
             self._agenda.resume(before._turns, now)
             self._follow(now)
             return
-        remembered = self._state.recall(self.account.identity, self.account.name)
+        remembered = self._state_file.recall(self.account.identity, self.account.name)
         if remembered is None:
             return
         self._discovery.mailboxes, self._names.known = remembered.mailboxes, remembered.learned
@@ -254,7 +254,7 @@ class AccountPoller:
         self._running -= 1
         if key in self._turns.questions:  # else what was asked is not wanted any more
             at = self._store.succeeded(key, reading.kept)
-            self._state.remember(self.account.identity, job.question, reading.kept, at)
+            self._state_file.remember(self.account.identity, job.question, reading.kept, at)
             self._turns.answered(key, reading.calls, job.asked_at, now)
             self._log.report_succeeded(key)
             self._learn(reading.learned)
@@ -293,7 +293,7 @@ class AccountPoller:
 
     def _remember(self) -> None:
         mailboxes = self._discovery.mailboxes or []
-        self._state.remember_account(self.account.identity, mailboxes, self._names.known)
+        self._state_file.remember_account(self.account.identity, mailboxes, self._names.known)
 
     def _follow(self, now: float) -> None:
         self._agenda.follow(self._discovery.mailboxes or (), now)

@@ -54,13 +54,13 @@ class Poller:
         self,
         store: Store,
         telemetry: Telemetry,
-        state: StateFile,
+        state_file: StateFile,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = utc_now,
         patient: bool = False,
     ) -> None:
-        self._store, self._telemetry, self._state = store, telemetry, state
+        self._store, self._telemetry, self._state_file = store, telemetry, state_file
         self._clock, self._now, self._patient = clock, now, patient
         self._accounts: dict[str, AccountPoller] = {}
         self._wakes: list[tuple[float, int, AccountPoller]] = []
@@ -194,7 +194,7 @@ class Poller:
             budget,
             self._store,
             self._telemetry,
-            self._state,
+            self._state_file,
             self._clock,
             wall=lambda: self._now().timestamp(),
         )

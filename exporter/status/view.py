@@ -78,7 +78,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class MailboxRows:
     """A mailbox's rows; `id` is `all` for all of them together."""
 
     name: str
@@ -126,7 +126,7 @@ class View:
     queues: tuple[str, ...]
     backlog: Backlog | None
     lines: tuple[Line, ...]
-    mailboxes: tuple[Group, ...]
+    mailboxes: tuple[MailboxRows, ...]
     pager: Pager
     empty: Empty | None
     telemetry_path: str
@@ -194,7 +194,7 @@ def view(facts: Facts, query: Mapping[str, str]) -> View:
         key=lambda mailbox: (mailbox.name.casefold(), mailbox.id),
     )
     shown, pager, choice = _page(facts, choice, chooser, of_account)
-    mailboxes = tuple(_groups(facts, choice, shown))
+    mailboxes = tuple(_mailbox_rows(facts, choice, shown))
     objectives = facts.configuration.objectives
     groups = tuple(group_lines(facts))
     budgets = [(name, usage) for name, (_, usage) in facts.progress.items() if name in states]
@@ -306,14 +306,14 @@ def _page(
     return dict(shown), pager, choice
 
 
-def _groups(facts: Facts, choice: Choice, shown: Mapping[str, str]) -> Iterator[Group]:
+def _mailbox_rows(facts: Facts, choice: Choice, shown: Mapping[str, str]) -> Iterator[MailboxRows]:
     entries = facts.snapshot.entries
     windows = [window.text for window in facts.configuration.windows]
     for id_, name in shown.items():
         keys = (key_of(choice, id_, window) for window in windows)
         rows = tuple(row(facts, key, entries[key]) for key in keys if key in entries)
         if rows:
-            yield Group(name, id_, rows)
+            yield MailboxRows(name, id_, rows)
 
 
 def _why_empty(facts: Facts, choice: Choice) -> Empty:
