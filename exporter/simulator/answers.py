@@ -12,7 +12,7 @@ from exporter.simulator import dialects
 from exporter.simulator.dialects import Json, Refused, page_of
 from exporter.simulator.happiness import HappinessReports
 from exporter.simulator.orders import Orders
-from exporter.simulator.queue import Queues, Standing, places
+from exporter.simulator.queue import ConversationState, Queues, places
 from exporter.simulator.report import Filter, Reports, Statistics
 from exporter.simulator.world import KINDS, UNTAGGED, Mailbox, World
 
@@ -107,7 +107,7 @@ class Answers:
         folder, user = _number(query, "folder"), _number(query, "assigned_to")
         earliest, latest = _waiting_since(call)
 
-        def is_listed(box: Mailbox, found: Standing) -> bool:
+        def is_listed(box: Mailbox, found: ConversationState) -> bool:
             return (
                 found.status in statuses
                 and earliest <= found.since <= latest
@@ -119,7 +119,7 @@ class Answers:
         listed = [
             (found, box)
             for box in boxes
-            for found in self._queues.standing(box, call.now)
+            for found in self._queues.states(box, call.now)
             if is_listed(box, found)
         ]
         field = _one_of(query, "sortField", _SORTS, "createdAt")
@@ -132,7 +132,7 @@ class Answers:
             reverse=order == "desc",
         )
 
-        def render(item: tuple[Standing, Mailbox]) -> Json:
+        def render(item: tuple[ConversationState, Mailbox]) -> Json:
             found, box = item
             folder_id = next(places(box, found))
             return dialects.conversation(found, box.id, folder_id, call.tags, call.ahead)

@@ -13,7 +13,7 @@ from starlette.datastructures import URL, QueryParams
 
 from exporter.simulator import people
 from exporter.simulator.happiness import RATINGS, Happiness
-from exporter.simulator.queue import COLLEAGUE, Folder, Standing
+from exporter.simulator.queue import COLLEAGUE, ConversationState, Folder
 from exporter.simulator.report import RANGES, Statistics
 from exporter.simulator.world import UNTAGGED, Mailbox
 
@@ -110,29 +110,29 @@ def tag(generation: int, id_: int, name: str) -> Json:
 
 
 def conversation(
-    standing: Standing, mailbox_id: int, folder_id: int, tags: dict[int, str], ahead: int
+    state: ConversationState, mailbox_id: int, folder_id: int, tags: dict[int, str], ahead: int
 ) -> Json:
     """An item of the conversation list, which is of 2.0 alone."""
-    life = standing.life
+    life = state.life
     number = life.id % 10**9
     customer = people.customer(life.id)
-    user = people.user(standing.assignee or COLLEAGUE)
+    user = people.user(state.assignee or COLLEAGUE)
     row: Json = {
         "id": life.id,
         "number": number,
-        "threads": standing.threads,
+        "threads": state.threads,
         "type": life.type,
         "folderId": folder_id,
-        "status": standing.status,
+        "status": state.status,
         "state": "published",
         "subject": people.subject(life.id),
         "preview": people.preview(life.id),
         "mailboxId": mailbox_id,
-        "createdBy": user if standing.began == "user" else customer,
+        "createdBy": user if state.began == "user" else customer,
         "createdAt": timestamp(life.created - ahead),
-        "closedBy": user["id"] if standing.status == "closed" else 0,
-        "userUpdatedAt": timestamp(standing.since - ahead),
-        "source": {"type": life.type, "via": standing.began},
+        "closedBy": user["id"] if state.status == "closed" else 0,
+        "userUpdatedAt": timestamp(state.since - ahead),
+        "source": {"type": life.type, "via": state.began},
         "tags": [
             {"id": id_, "color": "none", "tag": tags[id_]} for id_ in life.tags if id_ != UNTAGGED
         ],
@@ -142,11 +142,11 @@ def conversation(
         "customFields": [{"id": 1, "name": "Address", "value": people.address(life.id)}],
         "_links": {},
     }
-    if standing.assignee is not None:
+    if state.assignee is not None:
         row["assignee"] = user
-    row |= _waiting(standing, ahead)
-    if standing.snoozed_until is not None:
-        until = timestamp(standing.snoozed_until - ahead)
+    row |= _waiting(state, ahead)
+    if state.snoozed_until is not None:
+        until = timestamp(state.snoozed_until - ahead)
         row["snooze"] = {
             "snoozedBy": user["id"],
             "snoozedUntil": until,
@@ -155,24 +155,24 @@ def conversation(
     return row
 
 
-def _waiting(standing: Standing, ahead: int) -> Json:
+def _waiting(state: ConversationState, ahead: int) -> Json:
     """Since when the customer has waited and who wrote last, in one of the service's ways."""
-    time = timestamp(standing.since - ahead)
-    if standing.time_form == "fraction":
+    time = timestamp(state.since - ahead)
+    if state.time_form == "fraction":
         time = time.replace("Z", ".123Z")
     since: Json = {"time": time, "friendly": "a while ago"}
     beside: Json = {}
-    if standing.latest_form == "inside":
-        since["latestReplyFrom"] = standing.latest
-    if standing.latest_form == "beside":
-        beside["latestReplyFrom"] = standing.latest
-    if standing.time_form == "no time":
+    if state.latest_form == "inside":
+        since["latestReplyFrom"] = state.latest
+    if state.latest_form == "beside":
+        beside["latestReplyFrom"] = state.latest
+    if state.time_form == "no time":
         del since["time"]
-    if standing.time_form == "time null":
+    if state.time_form == "time null":
         since["time"] = None
-    if standing.time_form == "gone":
+    if state.time_form == "gone":
         return beside
-    return beside | {"customerWaitingSince": None if standing.time_form == "null" else since}
+    return beside | {"customerWaitingSince": None if state.time_form == "null" else since}
 
 
 def happiness_body(now: Happiness, before: Happiness | None) -> Json:

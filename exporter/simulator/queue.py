@@ -41,7 +41,7 @@ _OPENS = 9 * 3600
 _SNOOZED, _SNOOZED_AFTER = 1 / 32, 600  # so many without an order, after so many seconds
 
 
-class Standing(NamedTuple):
+class ConversationState(NamedTuple):
     """A conversation at an instant. Instants in seconds, None: there is none."""
 
     life: Conversation
@@ -88,30 +88,30 @@ class Queues:
     def __init__(self, world: World, days: Days, orders: Orders) -> None:
         self._world, self._days, self._orders = world, days, orders
         self._lives = lru_cache(2048)(self._lives_of)
-        self._standing = lru_cache(16)(self._standing_at)
+        self._states = lru_cache(16)(self._states_at)
 
-    def standing(self, mailbox: Mailbox, now: int) -> tuple[Standing, ...]:
+    def states(self, mailbox: Mailbox, now: int) -> tuple[ConversationState, ...]:
         """All that are active or pending, and what was closed today."""
-        return self._standing(mailbox, now)
+        return self._states(mailbox, now)
 
     def folders(self, mailbox: Mailbox, now: int) -> list[Folder]:
         """Every folder of a mailbox with its counts."""
         total, active, today = Counter[int](), Counter[int](), now // DAY
         total[standard_folder(mailbox, "closed")] = self._lives(mailbox, today)[1]
         total[standard_folder(mailbox, "spam")] = self._world.spam(mailbox, today)
-        for standing in self.standing(mailbox, now):
-            for folder in places(mailbox, standing):
+        for state in self.states(mailbox, now):
+            for folder in places(mailbox, state):
                 total[folder] += 1
-                active[folder] += standing.status == "active"
+                active[folder] += state.status == "active"
         return [
             Folder(id_, type_, name, user, total[id_], active[id_], now - now % 3600)
             for id_, type_, name, user in _described(mailbox)
         ]
 
-    def _standing_at(self, mailbox: Mailbox, now: int) -> tuple[Standing, ...]:
+    def _states_at(self, mailbox: Mailbox, now: int) -> tuple[ConversationState, ...]:
         lives, _ = self._lives(mailbox, now // DAY)
         return tuple(
-            self._stand(mailbox, life, now) for life in lives if life.created <= now < life.gone
+            self._state_of(mailbox, life, now) for life in lives if life.created <= now < life.gone
         )
 
     def _lives_of(self, mailbox: Mailbox, today: int) -> tuple[tuple[Conversation, ...], int]:
@@ -126,7 +126,7 @@ class Queues:
                     lives.append(life)
         return tuple(lives), closed
 
-    def _stand(self, mailbox: Mailbox, life: Conversation, now: int) -> Standing:
+    def _state_of(self, mailbox: Mailbox, life: Conversation, now: int) -> ConversationState:
         traits = self._world.traits(life.id)
         messages, replies, closings = (
             [at for at in instants if at <= now]
@@ -148,7 +148,7 @@ class Queues:
             status = "pending"
         is_assigned = bool(replies) or traits.is_taken
         is_waiting = status == "active" and unanswered
-        return Standing(
+        return ConversationState(
             life=life,
             status=status,
             since=min(unanswered, default=asked or life.created),
@@ -183,22 +183,22 @@ def views(mailbox: Mailbox) -> range:
     return range(first, first + (_VIEWS if mailbox.id % 100_000 == _WITH_VIEWS else 0))
 
 
-def places(mailbox: Mailbox, standing: Standing) -> Iterator[int]:
+def places(mailbox: Mailbox, state: ConversationState) -> Iterator[int]:
     """The folders that a conversation is counted in; the first is the one that it says."""
     in_standard = partial(standard_folder, mailbox)
-    if standing.status == "closed":
+    if state.status == "closed":
         yield in_standard("closed")
         return
-    yield in_standard("assigned" if standing.is_assigned else "open")
-    yield standing.life.folder
-    if standing.is_mine:
+    yield in_standard("assigned" if state.is_assigned else "open")
+    yield state.life.folder
+    if state.is_mine:
         yield in_standard("mine")
-    if standing.has_draft:
+    if state.has_draft:
         yield in_standard("drafts")
-    if standing.has_bounced:
+    if state.has_bounced:
         yield in_standard("needs_attention")
     if own := views(mailbox):
-        yield own[standing.life.id % len(own)]
+        yield own[state.life.id % len(own)]
 
 
 def _described(mailbox: Mailbox) -> Iterator[tuple[int, str, str, int]]:

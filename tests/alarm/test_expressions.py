@@ -74,13 +74,13 @@ def both(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> dict[st
         f"{datetime.now(UTC) - timedelta(hours=ago):%Y-%m-%dT%H:%M:%SZ}" for ago in (0, 4, 3)
     )
     (folder / "faults.yml").write_text(FAULTS.format(start=start, end=end))
-    standing = desk(
+    simulated = desk(
         start_once,
         *("--now", now, "--mailboxes", "2", "--faults", str(folder / "faults.yml")),
         # So that Prometheus sees the counters of calls rise.
         *("--latency", "300ms"),
     )
-    environ = standing.environ("v2")
+    environ = simulated.environ("v2")
     del environ["HELPSCOUT_WEB__LISTEN"]
     environ["HELPSCOUT_STATE_FILE"] = str(folder / "state.db")
     url = address(start_once("serve", "--config", str(folder / "config.yml"), environ=environ))

@@ -133,7 +133,7 @@ def test_states_are_in_words() -> None:
 
 
 @EVERY
-def test_what_comes_from_the_configuration_is_dashed_and_nothing_else(
+def test_what_is_from_the_configuration_is_dashed_and_nothing_else(
     board: dict[str, Any],
 ) -> None:
     promised = {"helpscout_sla_objective_ratio"}

@@ -508,7 +508,7 @@ def test_a_refusal_that_passes_costs_no_report(
 
 
 @pytest.mark.parametrize("bad", [1, 3, 5, 12, 30], ids=lambda n: f"{n} calls")
-def test_a_storm_of_refusals_is_no_end_of_history(answers: Answers, bad: int) -> None:
+def test_a_storm_of_refusals_is_not_the_end_of_a_history(answers: Answers, bad: int) -> None:
     calls = itertools.count()
     asker = ask(Service(lambda box, day: EARLY if 8 <= next(calls) < 8 + bad else None), answers)
     assert answers.ends() == {}
@@ -597,7 +597,7 @@ def test_what_is_asked_late_is_retried_as_often_as_the_rest(answers: Answers) ->
 
 
 @pytest.mark.parametrize("error", [EARLY, NotAllowed("HTTP 403", status=403)], ids=str)
-def test_a_right_that_is_lost_on_the_way_is_no_end_of_history(
+def test_a_right_that_is_lost_on_the_way_is_not_the_end_of_a_history(
     answers: Answers, error: HelpScoutError
 ) -> None:
     calls = itertools.count()
@@ -655,7 +655,9 @@ def test_any_other_refusal_is_a_failure_of_its_step_alone(answers: Answers) -> N
     assert len(service.asked) == 40 + 3 * 2
 
 
-def test_any_other_refusal_of_all_that_is_older_is_no_end_of_history(answers: Answers) -> None:
+def test_any_other_refusal_of_all_that_is_older_is_not_the_end_of_a_history(
+    answers: Answers,
+) -> None:
     error = Refused("HTTP 422", status=422)
     asker = ask(Service(lambda box, day: error if box == "1" and day <= 12 else None), answers)
     assert answers.ends() == {}
@@ -733,7 +735,7 @@ def test_an_account_that_stays_away_is_asked_once_a_minute_at_last(answers: Answ
     assert waits[:8] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
 
 
-def test_failures_between_successes_are_no_reason_to_give_up(answers: Answers) -> None:
+def test_failures_between_successes_are_not_a_reason_to_give_up(answers: Answers) -> None:
     seconds = iter(range(0, 1_000_000, 1000))
     service = Service(lambda box, day: ServiceFailed("HTTP 500") if box == "1" else None)
     asker = ask(service, answers, lambda: float(next(seconds)))
@@ -741,7 +743,7 @@ def test_failures_between_successes_are_no_reason_to_give_up(answers: Answers) -
     assert len(asker.failures) == 20
 
 
-def test_failures_between_refusals_are_no_reason_to_give_up(answers: Answers) -> None:
+def test_failures_between_refusals_are_not_a_reason_to_give_up(answers: Answers) -> None:
     seconds, calls = iter(range(0, 1_000_000, 100)), itertools.count(1)
     refused, away = NotAllowed("HTTP 403", status=403), Unreachable("connection refused")
     keys = tuple(KEYS[0]._replace(mailbox_id=str(number)) for number in range(20))

@@ -1068,7 +1068,7 @@ def test_what_is_odd_in_an_answer_is_said_once_and_not_at_every_poll(desk: Desk,
 
 
 @both
-def test_a_list_that_fails_in_the_middle_is_no_list(desk: Desk, api: Api) -> None:
+def test_a_list_that_fails_in_the_middle_fails(desk: Desk, api: Api) -> None:
     desk.answer = lambda asked: (
         page(api, 1, 2, 1) if asked.target.endswith("=1") else as_json({}, 500)
     )

@@ -178,7 +178,7 @@ def test_without_ipv6_the_other_addresses_are_used(
     assert failure(f"http://{HOST}:1", 5.0).cause == "connection refused"
 
 
-def test_a_name_without_addresses_is_no_connection(names: Names) -> None:
+def test_a_name_without_addresses_is_not_connected_to(names: Names) -> None:
     names.known[HOST] = []
     with pytest.raises(OSError, match="has no address"):
         connect(HOST, 1, time.monotonic() + 1)

@@ -68,7 +68,7 @@ def refreshed(metrics: Metrics, since: float, name: str = ILL) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class LockedOut:
     """There is no way into the account when the daemon starts: so it has no reports at all."""
 
     name: str
@@ -84,35 +84,35 @@ class Door:
 
     def row(self) -> Row:
         """Return it as a row of the matrix."""
-        return Row(self.name, partial(play_door, self))
+        return Row(self.name, partial(play_locked_out, self))
 
 
-def play_door(door: Door, bench: Bench) -> None:
-    """Find the door closed, then open. The daemon tries again by itself, 15 seconds later."""
-    door.inject(bench)
-    daemon = door.serve(bench)
+def play_locked_out(locked: LockedOut, bench: Bench) -> None:
+    """Find no way in, then one. The daemon tries again by itself, 15 seconds later."""
+    locked.inject(bench)
+    daemon = locked.serve(bench)
     during = daemon.until(
-        lambda m: door.problem in problems(m) and len(reports(m, MOMENT, account=WELL)) == 4,
-        "the closed door, and the other account's first round",
+        lambda m: locked.problem in problems(m) and len(reports(m, MOMENT, account=WELL)) == 4,
+        "no way in, and the other account's first round",
     )
     began = time.monotonic()
     assert during.value("helpscout_up", account=ILL) == 0
-    assert problems(during) == {door.problem}
+    assert problems(during) == {locked.problem}
     assert not during.named(SUCCESS, account=ILL)
     assert not during.named(FIGURE, account=ILL)
-    calls = total(during, CALLS, account=ILL, operation=door.endpoint, code=door.code)
+    calls = total(during, CALLS, account=ILL, operation=locked.endpoint, code=locked.code)
     assert 1 <= calls <= 2
     assert total(during, RETRIES, account=ILL) == 0
-    door.open(bench, daemon)
+    locked.open(bench, daemon)
     after = daemon.until(all_good, "a whole round of both accounts")
     assert problems(after) == set()
     in_every_row(bench, daemon, is_well, began)
     lines = daemon.log()
     told = next(line for line in lines if line["event"] == "login or mailbox list failed")
-    assert told["reason"] == door.reason
-    assert door.error in told["error"]
+    assert told["reason"] == locked.reason
+    assert locked.error in told["error"]
     assert complaints(lines) == {"login or mailbox list failed": 1, "account has a problem": 1}
-    assert good_news(lines) == dict.fromkeys(door.news, 1)
+    assert good_news(lines) == dict.fromkeys(locked.news, 1)
     assert daemon.end() == 0
 
 
@@ -141,8 +141,8 @@ def token_elsewhere(bench: Bench) -> None:
     bench.proxy.inject(proxy.say(given), lambda call: call.endpoint == "token")
 
 
-DOORS: Final = [
-    Door(
+LOCKED_OUT: Final = [
+    LockedOut(
         name="a name that does not resolve",
         inject=lambda _bench: None,
         serve=nameless,
@@ -153,7 +153,7 @@ DOORS: Final = [
         code="unreachable",
         news=("account works",),  # the old address is no longer asked
     ),
-    Door(
+    LockedOut(
         name="a secret that is refused with 401",
         inject=rule("token", status=401, body='{"error": "invalid_client"}'),
         problem="credentials",
@@ -161,7 +161,7 @@ DOORS: Final = [
         error="HTTP 401: invalid_client",
         code="401",
     ),
-    Door(
+    LockedOut(
         name="a secret that is refused with 400",
         inject=rule("token", status=400, body='{"error": "invalid_client"}'),
         problem="credentials",
@@ -169,7 +169,7 @@ DOORS: Final = [
         error="HTTP 400: invalid_client",
         code="400",
     ),
-    Door(
+    LockedOut(
         name="a key of API 1.0 that is refused",
         inject=rule("mailboxes", status=401),
         serve=legacy,
@@ -179,7 +179,7 @@ DOORS: Final = [
         endpoint="mailboxes",
         code="401",
     ),
-    Door(
+    LockedOut(
         name="a token endpoint that fails from the start",
         inject=rule("token", status=500),
         problem="unreachable",
@@ -187,7 +187,7 @@ DOORS: Final = [
         error="HTTP 500",
         code="500",
     ),
-    Door(
+    LockedOut(
         name="a token endpoint that answers with a page",
         inject=rule("token", body="<html>Log in</html>", content_type="text/html"),
         problem="bad_response",
@@ -195,7 +195,7 @@ DOORS: Final = [
         error="with a web page (text/html)",
         code="200",
     ),
-    Door(
+    LockedOut(
         name="a token endpoint that redirects to another host",
         inject=token_elsewhere,
         problem="bad_response",
@@ -203,7 +203,7 @@ DOORS: Final = [
         error="a redirect to ",
         code="307",
     ),
-    Door(
+    LockedOut(
         name="a plan without an API",
         inject=rule("mailboxes", status=403),
         problem="plan",
@@ -215,7 +215,7 @@ DOORS: Final = [
 ]
 
 
-@pytest.mark.parametrize("row", [door.row() for door in DOORS], ids=str)
+@pytest.mark.parametrize("row", [locked.row() for locked in LOCKED_OUT], ids=str)
 def test_a_refused_login_is_explained_and_tried_again(row: Row, matrix: Matrix) -> None:
     matrix.outcome(row)
 

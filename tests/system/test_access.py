@@ -1,4 +1,4 @@
-"""The doors of a running exporter: TLS, certificates, passwords, and a crowd before them."""
+"""The listeners of a running exporter: TLS, certificates, passwords, and a crowd before them."""
 
 import contextlib
 import http.client
@@ -87,7 +87,7 @@ class Place:
 
 
 @dataclass
-class Door:
+class Listener:
     """A running exporter, its address, and how it is asked."""
 
     process: Process
@@ -119,26 +119,26 @@ class Door:
             return answer.status, answer.read().decode()
 
 
-def serve(start: Start, desk: Desk, config: Path) -> Door:
+def serve(start: Start, desk: Desk, config: Path) -> Listener:
     environ = desk.environ("v2", HELPSCOUT_WEB__CONFIG_FILE=str(config))
-    return Door(start("serve", environ=environ), environ)
+    return Listener(start("serve", environ=environ), environ)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("doors"))
+    return Place(tmp_path_factory.mktemp("listeners"))
 
 
 @pytest.fixture(scope="module")
-def doors(start_once: Start, running_desk: Desk, place: Place) -> dict[str, Door]:
+def listeners(start_once: Start, running_desk: Desk, place: Place) -> dict[str, Listener]:
     """One exporter for each way to ask for clients' certificates; one of them TLS 1.3 only."""
     lines = {IF_GIVEN: ("min_version: TLS13",)}
     started = {
         kind: serve(start_once, running_desk, place.kind(kind, *lines.get(kind, ())))
         for kind in KINDS
     }
-    for door in started.values():
-        assert door.url.startswith("https://127.0.0.1:")
+    for listener in started.values():
+        assert listener.url.startswith("https://127.0.0.1:")
     return started
 
 
@@ -166,16 +166,16 @@ def refused(ask: Callable[[], object]) -> None:
     ],
 )
 def test_a_client_certificate_is_accepted_as_the_file_says(
-    doors: dict[str, Door], place: Place, kind: str, shown: str | None, let_in: bool
+    listeners: dict[str, Listener], place: Place, kind: str, shown: str | None, let_in: bool
 ) -> None:
     context = place.context(place.path / f"{shown}.pem" if shown else None)
     if let_in:
-        status, text = doors[kind].ask("/metrics", context)
+        status, text = listeners[kind].ask("/metrics", context)
         assert status == 200
         assert "helpscout_up" in text
     else:
-        refused(lambda: doors[kind].ask("/metrics", context))
-        refused(lambda: doors[kind].ask("/-/healthy", context))
+        refused(lambda: listeners[kind].ask("/metrics", context))
+        refused(lambda: listeners[kind].ask("/-/healthy", context))
 
 
 def test_only_the_clients_whose_names_are_listed_are_let_in(
@@ -187,11 +187,11 @@ def test_only_the_clients_whose_names_are_listed_are_let_in(
         f"client_auth_type: {REQUIRED}",
         "client_allowed_sans: [nobody, good@example.com]",
     )
-    door = serve(start, running_desk, place.config("listed", *lines))
-    assert door.ask("/metrics", place.context(place.good))[0] == 200
+    listener = serve(start, running_desk, place.config("listed", *lines))
+    assert listener.ask("/metrics", place.context(place.good))[0] == 200
     for client in (None, other, place.foreign):
-        refused(partial(door.ask, "/metrics", place.context(client)))
-        refused(partial(door.ask, "/-/healthy", place.context(client)))
+        refused(partial(listener.ask, "/metrics", place.context(client)))
+        refused(partial(listener.ask, "/-/healthy", place.context(client)))
 
 
 def test_the_files_headers_are_on_every_answer(
@@ -201,22 +201,24 @@ def test_the_files_headers_are_on_every_answer(
         place.path / "headers.yml",
         "http_server_config:\n  http2: false\n  headers: {X-Frame-Options: deny}\n" + users(),
     )
-    door = serve(start, running_desk, config)
+    listener = serve(start, running_desk, config)
     for path, headers, status in (
         ("/", authorization(), 200),
         ("/metrics", authorization(), 200),
         ("/metrics", {}, 401),
         ("/nowhere", authorization(), 404),
     ):
-        with contextlib.closing(door.connect()) as connection:
+        with contextlib.closing(listener.connect()) as connection:
             connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
             assert (answer.status, answer.headers["X-Frame-Options"]) == (status, "deny")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_certificate_is_no_password(doors: dict[str, Door], place: Place, kind: str) -> None:
-    ask = partial(doors[kind].ask, context=place.context(place.good))
+def test_a_certificate_is_not_a_password(
+    listeners: dict[str, Listener], place: Place, kind: str
+) -> None:
+    ask = partial(listeners[kind].ask, context=place.context(place.good))
     assert ask("/metrics", password="wrong")[0] == 401
     assert ask("/metrics", password=None)[0] == 401
     assert ask("/config", password=None)[0] == 401
@@ -229,30 +231,30 @@ def test_a_certificate_is_no_password(doors: dict[str, Door], place: Place, kind
     eventually(lambda: ask("/-/ready", password=None) == is_ready, "it is ready")
 
 
-def test_the_clients_trust_is_real(doors: dict[str, Door]) -> None:
+def test_the_clients_trust_is_real(listeners: dict[str, Listener]) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        doors[NOBODY].ask("/metrics", ssl.create_default_context())
+        listeners[NOBODY].ask("/metrics", ssl.create_default_context())
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1:DeprecationWarning")
-def test_an_old_protocol_is_refused(doors: dict[str, Door], place: Place) -> None:
+def test_an_old_protocol_is_refused(listeners: dict[str, Listener], place: Place) -> None:
     old = place.context()
     old.set_ciphers("ALL:@SECLEVEL=0")
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(ssl.SSLError, match=HUNG_UP):
-        doors[NOBODY].ask("/metrics", old)
+        listeners[NOBODY].ask("/metrics", old)
 
 
-def test_min_version_holds(doors: dict[str, Door], place: Place) -> None:
+def test_min_version_holds(listeners: dict[str, Listener], place: Place) -> None:
     middle = place.context()
     middle.maximum_version = ssl.TLSVersion.TLSv1_2
-    assert doors[NOBODY].ask("/metrics", middle)[0] == 200
+    assert listeners[NOBODY].ask("/metrics", middle)[0] == 200
     with pytest.raises(ssl.SSLError, match=HUNG_UP):
-        doors[IF_GIVEN].ask("/metrics", middle)
+        listeners[IF_GIVEN].ask("/metrics", middle)
 
 
-def test_http_in_the_clear_gets_nothing_from_a_tls_port(doors: dict[str, Door]) -> None:
-    with socket.create_connection(doors[NOBODY].address, timeout=20) as plain:
+def test_http_in_the_clear_gets_nothing_from_a_tls_port(listeners: dict[str, Listener]) -> None:
+    with socket.create_connection(listeners[NOBODY].address, timeout=20) as plain:
         plain.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         found = b""
         with contextlib.suppress(ConnectionError):
@@ -262,9 +264,9 @@ def test_http_in_the_clear_gets_nothing_from_a_tls_port(doors: dict[str, Door]) 
     assert b"helpscout" not in found
 
 
-def test_refused_clients_leave_traces_in_the_log_only(doors: dict[str, Door]) -> None:
-    for door in doors.values():
-        for line in door.process.stderr.splitlines():
+def test_refused_clients_leave_traces_in_the_log_only(listeners: dict[str, Listener]) -> None:
+    for listener in listeners.values():
+        for line in listener.process.stderr.splitlines():
             assert json.loads(line)["event"]
             assert PASSWORD not in line
             assert "$2b$" not in line
@@ -275,10 +277,10 @@ def test_refused_clients_leave_traces_in_the_log_only(doors: dict[str, Door]) ->
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_healthcheck_succeeds_whatever_clients_must_show(
-    run: Run, doors: dict[str, Door], kind: str
+    run: Run, listeners: dict[str, Listener], kind: str
 ) -> None:
-    host, port = doors[kind].address
-    environ = doors[kind].environ | {"HELPSCOUT_WEB__LISTEN": f"{host}:{port}"}
+    host, port = listeners[kind].address
+    environ = listeners[kind].environ | {"HELPSCOUT_WEB__LISTEN": f"{host}:{port}"}
     assert run("healthcheck", environ=environ) == Ended(0, "healthy\n", "")
 
 
@@ -290,7 +292,7 @@ class Local(http.client.HTTPConnection):
         self.sock.connect(f"\0helpscout-exporter/{self.host}:{self.port}")
 
 
-def test_the_probes_own_socket_gives_away_nothing_else(doors: dict[str, Door]) -> None:
+def test_the_probes_own_socket_gives_away_nothing_else(listeners: dict[str, Listener]) -> None:
     seen = {}
     for method, path in (
         ("GET", "/-/healthy"),
@@ -300,7 +302,7 @@ def test_the_probes_own_socket_gives_away_nothing_else(doors: dict[str, Door]) -
         ("GET", "/-/healthy/../../metrics"),
         ("POST", "/-/reload"),
     ):
-        with contextlib.closing(Local(*doors[REQUIRED].address)) as connection:
+        with contextlib.closing(Local(*listeners[REQUIRED].address)) as connection:
             connection.request(method, path, headers=authorization())
             answer = connection.getresponse()
             seen[path] = answer.status
@@ -309,7 +311,7 @@ def test_the_probes_own_socket_gives_away_nothing_else(doors: dict[str, Door]) -
     assert set(seen.values()) == {404}
     for kind in (NOBODY, IF_GIVEN):
         with (
-            contextlib.closing(Local(*doors[kind].address)) as connection,
+            contextlib.closing(Local(*listeners[kind].address)) as connection,
             pytest.raises(ConnectionRefusedError),
         ):
             connection.connect()
@@ -334,18 +336,18 @@ def test_certificates_and_passwords_are_renewed_while_it_runs(
 ) -> None:
     place = Place(tmp_path)
     config = place.config("web")
-    door = serve(start, running_desk, config)
+    listener = serve(start, running_desk, config)
 
     def fresh() -> str:
-        with contextlib.closing(door.connect(place.context())) as connection:
+        with contextlib.closing(listener.connect(place.context())) as connection:
             return serial(connection)
 
-    with contextlib.closing(door.connect(place.context())) as standing:
-        first = serial(standing)
+    with contextlib.closing(listener.connect(place.context())) as open_connection:
+        first = serial(open_connection)
         place.certify()
         second = fresh()
         assert second != first
-        assert serial(standing) == first
+        assert serial(open_connection) == first
 
         write(tmp_path / "web.pem", "half a certif")
         assert fresh() == second
@@ -356,17 +358,17 @@ def test_certificates_and_passwords_are_renewed_while_it_runs(
         place.certify()
         place.config("web")
         assert fresh() not in (first, second)
-        assert serial(standing) == first
+        assert serial(open_connection) == first
 
     other = bcrypt.hashpw(b"other", bcrypt.gensalt(4)).decode()
     write(
         config,
         config.read_text().partition("basic_auth")[0] + f"basic_auth_users: {{scraper: {other}}}\n",
     )
-    assert door.ask("/metrics", place.context())[0] == 401
-    assert door.ask("/metrics", place.context(), "other")[0] == 200
+    assert listener.ask("/metrics", place.context())[0] == 401
+    assert listener.ask("/metrics", place.context(), "other")[0] == 200
 
-    lines = [json.loads(line) for line in door.process.stderr.splitlines()]
+    lines = [json.loads(line) for line in listener.process.stderr.splitlines()]
     told = [line["event"] for line in lines if line["event"].startswith("web.config_file")]
     good, bad = (
         "web.config_file or a certificate is new",
@@ -415,9 +417,9 @@ def test_serve_and_check_refuse_a_bad_file_with_one_line(
 class Crowd(contextlib.ExitStack):
     """Connections that ask half a thing and wait."""
 
-    def __init__(self, door: Door, context: ssl.SSLContext | None) -> None:
+    def __init__(self, listener: Listener, context: ssl.SSLContext | None) -> None:
         super().__init__()
-        self._door, self._context = door, context
+        self._door, self._context = listener, context
         self.size = 0
         self.descriptors = 0
         """The most that the exporter has had: nobody may be slow for more than ten seconds."""
@@ -463,12 +465,12 @@ def test_a_crowd_of_slow_connections_keeps_nobody_out(
     start: Start, running_desk: Desk, place: Place, tls: bool
 ) -> None:
     config = place.config(f"crowd-{tls}", tls=tls)
-    door, quiet = (serve(start, running_desk, config) for _ in range(2))
+    listener, quiet = (serve(start, running_desk, config) for _ in range(2))
     context = place.context() if tls else None
-    ask, ask_quiet = (partial(each.ask, "/metrics", context) for each in (door, quiet))
+    ask, ask_quiet = (partial(each.ask, "/metrics", context) for each in (listener, quiet))
     scrapes(10, ask, ask_quiet)
-    before = descriptors(door.process)
-    with Crowd(door, context) as crowd:
+    before = descriptors(listener.process)
+    with Crowd(listener, context) as crowd:
         crowd.grow(500)
         # Beside one that nobody disturbs: what that one takes is the machine's.
         among, undisturbed = scrapes(40, ask, ask_quiet)
@@ -478,9 +480,9 @@ def test_a_crowd_of_slow_connections_keeps_nobody_out(
         crowd.grow(200)
         assert ask()[0] == 200
         assert crowd.descriptors > 400
-        assert descriptors(door.process) <= before + MOST + 20
+        assert descriptors(listener.process) <= before + MOST + 20
 
         crowd.grow(300)
         began = time.monotonic()
-        assert door.process.end() == 0, door.process.stderr
+        assert listener.process.end() == 0, listener.process.stderr
         assert time.monotonic() - began < 25

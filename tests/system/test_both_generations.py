@@ -78,8 +78,8 @@ def test_the_same_moment_asked_twice_gives_the_same_values(run: Run, frozen_desk
 
 def test_the_daemon_shows_the_same_series_over_either_generation(start: Start) -> None:
     # Its windows end when each report is asked, which no two processes share: series, not values.
-    standing = desk(start, "--now", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    processes = [start("serve", environ=standing.environ(api)) for api in ("v1", "v2")]
+    simulated = desk(start, "--now", f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    processes = [start("serve", environ=simulated.environ(api)) for api in ("v1", "v2")]
     found = []
     for url in map(address, processes):
         round_ = partial(round_is_complete, url, REPORTS)

@@ -117,7 +117,7 @@ def test_the_version_is_reported(run: Run) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["--version", "--help", "plan --help"])
-def test_a_result_that_cannot_be_written_is_no_success(arguments: str) -> None:
+def test_a_result_that_cannot_be_written_is_not_a_success(arguments: str) -> None:
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(
             [*PROGRAM, *arguments.split()],
@@ -130,7 +130,7 @@ def test_a_result_that_cannot_be_written_is_no_success(arguments: str) -> None:
     assert (ended.returncode, ended.stderr) == (1, said)
 
 
-def test_a_result_that_nobody_reads_is_no_success_and_says_nothing() -> None:
+def test_a_result_that_nobody_reads_is_not_a_success_and_says_nothing() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as pipe:
@@ -151,7 +151,7 @@ def test_a_result_that_nobody_reads_is_no_success_and_says_nothing() -> None:
         ("once --output /dev/null", "2>&-", 2, ""),
     ],
 )
-def test_a_closed_stdout_or_a_stderr_that_takes_nothing_is_no_crash(
+def test_a_closed_stdout_or_a_stderr_that_takes_nothing_does_not_crash_it(
     arguments: str, closed: str, code: int, said: str
 ) -> None:
     shell = ["sh", "-c", f'exec "$@" {arguments} {closed}', "sh", *PROGRAM]

@@ -134,8 +134,8 @@ def process(start_once: Start, tmp_path_factory: pytest.TempPathFactory) -> Proc
     config, faults = folder / "config.yml", folder / "faults.yml"
     config.write_text(CONFIG)
     faults.write_text(FAULTS)
-    standing = desk(start_once, "--now", now, "--faults", str(faults))
-    environ = standing.environ("v2")
+    simulated = desk(start_once, "--now", now, "--faults", str(faults))
+    environ = simulated.environ("v2")
     del environ["HELPSCOUT_WEB__LISTEN"]
     started = start_once("serve", "--config", str(config), environ=environ)
     eventually(partial(round_is_complete, address(started), REPORTS), "a whole round")

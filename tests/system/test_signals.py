@@ -248,7 +248,7 @@ def test_a_reload_that_is_asked_for_during_the_start_is_done_after_it(
         ("check", signal.SIGTERM, 130),
     ],
 )
-def test_a_signal_that_comes_before_the_command_itself_has_begun(
+def test_a_signal_that_arrives_before_the_command_itself_has_begun(
     monkeypatch: pytest.MonkeyPatch, command: str, number: signal.Signals, code: int | None
 ) -> None:
     def being_imported() -> int:

@@ -352,16 +352,16 @@ async def asked(app: ASGIApp, path: str, *headers: str) -> Answered:
 
 
 @pytest.fixture
-def guarded(web: Web) -> BasicAuth:
+def protected(web: Web) -> BasicAuth:
     return BasicAuth(PlainTextResponse("in"), Access(web.path))
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/config", "/-/reload", "/nowhere", "", "*"])
 @pytest.mark.parametrize("header", [(), (basic("alice", "wrong"),), ("Basic !",)])
 def test_every_path_but_the_probes_is_401_without_a_good_password(
-    guarded: BasicAuth, path: str, header: tuple[str, ...]
+    protected: BasicAuth, path: str, header: tuple[str, ...]
 ) -> None:
-    answer = run(lambda: asked(guarded, path, *header))
+    answer = run(lambda: asked(protected, path, *header))
     assert answer.status == 401
     assert answer.header(b"www-authenticate") == (
         b'Basic realm="Help Scout exporter", charset="UTF-8"'
@@ -369,20 +369,20 @@ def test_every_path_but_the_probes_is_401_without_a_good_password(
     assert b"in" not in [message.get("body") for message in answer.messages]
 
 
-def test_with_a_good_password_the_application_answers(guarded: BasicAuth) -> None:
-    answer = run(lambda: asked(guarded, "/metrics", ALICE))
+def test_with_a_good_password_the_application_answers(protected: BasicAuth) -> None:
+    answer = run(lambda: asked(protected, "/metrics", ALICE))
     assert (answer.status, answer.messages[1]["body"]) == (200, b"in")
 
 
-def test_of_several_headers_the_first_counts(guarded: BasicAuth) -> None:
-    assert run(lambda: asked(guarded, "/metrics", ALICE, "x")).status == 200
-    assert run(lambda: asked(guarded, "/metrics", "x", ALICE)).status == 401
+def test_of_several_headers_the_first_counts(protected: BasicAuth) -> None:
+    assert run(lambda: asked(protected, "/metrics", ALICE, "x")).status == 200
+    assert run(lambda: asked(protected, "/metrics", "x", ALICE)).status == 401
 
 
 @pytest.mark.parametrize("path", ["/-/healthy", "/-/ready"])
 @pytest.mark.parametrize("header", [(), (basic("alice", "wrong"),)])
-def test_probes_need_no_password(guarded: BasicAuth, path: str, header: tuple[str, ...]) -> None:
-    assert run(lambda: asked(guarded, path, *header)).status == 200
+def test_probes_need_no_password(protected: BasicAuth, path: str, header: tuple[str, ...]) -> None:
+    assert run(lambda: asked(protected, path, *header)).status == 200
 
 
 def test_every_answer_has_the_headers_of_the_file_as_it_is_now(web: Web) -> None:
@@ -394,10 +394,10 @@ def test_every_answer_has_the_headers_of_the_file_as_it_is_now(web: Web) -> None
         f"basic_auth_users: {{alice: '{HASH}'}}\n"
     )
     access = Access(web.path)
-    guarded = WithHeaders(BasicAuth(app, access), access)
+    protected = WithHeaders(BasicAuth(app, access), access)
 
     def headers(*given: str) -> list[tuple[bytes, bytes]]:
-        found = run(lambda: asked(guarded, "/", *given)).messages[0]["headers"]
+        found = run(lambda: asked(protected, "/", *given)).messages[0]["headers"]
         return [each for each in found if each[0] not in (b"content-length", b"content-type")]
 
     policy = b"content-security-policy"
@@ -412,18 +412,18 @@ def test_every_answer_has_the_headers_of_the_file_as_it_is_now(web: Web) -> None
 
 
 @pytest.mark.parametrize("path", ["/-/healthy/", "/-/Ready", "//-/ready", "/-/ready/../metrics"])
-def test_what_looks_like_a_probe_is_none(guarded: BasicAuth, path: str) -> None:
-    assert run(lambda: asked(guarded, path)).status == 401
+def test_what_looks_like_a_probe_is_none(protected: BasicAuth, path: str) -> None:
+    assert run(lambda: asked(protected, path)).status == 401
 
 
 def test_too_many_guesses_at_once_are_503_and_known_users_still_get_in(
-    guarded: BasicAuth, counted: Counted
+    protected: BasicAuth, counted: Counted
 ) -> None:
     async def attack() -> None:
-        assert (await asked(guarded, "/metrics", ALICE)).status == 200
+        assert (await asked(protected, "/metrics", ALICE)).status == 200
         counted.go_on.clear()
         guesses = [
-            asyncio.create_task(asked(guarded, "/metrics", basic("alice", f"guess {number}")))
+            asyncio.create_task(asked(protected, "/metrics", basic("alice", f"guess {number}")))
             for number in range(30)
         ]
         done, waiting = await asyncio.wait(guesses, timeout=0.3)
@@ -431,27 +431,29 @@ def test_too_many_guesses_at_once_are_503_and_known_users_still_get_in(
         refused = [task.result() for task in done]
         assert {answer.status for answer in refused} == {503}
         assert {answer.header(b"retry-after") for answer in refused} == {b"5"}
-        assert (await asked(guarded, "/metrics", ALICE)).status == 200
-        assert (await asked(guarded, "/-/healthy")).status == 200
+        assert (await asked(protected, "/metrics", ALICE)).status == 200
+        assert (await asked(protected, "/-/healthy")).status == 200
         counted.go_on.set()
         assert {answer.status for answer in await asyncio.gather(*waiting)} == {401}
-        assert (await asked(guarded, "/metrics", basic("bob", "bob's own"))).status == 200
+        assert (await asked(protected, "/metrics", basic("bob", "bob's own"))).status == 200
 
     run(attack)
 
 
-def test_after_a_burst_of_guesses_there_is_room_again(guarded: BasicAuth, counted: Counted) -> None:
+def test_after_a_burst_of_guesses_there_is_room_again(
+    protected: BasicAuth, counted: Counted
+) -> None:
     async def attack() -> None:
         counted.go_on.clear()
         guesses = [
-            asyncio.create_task(asked(guarded, "/metrics", basic("alice", f"guess {number}")))
+            asyncio.create_task(asked(protected, "/metrics", basic("alice", f"guess {number}")))
             for number in range(16)
         ]
         while not counted.calls:
             await asyncio.sleep(0.01)
         counted.go_on.set()
         await asyncio.gather(*guesses)
-        assert (await asked(guarded, "/metrics", ALICE)).status == 200
+        assert (await asked(protected, "/metrics", ALICE)).status == 200
 
     run(attack)
 

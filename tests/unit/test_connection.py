@@ -114,7 +114,7 @@ class Client(contextlib.ExitStack):
 
 
 @dataclass
-class House:
+class RunningServer:
     """A server over a small application."""
 
     server: Server
@@ -170,7 +170,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STOP_SECONDS", 1)
 
 
-def built(kind: str, folder: Path) -> House:
+def built(kind: str, folder: Path) -> RunningServer:
     """Return a server that is not started yet."""
     authority, config = None, None
     if kind == "tls":
@@ -178,11 +178,11 @@ def built(kind: str, folder: Path) -> House:
         made = authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem
         made.write_to_path(folder / "both.pem")
         config.write_text("tls_server_config: {cert_file: both.pem, key_file: both.pem}\n")
-    return House(Server(SETTINGS, Router(ROUTES), Access(config)), authority)
+    return RunningServer(Server(SETTINGS, Router(ROUTES), Access(config)), authority)
 
 
 @pytest.fixture(params=["plain", "tls"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningServer]:
     """A server in the clear and one over TLS, for a test that has it alone."""
     made = built(request.param, tmp_path)
     made.server.start()
@@ -192,10 +192,10 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
 
 
 @pytest.fixture(scope="module", params=["plain", "tls"])
-def _standing(
+def _shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
-    made = built(request.param, tmp_path_factory.mktemp("standing"))
+) -> Iterator[RunningServer]:
+    made = built(request.param, tmp_path_factory.mktemp("shared"))
     made.server.start()
     yield made
     eventually(made.empty, "no connection left")
@@ -203,15 +203,15 @@ def _standing(
 
 
 @pytest.fixture
-def standing(_standing: House) -> Iterator[House]:
+def shared(_shared: RunningServer) -> Iterator[RunningServer]:
     """The same for all tests: whatever they do to it, it goes on and keeps no connection."""
-    yield _standing
-    alive(_standing)
+    yield _shared
+    alive(_shared)
 
 
-plain = pytest.mark.parametrize("house", ["plain"], indirect=True)
-tls = pytest.mark.parametrize("house", ["tls"], indirect=True)
-tls_standing = pytest.mark.parametrize("_standing", ["tls"], indirect=True)
+plain = pytest.mark.parametrize("running", ["plain"], indirect=True)
+tls = pytest.mark.parametrize("running", ["tls"], indirect=True)
+tls_shared = pytest.mark.parametrize("_shared", ["tls"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -224,9 +224,9 @@ def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     assert caplog.records == []
 
 
-def alive(house: House) -> None:
+def alive(running: RunningServer) -> None:
     """The server still answers."""
-    with house.client() as client:
+    with running.client() as client:
         answer = client.send(GET + b"Connection: close\r\n\r\n").rest()
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
@@ -237,10 +237,10 @@ def head_and_body(answer: bytes) -> tuple[bytes, bytes]:
     return head, body
 
 
-def told(standing: House, answer: bytes, status: bytes) -> None:
+def told(shared: RunningServer, answer: bytes, status: bytes) -> None:
     """Assert that this is one refusal, if the client did not send too much to be told."""
     # Over TLS, what arrives after our answer takes it along.
-    if answer or standing.authority is None:
+    if answer or shared.authority is None:
         refused(answer, status)
 
 
@@ -259,90 +259,92 @@ HALVES = (b"G", b"GET /", GET, GET + b"\r", b"\r\nGET / HTTP/1.1\r\nX-A: b")
 
 
 @pytest.mark.usefixtures("short")
-def test_half_a_request_is_408_and_the_connection_is_closed(house: House) -> None:
+def test_half_a_request_is_408_and_the_connection_is_closed(running: RunningServer) -> None:
     with contextlib.ExitStack() as stack:
         began = time.monotonic()
-        clients = [stack.enter_context(house.client()).send(half) for half in HALVES]
+        clients = [stack.enter_context(running.client()).send(half) for half in HALVES]
         for client in clients:
             words = refused(client.rest(), b"408 Request Timeout")
             assert words == b"the request did not arrive in time\n"
         took = time.monotonic() - began
     assert REQUEST_SECONDS * 0.9 < took < REQUEST_SECONDS + SLACK_SECONDS
-    eventually(house.empty, "no connection left")
+    eventually(running.empty, "no connection left")
 
 
 @pytest.mark.usefixtures("short")
-def test_a_client_that_asks_nothing_is_disconnected(house: House) -> None:
-    with house.client() as silent, house.client() as blank:
+def test_a_client_that_asks_nothing_is_disconnected(running: RunningServer) -> None:
+    with running.client() as silent, running.client() as blank:
         blank.send(b"\r\n\r\n")
         assert (silent.rest(), blank.rest()) == (b"", b"")
-    eventually(house.empty, "no connection left")
+    eventually(running.empty, "no connection left")
 
 
 @pytest.mark.usefixtures("short")
-def test_a_byte_now_and_then_does_not_keep_the_connection(house: House) -> None:
-    with house.client() as one, house.client() as other:
+def test_a_byte_now_and_then_does_not_keep_the_connection(running: RunningServer) -> None:
+    with running.client() as one, running.client() as other:
 
         def drip() -> None:
             for first, second in zip(GET + b"X: " + b"y" * 1000, b"\r\n" * 1000, strict=False):
                 one.send(bytes([first]))
                 other.send(bytes([second]))
                 time.sleep(0.02)
-                if house.empty():
+                if running.empty():
                     return
 
         assert seconds(drip) < REQUEST_SECONDS + SLACK_SECONDS
-        assert house.empty()
+        assert running.empty()
 
 
 @pytest.mark.usefixtures("short")
-def test_half_a_body_is_408(house: House) -> None:
-    with house.client() as client:
+def test_half_a_body_is_408(running: RunningServer) -> None:
+    with running.client() as client:
         client.send(b"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf")
         assert refused(client.rest(), b"408") == b"the request did not arrive in time\n"
-    eventually(house.empty, "no connection left")
+    eventually(running.empty, "no connection left")
 
 
 @pytest.mark.usefixtures("short")
-def test_half_a_body_that_nobody_wants_is_answered_once_and_closed(house: House) -> None:
-    with house.client() as client:
+def test_half_a_body_that_nobody_wants_is_answered_once_and_closed(running: RunningServer) -> None:
+    with running.client() as client:
         client.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\n").send(
             b"Content-Length: 10\r\n\r\nhalf"
         )
         head, body = head_and_body(client.rest())
     assert (head.split(b"\r\n")[0], body) == (b"HTTP/1.1 404 Not Found", b"Not Found")
-    eventually(house.empty, "no connection left")
+    eventually(running.empty, "no connection left")
 
 
 @pytest.mark.usefixtures("short")
-def test_half_of_a_pipelined_request_has_no_more_time_than_any_other(house: House) -> None:
-    with house.client() as client:
+def test_half_of_a_pipelined_request_has_no_more_time_than_any_other(
+    running: RunningServer,
+) -> None:
+    with running.client() as client:
         client.send(GET + b"\r\n" + GET)
         answer, _, rest = client.rest().partition(b"word ")
         assert answer.startswith(b"HTTP/1.1 200")
         refused(rest, b"408")
-    eventually(house.empty, "no connection left")
+    eventually(running.empty, "no connection left")
 
 
 @pytest.mark.usefixtures("short")
-def test_a_client_that_does_not_read_a_large_answer_is_disconnected(house: House) -> None:
+def test_a_client_that_does_not_read_a_large_answer_is_disconnected(running: RunningServer) -> None:
     with contextlib.ExitStack() as stack:
         for path in (b"/big", b"/parts"):
             for close in (b"", b"Connection: close\r\n"):
-                client = stack.enter_context(house.client(buffer=4096))
+                client = stack.enter_context(running.client(buffer=4096))
                 client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (path, close))
                 assert client.socket.recv(1)
-        alive(house)
-        eventually(lambda: not house.connections, "nobody connected any more", 15)
-        alive(house)
+        alive(running)
+        eventually(lambda: not running.connections, "nobody connected any more", 15)
+        alive(running)
 
 
 @tls
 def test_a_client_that_reads_slowly_gets_all_of_it(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    running: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
-    with house.client(buffer=65_536) as big, house.client(buffer=65_536) as parts:
+    with running.client(buffer=65_536) as big, running.client(buffer=65_536) as parts:
         for client, path in ((big, b"/big"), (parts, b"/parts")):
             client.send(b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path)
         time.sleep(2.5)
@@ -351,37 +353,37 @@ def test_a_client_that_reads_slowly_gets_all_of_it(
 
 
 @pytest.mark.usefixtures("short")
-def test_an_idle_connection_is_closed_after_its_time(house: House) -> None:
-    with house.client() as client:
+def test_an_idle_connection_is_closed_after_its_time(running: RunningServer) -> None:
+    with running.client() as client:
         began = time.monotonic()
         client.send(GET + b"\r\n").until(b"word ")
         assert client.rest() == b""
         took = time.monotonic() - began
     assert KEEP_ALIVE_SECONDS * 0.9 < took < KEEP_ALIVE_SECONDS + SLACK_SECONDS
-    eventually(house.empty, "no connection left")
+    eventually(running.empty, "no connection left")
 
 
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("idle", [0.0, REQUEST_SECONDS * 1.2], ids=["at once", "after a while"])
 def test_half_of_a_second_request_has_no_more_time_than_the_first(
-    house: House, monkeypatch: pytest.MonkeyPatch, idle: float
+    running: RunningServer, monkeypatch: pytest.MonkeyPatch, idle: float
 ) -> None:
     monkeypatch.setattr(connection, "KEEP_ALIVE_SECONDS", 60)  # as ours, uvicorn's stays
-    with house.client() as client:
+    with running.client() as client:
         client.send(GET + b"\r\n").until(b"word ")
-        eventually(lambda: [c.phase for c in house.connections] == [Phase.IDLE], "an idle one")
+        eventually(lambda: [c.phase for c in running.connections] == [Phase.IDLE], "an idle one")
         time.sleep(idle)
         client.send(HALVES[0])
         rest = list[bytes]()
         took = seconds(lambda: rest.append(client.rest()))
     assert refused(rest[0], b"408") == b"the request did not arrive in time\n"
     assert took < REQUEST_SECONDS + SLACK_SECONDS
-    eventually(house.empty, "no connection left")
+    eventually(running.empty, "no connection left")
 
 
 @pytest.mark.usefixtures("short")
-def test_the_next_request_has_its_own_time(house: House) -> None:
-    with house.client() as client:
+def test_the_next_request_has_its_own_time(running: RunningServer) -> None:
+    with running.client() as client:
         for _ in range(3):  # together they take longer than one may
             client.send(GET)
             time.sleep(REQUEST_SECONDS * 0.4)
@@ -390,18 +392,20 @@ def test_the_next_request_has_its_own_time(house: House) -> None:
 
 @pytest.mark.usefixtures("short")
 @tls
-def test_half_a_handshake_is_given_up(house: House) -> None:
-    with Client(house.raw()) as client:
+def test_half_a_handshake_is_given_up(running: RunningServer) -> None:
+    with Client(running.raw()) as client:
         client.send(b"\x16\x03\x01\x02\x00\x01")
-        eventually(lambda: len(house.connections) == 1, "the handshake")
+        eventually(lambda: len(running.connections) == 1, "the handshake")
         assert client.rest() == b""
-    eventually(house.empty, "no connection left")
+    eventually(running.empty, "no connection left")
 
 
-@tls_standing
+@tls_shared
 @pytest.mark.parametrize("said", [GET + b"\r\n", b"\0" * 100, b"SSH-2.0-x\r\n"])
-def test_a_client_without_tls_is_disconnected_by_a_tls_port(standing: House, said: bytes) -> None:
-    with Client(standing.raw()) as client:
+def test_a_client_without_tls_is_disconnected_by_a_tls_port(
+    shared: RunningServer, said: bytes
+) -> None:
+    with Client(shared.raw()) as client:
         assert b"HTTP" not in client.send(said).rest()
 
 
@@ -423,25 +427,25 @@ LONG = b"y" * 40_000
 )
 @pytest.mark.parametrize("piece", [100_000, 1000])
 def test_headers_of_40_kb_are_431_in_one_piece_and_in_many(
-    standing: House, head: bytes, piece: int
+    shared: RunningServer, head: bytes, piece: int
 ) -> None:
-    with standing.client() as client:
+    with shared.client() as client:
         for start in range(0, len(head), piece):
             client.send(head[start : start + piece])
-        told(standing, client.rest(), b"431 Request Header Fields Too Large")
+        told(shared, client.rest(), b"431 Request Header Fields Too Large")
 
 
 @pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
-def test_headers_without_end_are_431_before_they_end(standing: House, end: bytes) -> None:
-    with standing.client() as client:
+def test_headers_without_end_are_431_before_they_end(shared: RunningServer, end: bytes) -> None:
+    with shared.client() as client:
         client.send(GET + b"X-Long: ")
         for _ in range(100):
             client.send(b"y" * 10_000)
-        told(standing, client.send(end).rest(), b"431 ")
+        told(shared, client.send(end).rest(), b"431 ")
 
 
-def test_headers_as_large_as_they_may_be_are_taken(standing: House) -> None:
-    with standing.client() as client:
+def test_headers_as_large_as_they_may_be_are_taken(shared: RunningServer) -> None:
+    with shared.client() as client:
         client.send(GET + b"X-Long: " + b"y" * (MAX_HEADER_BYTES - 200) + b"\r\n\r\n")
         client.until(b"word ")
 
@@ -470,12 +474,12 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
     ],
     ids=["one more", "huge", "much", "chunked", "small chunks", "chunk extension", "trailers"],
 )
-def test_a_body_over_64_kb_is_413(standing: House, headers: bytes, body: bytes) -> None:
+def test_a_body_over_64_kb_is_413(shared: RunningServer, headers: bytes, body: bytes) -> None:
     message = post(body, headers)
-    with standing.client() as client:
+    with shared.client() as client:
         for start in range(0, len(message), 16_384):
             client.send(message[start : start + 16_384])
-        told(standing, client.rest(), b"413 Request Entity Too Large")
+        told(shared, client.rest(), b"413 Request Entity Too Large")
 
 
 @pytest.mark.parametrize(
@@ -485,21 +489,21 @@ def test_a_body_over_64_kb_is_413(standing: House, headers: bytes, body: bytes) 
         post(chunks(4096, 16) + b"0\r\n\r\n", CHUNKED),
     ],
 )
-def test_a_body_as_large_as_it_may_be_is_taken(standing: House, message: bytes) -> None:
-    with standing.client() as client:
+def test_a_body_as_large_as_it_may_be_is_taken(shared: RunningServer, message: bytes) -> None:
+    with shared.client() as client:
         client.send(message).until(b"\r\n\r\n65536")
 
 
-def test_a_request_is_measured_by_its_own_head_and_body(standing: House) -> None:
+def test_a_request_is_measured_by_its_own_head_and_body(shared: RunningServer) -> None:
     filler = b"X-Long: " + b"y" * 30_000 + b"\r\n"
     length = b"Content-Length: %d\r\n" % MAX_BODY_BYTES
-    with standing.client() as client:
+    with shared.client() as client:
         client.send(post(b"z" * MAX_BODY_BYTES, length + filler)).until(b"\r\n\r\n65536")
         client.send(GET + filler + b"\r\n").until(b"word ")
 
 
-def test_a_body_that_was_waited_for_is_asked_for(standing: House) -> None:
-    with standing.client() as client:
+def test_a_body_that_was_waited_for_is_asked_for(shared: RunningServer) -> None:
+    with shared.client() as client:
         client.send(post(b"", b"Content-Length: 2\r\nExpect: 100-continue\r\n"))
         client.until(b"HTTP/1.1 100 Continue\r\n\r\n")
         client.send(b"ab").until(b"\r\n\r\n2")
@@ -531,8 +535,8 @@ def test_a_body_that_was_waited_for_is_asked_for(standing: House) -> None:
         b"GET http://example.com HTTP/1.1\r\n\r\n",
     ],
 )
-def test_garbage_is_400_and_none_of_it_is_quoted(standing: House, garbage: bytes) -> None:
-    with standing.client() as client:
+def test_garbage_is_400_and_none_of_it_is_quoted(shared: RunningServer, garbage: bytes) -> None:
+    with shared.client() as client:
         answer = client.send(garbage).rest()
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"), answer
     refused(answer, b"400")
@@ -555,45 +559,45 @@ def test_garbage_is_400_and_none_of_it_is_quoted(standing: House, garbage: bytes
     ],
 )
 def test_an_unusual_request_gets_a_usual_answer(
-    standing: House, request_: bytes, status: bytes
+    shared: RunningServer, request_: bytes, status: bytes
 ) -> None:
-    with standing.client() as client:
+    with shared.client() as client:
         assert client.send(request_).until(b"\r\n").startswith(b"HTTP/1.1 " + status)
 
 
-def test_what_follows_an_upgrade_request_is_no_crash(standing: House) -> None:
+def test_what_follows_an_upgrade_request_does_not_crash_it(shared: RunningServer) -> None:
     upgrade = GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-    with standing.client() as client:
+    with shared.client() as client:
         client.send(upgrade).until(b"word ")
         client.send(b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58")
         assert client.rest().startswith((b"", b"HTTP/1.1 400"))
 
 
 @pytest.mark.parametrize("keep", [b"", b"Connection: keep-alive\r\n"])
-def test_http_1_0_is_answered_and_closed(standing: House, keep: bytes) -> None:
-    with standing.client() as client:
+def test_http_1_0_is_answered_and_closed(shared: RunningServer, keep: bytes) -> None:
+    with shared.client() as client:
         head, body = head_and_body(client.send(b"GET /word HTTP/1.0\r\n" + keep + b"\r\n").rest())
     assert head.startswith(b"HTTP/1.1 200")
     assert b"keep-alive" not in head  # so it is closed, in HTTP/1.0
     assert body == b"word "
 
 
-@pytest.mark.parametrize("_standing", ["plain"], indirect=True)
-def test_an_answer_is_one_piece(standing: House) -> None:
-    with standing.client() as client:
+@pytest.mark.parametrize("_shared", ["plain"], indirect=True)
+def test_an_answer_is_one_piece(shared: RunningServer) -> None:
+    with shared.client() as client:
         client.send(GET + b"\r\n")
         head, body = head_and_body(client.socket.recv(65_536))
     assert (head[:12], body) == (b"HTTP/1.1 200", b"word ")
 
 
-def test_a_small_piece_is_not_kept_until_the_next(standing: House) -> None:
-    with standing.client() as client:
+def test_a_small_piece_is_not_kept_until_the_next(shared: RunningServer) -> None:
+    with shared.client() as client:
         client.send(b"GET /halves HTTP/1.1\r\nHost: x\r\n\r\n").until(b"one half")
         assert client.until(b"the other").count(b"half") == 0
 
 
-def test_an_answer_without_a_body_leaves_nothing_to_do(standing: House) -> None:
-    with standing.client() as client:
+def test_an_answer_without_a_body_leaves_nothing_to_do(shared: RunningServer) -> None:
+    with shared.client() as client:
         client.send(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").until(b"\r\n\r\n")
         used = time.process_time()
         time.sleep(0.3)
@@ -612,15 +616,15 @@ def answers(text: bytes) -> list[bytes]:
     return [part.partition(b"HTTP/1.1")[0] for part in text.split(b"\r\n\r\nword ")[1:]]
 
 
-def test_pipelined_requests_are_answered_in_order(standing: House) -> None:
+def test_pipelined_requests_are_answered_in_order(shared: RunningServer) -> None:
     words = [b"%d" % number for number in range(20)]
-    with standing.client() as client:
+    with shared.client() as client:
         text = client.send(asks(*words)).until(b"word 19")
     assert answers(text) == words
 
 
-def test_large_and_small_answers_stay_in_order(standing: House) -> None:
-    with standing.client() as client:
+def test_large_and_small_answers_stay_in_order(shared: RunningServer) -> None:
+    with shared.client() as client:
         client.send(asks(b"1") + b"GET /parts HTTP/1.1\r\nHost: x\r\n\r\n" + asks(b"2"))
         client.send(GET + b"Connection: close\r\n\r\n")
         text = client.rest()
@@ -630,21 +634,21 @@ def test_large_and_small_answers_stay_in_order(standing: House) -> None:
 
 
 @pytest.mark.no_cover
-def test_thousands_of_requests_at_once_are_answered_a_few_at_a_time(standing: House) -> None:
+def test_thousands_of_requests_at_once_are_answered_a_few_at_a_time(shared: RunningServer) -> None:
     words = [b"%d" % number for number in range(5000)]
-    with standing.client() as client:
+    with shared.client() as client:
         client.send(asks(*words))
         text, most = b"", 0
         while not text.endswith(b"word " + words[-1]):
-            most = max([most, *(len(each.pipeline) for each in standing.connections)])
+            most = max([most, *(len(each.pipeline) for each in shared.connections)])
             text += client.socket.recv(4096)
     assert answers(text) == words
     assert most < 60
 
 
-def test_a_client_that_takes_no_answer_cannot_go_on_asking(standing: House) -> None:
+def test_a_client_that_takes_no_answer_cannot_go_on_asking(shared: RunningServer) -> None:
     sent, most = 0, 8 * len(BIG)  # more than two kernels keep
-    with standing.client() as client:
+    with shared.client() as client:
         client.send(b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
         client.socket.settimeout(0.5)
         with contextlib.suppress(TimeoutError):
@@ -654,10 +658,10 @@ def test_a_client_that_takes_no_answer_cannot_go_on_asking(standing: House) -> N
 
 
 def test_many_requests_that_arrive_in_pieces_are_all_answered(
-    standing: House,
+    shared: RunningServer,
 ) -> None:
     """They are more than headers may be: what is counted is each request alone."""
-    with standing.client() as client:
+    with shared.client() as client:
         for batch in range(3):
             words = [b"%d-%d-%s" % (batch, number, b"a" * 2000) for number in range(50)]
             whole = asks(*words)
@@ -667,9 +671,9 @@ def test_many_requests_that_arrive_in_pieces_are_all_answered(
 
 @pytest.mark.parametrize("garbage", [b"garbage\r\n\r\n", b"\0", GET + b"b ad: x\r\n\r\n"])
 def test_garbage_after_a_good_request_is_400_after_its_answer(
-    standing: House, garbage: bytes
+    shared: RunningServer, garbage: bytes
 ) -> None:
-    with standing.client() as client:
+    with shared.client() as client:
         text = client.send(asks(b"1", b"2") + garbage).rest()
     good, _, last = text.rpartition(b"HTTP/1.1 400")
     assert answers(good) == [b"1", b"2"]
@@ -678,8 +682,8 @@ def test_garbage_after_a_good_request_is_400_after_its_answer(
 
 @pytest.mark.parametrize("garbage", [b"garbage", asks(b"2") + b"garbage"])
 @pytest.mark.no_cover
-def test_no_answer_has_a_refusal_in_its_middle(standing: House, garbage: bytes) -> None:
-    with standing.client(buffer=65_536) as client:
+def test_no_answer_has_a_refusal_in_its_middle(shared: RunningServer, garbage: bytes) -> None:
+    with shared.client(buffer=65_536) as client:
         client.send(b"GET /parts HTTP/1.1\r\nHost: x\r\n\r\n").until(b"\r\n\r\n")
         client.send(garbage)
         time.sleep(0.2)
@@ -690,9 +694,11 @@ def test_no_answer_has_a_refusal_in_its_middle(standing: House, garbage: bytes) 
     assert text.endswith(b"this is not a valid HTTP request\n")
 
 
-def test_a_large_body_after_a_good_request_is_refused_after_its_answer(standing: House) -> None:
+def test_a_large_body_after_a_good_request_is_refused_after_its_answer(
+    shared: RunningServer,
+) -> None:
     head = b"POST /length HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with standing.client() as client:
+    with shared.client() as client:
         text = client.send(asks(b"1") + head + chunks(10_000, 8)).rest()
     good, _, last = text.rpartition(b"HTTP/1.1 413")
     assert answers(good) == [b"1"]
@@ -701,16 +707,16 @@ def test_a_large_body_after_a_good_request_is_refused_after_its_answer(standing:
 
 @pytest.mark.usefixtures("short")
 def test_garbage_behind_an_answer_that_is_not_taken_does_not_keep_the_connection(
-    house: House,
+    running: RunningServer,
 ) -> None:
-    with house.client(buffer=4096) as client:
+    with running.client(buffer=4096) as client:
         client.send(b"GET /parts HTTP/1.1\r\nHost: x\r\n\r\n").until(b"\r\n\r\n")
         client.send(b"garbage")
-        eventually(lambda: not house.connections, "nobody connected any more", 15)
+        eventually(lambda: not running.connections, "nobody connected any more", 15)
 
 
-def test_an_error_of_the_application_is_500_without_details(standing: House) -> None:
-    with standing.client() as client:
+def test_an_error_of_the_application_is_500_without_details(shared: RunningServer) -> None:
+    with shared.client() as client:
         head, body = head_and_body(client.send(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n").rest())
     assert head.startswith(b"HTTP/1.1 500")
     assert body == b"Internal Server Error"
@@ -720,13 +726,13 @@ def test_an_error_of_the_application_is_500_without_details(standing: House) -> 
 
 
 @pytest.fixture
-def three(monkeypatch: pytest.MonkeyPatch, house: House) -> House:
-    """A house with room for three."""
-    monkeypatch.setattr(house.server.connections, "most", 3)
-    return house
+def three(monkeypatch: pytest.MonkeyPatch, running: RunningServer) -> RunningServer:
+    """A running with room for three."""
+    monkeypatch.setattr(running.server.connections, "most", 3)
+    return running
 
 
-def test_a_half_request_gives_way_before_an_idle_connection(three: House) -> None:
+def test_a_half_request_gives_way_before_an_idle_connection(three: RunningServer) -> None:
     with three.client() as idle, three.client() as half, three.client() as other:
         idle.send(GET + b"\r\n").until(b"word ")
         half.send(GET)
@@ -738,7 +744,7 @@ def test_a_half_request_gives_way_before_an_idle_connection(three: House) -> Non
         other.send(b"\r\n").until(b"word ")
 
 
-def test_the_connection_that_has_been_idle_longest_gives_way(three: House) -> None:
+def test_the_connection_that_has_been_idle_longest_gives_way(three: RunningServer) -> None:
     with three.client() as first, three.client() as second, three.client() as third:
         for client in (first, second, third):
             client.send(GET + b"\r\n").until(b"word ")
@@ -749,7 +755,7 @@ def test_the_connection_that_has_been_idle_longest_gives_way(three: House) -> No
             client.send(GET + b"\r\n").until(b"word ")
 
 
-def test_answers_that_nobody_takes_give_way_if_there_is_nothing_else(three: House) -> None:
+def test_answers_that_nobody_takes_give_way_if_there_is_nothing_else(three: RunningServer) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(8):
             client = stack.enter_context(three.client(buffer=4096))
@@ -759,7 +765,7 @@ def test_answers_that_nobody_takes_give_way_if_there_is_nothing_else(three: Hous
 
 
 @tls
-def test_half_a_handshake_gives_way(three: House) -> None:
+def test_half_a_handshake_gives_way(three: RunningServer) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(6):
             stack.enter_context(three.raw())
@@ -778,11 +784,11 @@ def test_half_of_the_descriptors_are_left_to_the_poller(
 
 
 @tls
-def test_the_url_of_a_port_with_tls_is_https(house: House) -> None:
-    assert house.server.url == "https://{}:{}".format(*house.address)
+def test_the_url_of_a_port_with_tls_is_https(running: RunningServer) -> None:
+    assert running.server.url == "https://{}:{}".format(*running.address)
 
 
-def test_a_crowd_that_arrives_at_once_is_kept_to_the_bound(three: House) -> None:
+def test_a_crowd_that_arrives_at_once_is_kept_to_the_bound(three: RunningServer) -> None:
     most = 0
     with contextlib.ExitStack() as stack:
         for _ in range(200):
@@ -794,7 +800,7 @@ def test_a_crowd_that_arrives_at_once_is_kept_to_the_bound(three: House) -> None
 
 
 @plain
-def test_without_descriptors_it_makes_room_and_goes_on(house: House) -> None:
+def test_without_descriptors_it_makes_room_and_goes_on(running: RunningServer) -> None:
     """The kernel says no; the connections that have waited longest go."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     made = [socket.socket() for _ in range(8)]
@@ -806,8 +812,8 @@ def test_without_descriptors_it_makes_room_and_goes_on(house: House) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (free + 4, hard))
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
         for each in made:
-            each.connect(house.address)
-        last.socket.connect(house.address)
+            each.connect(running.address)
+        last.socket.connect(running.address)
         assert b"word " in last.send(GET + b"Connection: close\r\n\r\n").rest()
         assert [client.rest() for client in silent[:2]] == [b"", b""]
 
@@ -822,35 +828,37 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_it_stops_at_once_where_nothing_is_under_way(house: House) -> None:
+def test_it_stops_at_once_where_nothing_is_under_way(running: RunningServer) -> None:
     with contextlib.ExitStack() as stack:
         for sent in (b"", GET, GET + b"\r\n", GET + b"\r\n" + GET, post(b"", CHUNKED)):
             for _ in range(5):
-                stack.enter_context(house.client()).send(sent)
+                stack.enter_context(running.client()).send(sent)
         for _ in range(5):
-            stack.enter_context(house.raw())
+            stack.enter_context(running.raw())
         time.sleep(0.2)
-        assert seconds(house.server.stop) < 20
+        assert seconds(running.server.stop) < 20
 
 
 @pytest.mark.usefixtures("short")
-def test_it_stops_in_its_time_though_answers_are_not_taken(house: House) -> None:
+def test_it_stops_in_its_time_though_answers_are_not_taken(running: RunningServer) -> None:
     with contextlib.ExitStack() as stack:
         for path in (b"/big", b"/parts") * 3:
-            client = stack.enter_context(house.client(buffer=4096))
+            client = stack.enter_context(running.client(buffer=4096))
             client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path).until(b"\r\n\r\n")
-        assert seconds(house.server.stop) < 1 + 2  # _STOP_SECONDS, and the threads'
-    assert not house.server.alive
+        assert seconds(running.server.stop) < 1 + 2  # _STOP_SECONDS, and the threads'
+    assert not running.server.alive
 
 
 @plain
 @pytest.mark.parametrize("path", [b"/big", b"/parts"])
-def test_an_answer_under_way_is_sent_to_its_end_before_it_stops(house: House, path: bytes) -> None:
+def test_an_answer_under_way_is_sent_to_its_end_before_it_stops(
+    running: RunningServer, path: bytes
+) -> None:
     import threading
 
-    with house.client(buffer=65_536) as client:
+    with running.client(buffer=65_536) as client:
         client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path).until(b"\r\n\r\n")
-        stopping = threading.Thread(daemon=True, target=house.server.stop)
+        stopping = threading.Thread(daemon=True, target=running.server.stop)
         stopping.start()
         time.sleep(0.5)
         assert client.rest().count(b"x") >= len(BIG)

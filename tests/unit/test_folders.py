@@ -211,7 +211,7 @@ def test_a_list_shorter_than_it_says_is_not_taken_for_the_whole(api: Api) -> Non
     assert "it has 1 folders where Help Scout says there are 2" in str(caught.value)
 
 
-def test_what_is_no_list_of_folders_is_refused() -> None:
+def test_what_is_not_a_list_of_folders_is_refused() -> None:
     with pytest.raises(BadResponse, match='has no "folders" but "mailboxes"'):
         asked("v2", b'{"_embedded": {"mailboxes": []}, "page": {"totalElements": 1}}')
 

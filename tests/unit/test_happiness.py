@@ -87,7 +87,7 @@ def test_a_count_that_is_null_or_missing_has_no_sample() -> None:
     ("body", "words"),
     [(b"{}", "current: is missing"), (b'{"current": null}', "current: is not an object")],
 )
-def test_what_is_no_report_is_refused(body: bytes, words: str) -> None:
+def test_what_is_not_a_report_is_refused(body: bytes, words: str) -> None:
     with pytest.raises(BadResponse) as caught:
         read(body)
     assert str(caught.value) == words

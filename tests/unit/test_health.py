@@ -289,7 +289,7 @@ def test_row_14_it_recovers_within_half_a_minute(every: object) -> None:
 
 
 @pytest.mark.no_cover
-def test_row_15_a_brown_out_is_no_outage() -> None:
+def test_row_15_a_brown_out_is_not_an_outage() -> None:
     calls = iter(range(100_000))
     run = Run(World(A_DAY), lambda at, _: sick() if at > 5 and next(calls) % 2 else None, SIX)
     run.until(3_600)
@@ -386,7 +386,7 @@ def test_a_list_that_keeps_failing_while_reports_arrive_is_a_problem_and_no_outa
     assert run.world.problems == {"unreachable"}
 
 
-def test_lists_that_failed_in_an_outage_are_no_problem_once_a_report_has_arrived() -> None:
+def test_lists_that_failed_in_an_outage_are_not_a_problem_once_a_report_has_arrived() -> None:
     health = AccountHealth(0.0)
     for now in (1.0, 31.0):
         health.listed("server_error")
@@ -395,7 +395,7 @@ def test_lists_that_failed_in_an_outage_are_no_problem_once_a_report_has_arrived
     assert health.status({}, (), gate_closed=False).problems == set()
 
 
-def test_one_sick_answer_is_no_problem_yet_and_a_list_that_is_odd_is_not_asked_at_once() -> None:
+def test_one_sick_answer_is_not_a_problem_yet_and_a_list_that_is_odd_is_not_asked_at_once() -> None:
     health = AccountHealth(0.0)
     health.ok(0.0)
     health.failed(10.0, 9.0, sick())
@@ -406,7 +406,7 @@ def test_one_sick_answer_is_no_problem_yet_and_a_list_that_is_odd_is_not_asked_a
     assert health.probe_due() == 131.0
 
 
-def test_a_question_that_is_refused_is_no_reason_to_ask_the_list() -> None:
+def test_a_question_that_is_refused_is_not_a_reason_to_ask_the_list() -> None:
     health = AccountHealth(0.0)
     health.ok(0.0)
     health.failed(10.0, 9.0, Refused("HTTP 400", status=400))
@@ -504,7 +504,7 @@ def test_a_mailbox_is_not_left_alone_while_any_question_about_it_is_answered(
     ("other", "problem"),
     [("plan", "plan"), ("server_error", None), ("bad_response", "bad_response")],
 )
-def test_what_fails_for_several_reasons_is_no_matter_of_the_plan(
+def test_what_fails_for_several_reasons_is_not_a_matter_of_the_plan(
     other: str, problem: str | None
 ) -> None:
     keys = [Key("productivity", "acme", id_, "all", "24h", "false") for id_ in ("1", "2")]

@@ -195,7 +195,7 @@ def test_kinds_of_question_are_named_among_the_ways_to_save() -> None:
     ]
 
 
-def test_the_last_window_type_and_time_are_no_way_to_save() -> None:
+def test_the_last_window_type_and_time_are_not_a_way_to_save() -> None:
     alone = {"WINDOWS": "[24h]", "TYPES": "[all]", "FOLDERS": "{enabled: false}"}
     result = planned(3_000, **{f"HELPSCOUT_{name}": value for name, value in alone.items()})
     assert [way.words for way in result.ways_out] == [

@@ -273,7 +273,7 @@ def test_path_and_query_of_a_url_are_asked_as_given(rest: str, target: str) -> N
         assert [asked.target for asked in service.asked] == [target]
 
 
-def test_a_certificate_that_nobody_vouches_for_is_no_answer_under_a_url(serve: Serve) -> None:
+def test_a_url_with_an_untrusted_certificate_has_no_answer(serve: Serve) -> None:
     with pytest.raises(OSError):
         ask_url(f"https://{serve(TLS).listen[0]}/-/healthy")
 
@@ -281,7 +281,7 @@ def test_a_certificate_that_nobody_vouches_for_is_no_answer_under_a_url(serve: S
 @pytest.mark.parametrize(
     "url", ["nowhere", "http://", "http:///-/healthy", "ftp://a/", "http://a:b/", "http://[::1/"]
 )
-def test_what_is_no_url_is_a_value_error(url: str) -> None:
+def test_what_is_not_a_url_is_a_value_error(url: str) -> None:
     with pytest.raises(ValueError):
         ask_url(url)
 

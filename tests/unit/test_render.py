@@ -89,7 +89,7 @@ def test_no_name_breaks_out_of_its_label_or_its_line(name: str) -> None:
     assert b"".join(fragment).count(b"\n") == 1
 
 
-def test_nothing_known_is_no_sample() -> None:
+def test_what_is_not_known_has_no_sample() -> None:
     assert rendered(None) == {}
     assert rendered(ProductivityReport(Statistics())) == {}
 
@@ -265,7 +265,7 @@ def test_an_objective_covers_mailboxes_by_glob_or_id(
     assert (COMPLIANCE in found) is covered
 
 
-def test_nobody_to_measure_is_no_share() -> None:
+def test_an_empty_distribution_has_no_share() -> None:
     report = replace(current(), first_response_time=Distribution((0,) * 10, (0,) * 10))
     assert COMPLIANCE not in rendered(report, objectives=(FIRST_REPLY,))
     assert COMPLIANCE not in rendered(current(), objectives=(FIRST_REPLY,))

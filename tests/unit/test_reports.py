@@ -167,7 +167,7 @@ def test_a_mean_is_a_measurement_only_by_the_rule(
     assert getattr(getattr(only_measured(report), period), mean) == expected
 
 
-def test_another_statistics_distribution_and_count_are_no_evidence() -> None:
+def test_another_statistics_distribution_and_count_are_not_evidence() -> None:
     full = Distribution(FULL, FULL)
     report = ProductivityReport(
         Statistics(response_time=0.0, resolution_time=0.0, conversations=9, closed=9, resolved=0),

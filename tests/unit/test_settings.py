@@ -327,7 +327,7 @@ def test_a_listener_is_a_host_and_a_port_or_several_or_systemd(
         ("{a: 1}", ": a mapping is not HOST:PORT like 127.0.0.1:9877, [::1]:9877 or :9877"),
     ],
 )
-def test_what_is_no_list_of_listeners_is_named(listen: str, problem: str, write: Write) -> None:
+def test_what_is_not_a_list_of_listeners_is_named(listen: str, problem: str, write: Write) -> None:
     path = write(f"{ACCOUNT}web: {{listen: {listen}}}")
     assert refusals(path) == [f"{path}: web.listen{problem}"]
 
@@ -374,7 +374,7 @@ def test_an_empty_file_says_nothing_and_the_environment_may_say_all(write: Write
         assert [account.api for account in loaded.accounts] == ["v1"]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_key(write: Write) -> None:
+def test_a_byte_order_mark_is_not_a_part_of_the_first_key(write: Write) -> None:
     assert load(write("\ufeff" + ACCOUNT), {}).accounts[0].client_id == "abc"
 
 

@@ -563,7 +563,7 @@ def test_an_app_id_replaces_the_twin_of_a_lower_source_and_makes_it_v2(write: Wr
     assert (account.client_id, account.client_id_file) == ("abc", None)
 
 
-def test_twins_in_variable_and_flag_are_no_conflict() -> None:
+def test_twins_in_variable_and_flag_are_not_a_conflict() -> None:
     environ = {"HELPSCOUT_CLIENT_ID": "abc", "HELPSCOUT_CLIENT_SECRET_FILE": "f"}
     (account,) = load(None, environ, {"accounts.0.client_secret": "s"}).accounts
     assert account.secret("client_secret") == Secret(text="s")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.simulator.orders import Order, Orders
-from exporter.simulator.queue import Queues, Standing
+from exporter.simulator.queue import ConversationState, Queues
 from exporter.simulator.world import Conversation, World
 from tests.unit.test_simulator_world import office_by_hand
 
@@ -111,15 +111,15 @@ def test_a_flood_arrives_evenly_with_ids_of_its_own_and_is_never_answered() -> N
         assert sum(start <= life.created < end for life in new) == number
 
 
-def standing(now: int, *orders: Order, box: int = 0) -> tuple[Standing, ...]:
+def states(now: int, *orders: Order, box: int = 0) -> tuple[ConversationState, ...]:
     all_orders = Orders(orders)
     world = World(1, 2, 2, all_orders)
-    return Queues(world, world.day, all_orders).standing(world.mailboxes(1)[box], now)
+    return Queues(world, world.day, all_orders).states(world.mailboxes(1)[box], now)
 
 
 def test_under_silence_everybody_who_writes_waits_since_then() -> None:
     now = ELEVEN + 6 * HOUR
-    found = standing(now, Order(start=ELEVEN, silent=True))
+    found = states(now, Order(start=ELEVEN, silent=True))
     waiting = [one.since for one in found if one.latest == "customer" and one.status == "active"]
     wrote = {
         message
@@ -128,13 +128,13 @@ def test_under_silence_everybody_who_writes_waits_since_then() -> None:
         if ELEVEN <= message <= now and not life.outgoing
     }
     assert wrote <= set(waiting)
-    assert len(waiting) > len([one for one in standing(now) if one.waits])
+    assert len(waiting) > len([one for one in states(now) if one.waits])
 
 
 def test_a_swift_team_has_answered_all_by_the_time_it_falls_silent() -> None:
     orders = Order(within=HOUR // 2), Order(start=ELEVEN, silent=True)
     for now, longest in ((ELEVEN - 1, HOUR // 2), (ELEVEN + 2 * HOUR, HOUR // 2 + 2 * HOUR)):
-        waits = [office_by_hand(one.since, now) for one in standing(now, *orders) if one.waits]
+        waits = [office_by_hand(one.since, now) for one in states(now, *orders) if one.waits]
         assert waits
         assert max(waits) <= longest
     assert max(waits) > HOUR
@@ -143,8 +143,8 @@ def test_a_swift_team_has_answered_all_by_the_time_it_falls_silent() -> None:
 def test_a_snoozed_share_waits_no_longer_until_the_order_ends() -> None:
     end = ELEVEN + 4 * HOUR
     order = Order(start=ELEVEN, end=end, snooze=1.0)
-    during = [one for one in standing(end - 1, order) if one.since >= ELEVEN]
+    during = [one for one in states(end - 1, order) if one.since >= ELEVEN]
     snoozed = [one for one in during if one.status == "active" and one.latest == "customer"]
     assert min(one.snoozed_until or 0 for one in snoozed) == end
     assert not any(one.waits for one in during)
-    assert standing(end, order) == standing(end)
+    assert states(end, order) == states(end)

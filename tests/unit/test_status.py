@@ -542,7 +542,7 @@ def test_what_to_do_is_what_the_failure_says_of_itself() -> None:
 
 
 @pytest.mark.parametrize("reason", ["not_found", "plan", "bad_request"])
-def test_what_is_refused_everywhere_is_no_fault_of_one_filter(reason: str) -> None:
+def test_what_is_refused_everywhere_is_not_a_fault_of_one_filter(reason: str) -> None:
     world = World()
     for number, key in enumerate(world.reports()):
         world.store.failed(key, Failure(reason, "HTTP 4xx", None, f"check segment {number % 3}"))
@@ -550,7 +550,7 @@ def test_what_is_refused_everywhere_is_no_fault_of_one_filter(reason: str) -> No
     assert problem.advice.lower().startswith(REASONS[reason].advice.lower())
 
 
-def test_folders_that_are_refused_everywhere_are_no_matter_of_the_plan() -> None:
+def test_folders_that_are_refused_everywhere_are_not_a_matter_of_the_plan() -> None:
     world = World()
     queues = [Key("folders", "acme", mailbox_id) for mailbox_id in ("2", "10")]
     world.store.schedule("acme", [*world.reports(), *queues])
@@ -916,7 +916,7 @@ def test_what_fails_everywhere_in_one_account_does_so_whatever_the_others_do() -
     assert_refused_everywhere(world)
 
 
-def test_why_an_account_has_no_figures_is_no_matter_of_the_others() -> None:
+def test_why_an_account_has_no_figures_is_not_a_matter_of_the_others() -> None:
     world = two_accounts()
     world.store.schedule("other", [])
     nothing = "No mailbox is selected, or this shard has none of them."

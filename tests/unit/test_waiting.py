@@ -341,7 +341,7 @@ def test_no_more_pages_are_read_than_allowed_and_counts_are_then_lower_bounds() 
     assert codec("waiting").validate_json(stored) == reading.value
 
 
-def test_a_list_that_repeats_itself_is_no_answer() -> None:
+def test_a_list_that_repeats_itself_is_not_an_answer() -> None:
     with pytest.raises(BadResponse, match="page 2 brought nothing new"):
         asked(page(row(), pages=9), page(row(), number=2, pages=9))
     with pytest.raises(BadResponse, match="page 2 is page 1"):
