@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
+from itertools import chain
 from typing import Annotated, Any, get_args
 
 import yaml
@@ -273,8 +274,8 @@ class Configuration:
     def ranges(self) -> dict[str, timedelta]:
         """The length of every window that is asked about, by its text."""
         asked = {name for account in self.accounts for name in self.collectors_of(account)}
-        more = self.happiness.windows if "happiness" in asked else ()
-        return {window.text: window.range for window in (*self.windows, *more)}
+        own = (getattr(getattr(self, name), "windows", ()) for name in COLLECTORS if name in asked)
+        return {window.text: window.range for window in chain(self.windows, *own)}
 
     @property
     def needs_tags(self) -> bool:

@@ -24,6 +24,13 @@ _NO_ACCOUNT: Final = (
     "no account is configured: set HELPSCOUT_CLIENT_ID and HELPSCOUT_CLIENT_SECRET (or, for "
     'API v1, HELPSCOUT_API_KEY), or try "helpscout-exporter demo", which needs none'
 )
+_NAMED: Final = [
+    (path[:-1], key)
+    for path, shape in KEYS.items()
+    for key in ("name", "range")
+    if path[-1:] == (0,) and key in shape.keys
+]
+"""The lists whose elements have a name, or a range, of which each is there once."""
 _WORDS: Final = {
     "missing": "is missing",
     "too_short": "is empty, so nothing would be reported: leave it out for the default",
@@ -116,14 +123,7 @@ def _in_our_words(error: ValidationError, tree: Mapping[str, Any]) -> Iterator[P
 
 def _repetitions(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield names, and ranges of windows, that two elements share, whatever else is wrong."""
-    places: tuple[tuple[KeyPath, str], ...] = (
-        (("accounts",), "name"),
-        (("windows",), "range"),
-        (("segments",), "name"),
-        (("happiness", "windows"), "range"),
-        (("sla",), "name"),
-    )
-    for place, key in places:
+    for place, key in _NAMED:
         seen: dict[object, tuple[int, str]] = {}
         default, elements = KEYS[*place, 0, key].default, at(tree, place) or {}
         for index in sorted(each for each in elements if isinstance(each, int)):
