@@ -14,18 +14,37 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from exporter.core import Exporter
+from exporter.exposition import TEXT
 from exporter.helpscout.account import Account, Api, Secret
 from exporter.helpscout.budget import Budget
 from exporter.helpscout.client import Client
 from exporter.simulator.world import Conversation, Mailbox, World
 from exporter.telemetry import Telemetry
 from tests.contract.scripted import Asked, Reply, Script, Service, as_json
+from tests.support import eventually
 
 Serve = Callable[..., Service]
 
 UNHURRIED: Final = {"HELPSCOUT_ACCOUNTS__0__REQUESTS_PER_MINUTE": "60000"}
 """For an account whose calls need not wait for the budget."""
 KEY, CLIENT_ID, CLIENT_SECRET = "s3cret-api-key", "app-id", "s3cret-client-secret"
+
+
+def scraped(exporter: Exporter) -> str:
+    """Return the exposition as it is now."""
+    exporter.exposition.assemble()
+    return b"".join(exporter.exposition.body(TEXT, gzipped=False).made()).decode()
+
+
+def a_round(exporter: Exporter) -> str:
+    """Poll until all has been asked once; return the exposition."""
+    exporter.poller.start()
+    try:
+        eventually(lambda: exporter.poller.first_round_done, "the first round")
+    finally:
+        exporter.stop()
+    return scraped(exporter)
 
 
 @pytest.fixture(autouse=True)

@@ -26,10 +26,9 @@ from exporter.planning import plan, table
 from exporter.questions import ALL, Get, Key, Question, Reading
 from exporter.settings import Configuration, load
 from exporter.telemetry import Family
-from tests.contract.conftest import UNHURRIED, Serve
+from tests.contract.conftest import UNHURRIED, Serve, a_round, scraped
 from tests.contract.scripted import Asked, Reply, Service, as_json
 from tests.readings import renderer
-from tests.support import eventually
 from tests.unit.poller_world import World
 
 LEVEL = Family(
@@ -130,21 +129,6 @@ def days_asked(service: Service) -> set[str]:
         for asked in service.asked
         if "/moods/" in asked.target
     }
-
-
-def scraped(exporter: Exporter) -> str:
-    exporter.exposition.assemble()
-    return b"".join(exporter.exposition.body(TEXT, gzipped=False).made()).decode()
-
-
-def a_round(exporter: Exporter) -> str:
-    """Poll until all has been asked once; return the exposition."""
-    exporter.poller.start()
-    try:
-        eventually(lambda: exporter.poller.first_round_done, "the first round")
-    finally:
-        exporter.stop()
-    return scraped(exporter)
 
 
 def test_it_is_polled_paid_by_the_call_and_exported(

@@ -18,13 +18,11 @@ from structlog.testing import LogCapture
 from exporter.backfill import backfill, task
 from exporter.checking import check_account
 from exporter.core import Exporter, one_round
-from exporter.exposition import TEXT
 from exporter.planning import plan
 from exporter.settings import Configuration, load
 from exporter.status import Facts, render, view
-from tests.contract.conftest import UNHURRIED, Serve
+from tests.contract.conftest import UNHURRIED, Serve, a_round, scraped
 from tests.contract.scripted import Asked, Reply, Service, as_json
-from tests.support import eventually
 
 NOW = datetime(2026, 3, 2, 12, 0, 0, tzinfo=UTC)  # a Monday
 # Numbers are long: a short one is found by chance among the digits of times.
@@ -155,20 +153,6 @@ def configured(service: Service, **more: str) -> Configuration:
         "HELPSCOUT_SLA": "[{name: fast, statistic: response_time, target: 30m, objective: 0.9}]",
     }
     return load(None, environ | {f"HELPSCOUT_{key.upper()}": text for key, text in more.items()})
-
-
-def scraped(exporter: Exporter) -> str:
-    exporter.exposition.assemble()
-    return b"".join(exporter.exposition.body(TEXT, gzipped=False).made()).decode()
-
-
-def a_round(exporter: Exporter) -> str:
-    exporter.poller.start()
-    try:
-        eventually(lambda: exporter.poller.first_round_done, "the first round")
-    finally:
-        exporter.stop()
-    return scraped(exporter)
 
 
 def sample(text: str, name: str, **labels: str) -> float | None:

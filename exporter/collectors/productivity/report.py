@@ -54,7 +54,7 @@ def _of_ranges(statistic: str) -> AfterValidator:
 
     def check(found: Distribution | None) -> Distribution | None:
         if found is not None and len(found.counts) != len(EDGES[statistic]) + 1:
-            raise ValueError("has not as many counts as there are ranges")
+            raise ValueError("does not have one count for each range")
         return found
 
     return AfterValidator(check)
