@@ -21,7 +21,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from coverage import Coverage
 
@@ -131,6 +131,7 @@ def main() -> None:
     """Fork a process for each connection until our parent has ended."""
     listener = socket.socket(fileno=int(sys.argv[1]))
     import_program()
+    coverage = _ready_to_measure(json.loads(sys.argv[2]))
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
     while True:
@@ -140,7 +141,7 @@ def main() -> None:
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
-            _watch(connection)
+            _watch(connection, coverage)
             return
         connection.close()
 
@@ -151,14 +152,24 @@ def _reap(*_: object) -> None:
             pass
 
 
-def _watch(connection: socket.socket) -> None:
+def _ready_to_measure(measured: dict[str, Any] | None) -> Coverage | None:
+    """Return what measures the forks, started once: that takes 30 ms, each later start none."""
+    if measured is None:
+        return None
+    coverage = Coverage(**measured, data_suffix=True, config_file=str(_ROOT / "pyproject.toml"))
+    coverage.start()
+    coverage.stop()
+    return coverage
+
+
+def _watch(connection: socket.socket, coverage: Coverage | None) -> None:
     """Start what is wanted, say its process id, and once it has ended its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     wanted = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")))
     pid = os.fork()
     if pid == 0:
         connection.close()
-        _become(*wanted)
+        _become(coverage, *wanted)
     with contextlib.suppress(OSError):  # the other side may have gone, with all its processes
         connection.sendall(f"{pid}\n".encode())
         _, status = os.waitpid(pid, 0)
@@ -166,7 +177,12 @@ def _watch(connection: socket.socket) -> None:
 
 
 def _become(
-    arguments: list[str], cwd: str, env: dict[str, str], stdout: str, stderr: str
+    coverage: Coverage | None,
+    arguments: list[str],
+    cwd: str,
+    env: dict[str, str],
+    stdout: str,
+    stderr: str,
 ) -> NoReturn:
     for number, path in ((0, os.devnull), (1, stdout), (2, stderr)):
         opened = os.open(path, os.O_RDWR)
@@ -175,8 +191,7 @@ def _become(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
-    if measured := json.loads(sys.argv[2]):
-        coverage = Coverage(**measured, data_suffix=True, config_file=str(_ROOT / "pyproject.toml"))
+    if coverage is not None:
         atexit.register(coverage.save)
         coverage.start()
         if arguments[:1] == ["simulate"]:
