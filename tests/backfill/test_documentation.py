@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.backfill.conftest import Filling, environ
+from exporter.simulator import SimulatorOptions
+from tests.backfill.conftest import Filling, environ, simulating
 from tests.servers import prometheus, victoriametrics
 from tests.support import VERSIONS, code_block, environment, get
 from tests.system.conftest import Start
@@ -19,9 +20,11 @@ ELSEWHERE = {"mimir": "mimirtool", "thanos": "thanos"}
 """Commands whose tools nobody packages here: a stand-in notes what it is given."""
 
 
-def shell(filling: Filling, mark: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def shell(
+    filling: Filling, mark: str, config: str = CONFIG, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run a block of the page as it is, the program by its own name."""
-    (filling.folder / "config.yml").write_text(CONFIG)
+    (filling.folder / "config.yml").write_text(config)
     path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
     return subprocess.run(
         ["sh", "-euc", code_block(f"backfill: {mark}", PAGE)],
@@ -45,6 +48,12 @@ def filled(filling: Filling) -> Filling:
     assert outcome.returncode == 0, outcome.stderr
     assert filling.reports_asked() == 610
     return filling
+
+
+def test_the_dry_run_says_what_the_page_shows(tmp_path: Path) -> None:
+    for simulator in simulating(SimulatorOptions()):
+        dry = shell(Filling(simulator, tmp_path), "dry run", config="{}\n")
+        assert dry.stdout == code_block("backfill: what a dry run says", PAGE)
 
 
 def test_the_way_into_prometheus_and_victoriametrics(filled: Filling, start: Start) -> None:
