@@ -32,11 +32,10 @@
 
   const swap = (fresh) => {
     const old = document.querySelector("main");
-    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    const focused = document.activeElement;
     const open = [...old.querySelectorAll("details")].filter((one) => one.open);
     const typed = [...old.querySelectorAll("input[type=search], select")]
       .map((one) => [one.id, one.value, one.selectionStart, one.selectionEnd]);
-    const [x, y] = [window.scrollX, window.scrollY];
     old.replaceWith(fresh);
     for (const one of open) {
       const again = document.getElementById(one.id);
@@ -46,13 +45,12 @@
       const again = document.getElementById(id);
       if (again) again.value = value;
     }
-    const again = focused && twin(focused, fresh);
+    const again = twin(focused, fresh);
     if (again) {
       again.focus({ preventScroll: true });
       const was = typed.find(([id]) => id === again.id);
       if (was && again.setSelectionRange) again.setSelectionRange(was[2], was[3]);
     }
-    window.scrollTo({ left: x, top: y, behavior: "instant" });
     asOf = fresh.dataset.asOf;
   };
 
@@ -62,10 +60,9 @@
       const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(15000) });
       if (!answer.ok) throw new Error(answer.statusText);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const fresh = page.querySelector("main");
-      if (!fresh) throw new Error("not this page");
+      const fresh = document.adoptNode(page.querySelector("main"));  // fails without one
       if (paused || document.hidden) return;
-      swap(document.adoptNode(fresh));
+      swap(fresh);
       document.title = page.title;
       const icon = page.querySelector("link[rel=icon]");
       if (icon) document.querySelector("link[rel=icon]").href = icon.href;
