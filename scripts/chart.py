@@ -86,8 +86,7 @@ def table() -> str:
     rows = ["| value | default | meaning |", "|---|---|---|"]
     for value in values():
         default = json.dumps(value.default, ensure_ascii=False)
-        cells = (f"`{value.key}`", f"`{default}`", value.meaning)
-        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+        rows.append(f"| `{value.key}` | `{default}` | {value.meaning} |")
     return "\n".join(rows) + "\n"
 
 

@@ -381,6 +381,76 @@ def test_the_alerts_that_matter_most_are_there_for_grafana_too() -> None:
         assert set(re.findall(r"\$values\.(\w+)", text)) <= set(refs)
 
 
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["title"]))
+def test_a_rule_of_grafanas_fires_on_each_series_whatever_its_value_and_on_nothing_else(
+    rule: dict[str, Any],
+) -> None:
+    *asked, threshold = rule["data"]
+    assert (rule["noDataState"], rule["execErrState"]) == ("OK", "Error")
+    assert rule["condition"] == threshold["refId"]
+    assert (threshold["model"]["type"], threshold["model"]["expression"]) == ("threshold", "A")
+    (condition,) = threshold["model"]["conditions"]
+    evaluator = condition["evaluator"]
+    assert evaluator["type"] == "gt"
+    assert all(value > evaluator["params"][0] for value in (-0.99, 0, 1, 1e9)), "margins, counts"
+    for query in asked:
+        assert (query["model"]["instant"], query["model"]["range"]) == (True, False)
+        since, until = (query["relativeTimeRange"][each] for each in ("from", "to"))
+        assert since >= 300 > until == 0, "Prometheus looks back for five minutes"
+
+
+def test_each_rule_of_grafanas_has_a_uid_and_is_looked_at_each_minute() -> None:
+    uids = {rule["uid"] for rule in RULES}
+    assert len(uids) == len(RULES)
+    assert all(re.fullmatch("[a-z-]{1,40}", uid) for uid in uids)
+    for group in yaml.safe_load(FILES["examples/alerting/rules.yml"])["groups"]:
+        assert (group["interval"], group["folder"]) == ("1m", "Help Scout")
+
+
+def test_a_missed_and_a_threatened_promise_are_told_apart_with_share_target_and_objective() -> None:
+    for rule, words in zip(LEVELS, (" is missed in ", " is at risk in "), strict=True):
+        assert words in rule["annotations"]["summary"]
+        text = rule["annotations"]["description"]
+        share = "{{ humanizePercentage $values.B.Value }} of the conversations"
+        assert text.startswith(share)
+        assert "the objective is {{ humanizePercentage $values.O.Value }}." in text
+        assert "{{ humanizeDuration $values.S.Value }}" in text
+        assert "{{ $values.R.Value }} replies" in text
+        (named,) = (query["model"]["expr"] for query in rule["data"] if query["refId"] == "B")
+        outermost = re.match(r"min without \(([^)]*)\)", named)
+        assert outermost is not None
+        assert "mailbox" not in outermost[1].split(", "), "the summary has its name"
+
+
+def test_grafana_tells_of_an_exporter_that_is_down_whatever_its_job_is_called(
+    tmp_path: Path,
+) -> None:
+    (rule,) = (rule for rule in FURTHER if rule["title"] == "HelpscoutExporterDown")
+    at = 'job="desk", instance="a"'
+    test = {
+        "interval": "1m",
+        "input_series": [
+            {"series": f"up{{{at}}}", "values": "1x10 0x20"},
+            {
+                "series": f'helpscout_exporter_build_info{{{at}, version="1", revision="r"}}',
+                "values": "1x10 stale",
+            },
+        ],
+        "promql_expr_test": [
+            {
+                "expr": f"count({rule['data'][0]['model']['expr']})",
+                "eval_time": f"{minute}m",
+                "exp_samples": [{"labels": "{}", "value": 1}] if minute > 10 else [],
+            }
+            for minute in (10, 11, 25)
+        ],
+    }
+    path = tmp_path / "down.test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
+    code, said = promtool("test", "rules", path)
+    assert code == 0, said
+
+
 @pytest.mark.parametrize("rule", FURTHER, ids=lambda rule: str(rule["title"]))
 def test_what_grafana_watches_now_fires_where_ours_does(
     rule: dict[str, Any], tmp_path: Path

@@ -1,14 +1,17 @@
 """The documentation says what the code says: generated pages are current, examples are true."""
 
 import re
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from exporter.durations import format_duration, parse_duration
 from exporter.exposition.catalogue import catalogue
-from exporter.settings import load
+from exporter.settings import ConfigurationError, load
 from scripts.generate_docs import DOCS, KEYS, PAGES, configuration_page, example, metrics_page
 from tests.support import ROOT, code_block
 
@@ -77,6 +80,70 @@ def test_the_example_of_every_key_is_accepted(name: str, tmp_path: Path) -> None
     config = tmp_path / "config.yml"
     config.write_text(yaml.safe_dump(_completed(name, example(path, KEYS[name].example))))
     assert load(config, {}).accounts
+
+
+def _with(name: str, value: object, folder: Path) -> str:
+    """Return why a configuration is refused in which a key has a value, or nothing."""
+    path = tuple(int(part) if part.isdigit() else part for part in re.findall(r"[a-z_]+|\d+", name))
+    config = folder / "config.yml"
+    config.write_text(yaml.safe_dump(_completed(name, example(path, value))))
+    try:
+        load(config, {})
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+def _beside(bound: str, way: int) -> int | str:
+    """Return the next number or duration in whole seconds, upwards or downwards."""
+    if bound.isdigit():
+        return int(bound) + way
+    seconds = parse_duration(bound) + way * timedelta(seconds=1)
+    return format_duration(seconds)
+
+
+def _bound(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+def _bounds() -> Iterator[tuple[str, int | float | str, bool]]:
+    """Yield a value at or beyond each bound that a note tells, and whether it is accepted."""
+    for name, key in KEYS.items():
+        if found := re.search(r"\b(\d+\w*) to (\d+\w*)\b", key.meaning):
+            least, most = found.groups()
+            yield name, _bound(least), True
+            yield name, _beside(least, -1), False
+            yield name, _bound(most), True
+            yield name, _beside(most, 1), False
+        elif found := re.search(r"; (?:.*, )?at most (\d+\w*)\b", key.meaning):
+            yield name, _bound(found[1]), True
+            yield name, _beside(found[1], 1), False
+        elif "between 0 and 1" in key.meaning:
+            yield from ((name, value, 0 < value < 1) for value in (0, 0.001, 0.999, 1))
+
+
+@pytest.mark.parametrize(("name", "value", "accepted"), [*_bounds()])
+def test_the_bounds_that_a_note_tells_are_those_of_the_key(
+    name: str, value: float | str, accepted: bool, tmp_path: Path
+) -> None:
+    assert (_with(name, value, tmp_path) == "") == accepted
+
+
+WORDS = {
+    name: found
+    for name, key in KEYS.items()
+    if len(found := re.findall("`([a-z_0-9]+)`", key.kind)) > 1 and "true" not in found
+}
+"""Of the keys that take one of several words, or a list of them, those that the page has."""
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_the_words_that_a_page_lists_are_those_that_the_key_takes(
+    name: str, tmp_path: Path
+) -> None:
+    listed = "list" in KEYS[name].kind
+    message = _with(name, ["nonsense"] if listed else "nonsense", tmp_path)
+    assert re.findall(r"\w+(?=,|$)", message.partition(" is not ")[2]) == WORDS[name]
 
 
 def test_the_example_configuration_is_accepted() -> None:
