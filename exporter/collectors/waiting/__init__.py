@@ -38,7 +38,7 @@ WAITING: Final = Family(
 SINCE: Final = Family(
     "helpscout_waiting_since_timestamp_seconds",
     "gauge",
-    "Unix time since which the customer who has waited longest waits",
+    "Unix time since when the longest-waiting customer has waited",
     _LABELS,
     "seconds",
 )
