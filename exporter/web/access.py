@@ -187,8 +187,8 @@ class Passwords:
         """
         expected = users.get(name)
         stored = expected or _like(users)
-        # Lengths apart, so that no two pairs of texts are one.
-        pair = f"{len(stored)}:{stored}{name}".encode() + b"\0" + password
+        # Every hash has 60 characters, so the texts are apart.
+        pair = f"{stored}{name}".encode() + b"\0" + password
         digest = hashlib.blake2b(pair, key=self._key, digest_size=32).digest()
         right = next((each for each, known in self._known.items() if digest in known), None)
         if right is None:

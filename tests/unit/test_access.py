@@ -534,6 +534,15 @@ def test_another_problem_is_told_too(web: Web, log: Log) -> None:
     assert ["a: unknown" in log[0]["problem"], "c: unknown" in log[1]["problem"]] == [True, True]
 
 
+def test_all_that_is_wrong_with_a_file_is_in_one_line(web: Web, log: Log) -> None:
+    access = Access(web.path)
+    web.write("a: b\nc: d\n")
+    lets_in(access, ALICE)
+    (line,) = log
+    assert ["a: unknown" in line["problem"], "; " in line["problem"]] == [True, True]
+    assert "c: unknown" in line["problem"]
+
+
 def test_a_problem_that_is_logged_holds_no_hash(web: Web, log: Log) -> None:
     access = Access(web.path)
     web.write(f'basic_auth_users: {{alice: "{HASH}x", "{HASH}": alice}}\n{HASH}: 1\n')
