@@ -83,6 +83,7 @@ class Simulator:
         self.url = ""
         self._server: _Server | None = None
         self._thread: Thread | None = None
+        self._listener: socket.socket | None = None
         self._monotonic, self._started = monotonic, monotonic()
         self._clients_now = clock if options.now is None else options.now.timestamp
         self._client_began = self._world_began = 0.0  # on a client's clock, and on the world's
@@ -103,6 +104,7 @@ class Simulator:
         """Returns when listening; port 0 takes a free one. Raises OSError if that fails."""
         family, shown = (socket.AF_INET6, f"[{host}]") if ":" in host else (socket.AF_INET, host)
         listener = socket.create_server((host, port), family=family, backlog=1024)
+        self._listener = listener
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or answers take 40 ms
         self.url = f"http://{shown}:{listener.getsockname()[1]}"
         quiet: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off"}
@@ -116,6 +118,8 @@ class Simulator:
         if self._server and self._thread:
             self._server.should_exit = True
             self._thread.join(timeout=5)
+        if self._listener:
+            self._listener.close()  # uvicorn may leave it, told to stop before it had begun
 
     def credentials(self) -> list[tuple[str, str, str]]:
         """Per account: client id, client secret, API key."""

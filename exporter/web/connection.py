@@ -109,7 +109,10 @@ class _Joined:
             return
         if len(held) > 1:
             self._transport.writelines(held)
-        elif held:  # `writelines` would copy it before Python 3.12, and pauses nobody after
+            # Since Python 3.12 `writelines` itself need not pause who writes on; the limits do.
+            low, high = self._transport.get_write_buffer_limits()
+            self._transport.set_write_buffer_limits(high, low)
+        elif held:  # before, `writelines` would copy it
             self._transport.write(*held)
 
     def write_eof(self) -> None:
