@@ -41,9 +41,9 @@ demo: install  ## exporter and simulator together, no credentials
 # needs no packages, while these are installed; then the longest. The faults come last, beside what
 # takes next to no processor: they look at how soon a scrape is answered.
 GROUPS := debian-packages unit contract types lint layers \
-	story system-1 backfill system-2 alarm page rules image-where-possible coverage
+	story system-1 system-2 backfill alarm rules image-where-possible page coverage
 QUIET_GROUPS := faults waiting
-JOBS ?= 4
+JOBS ?= 5
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --keep-going \
 	$(filter --output-sync,$(.FEATURES:output-sync=--output-sync))
 
@@ -97,7 +97,7 @@ faults: $(VENV)/.dev-ready debian-packages
 
 # Minutes of real time, in which little is done: each by itself, or others would wait for them.
 STORY := tests/alarm/test_story.py
-WAITING := tests/system/test_health.py tests/alarm/test_textfile.py
+WAITING := tests/system/test_health.py
 
 story: $(VENV)/.dev-ready debian-packages
 	$(BIN)/pytest $(STORY)
@@ -112,7 +112,7 @@ rules: $(VENV)/.dev-ready debian-packages  ## checks and tests Prometheus's rule
 	$(BIN)/pytest $(HISTORIES)
 
 alarm: $(VENV)/.dev-ready debian-packages
-	$(BIN)/pytest tests/alarm $(patsubst %,--ignore=%,$(HISTORIES) $(STORY) $(WAITING))
+	$(BIN)/pytest tests/alarm $(patsubst %,--ignore=%,$(HISTORIES) $(STORY))
 
 # Helm runs in the process of the tests. Of its time a third went into collecting garbage.
 page: $(VENV)/.dev-ready debian-packages
@@ -135,7 +135,7 @@ image-lint: $(VENV)/.dev-ready
 	$(BIN)/hadolint Dockerfile
 
 image: $(VENV)/.dev-ready debian-packages  ## builds the image without a daemon, and tests it (root, Debian)
-	@scripts/debian-packages buildah:buildah debootstrap:debootstrap
+	@scripts/debian-packages buildah:buildah mmdebstrap:mmdebstrap
 	@image=$$(scripts/image) && IMAGE=$$image $(BIN)/pytest tests/image
 
 # The tools come from apt-get, and want root and the right to mount.

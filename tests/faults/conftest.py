@@ -14,7 +14,7 @@ import pytest
 from tests.faults.bench import Bench, Row, bench, yardstick
 from tests.faults.proxy import Wire
 
-_AT_ONCE: Final = 10
+_AT_ONCE: Final = 12
 
 
 class Matrix:
