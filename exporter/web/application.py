@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.exposition import OPENMETRICS, TEXT, Exposition
 from exporter.settings import WebSettings
@@ -120,7 +120,7 @@ def _quality(text: str) -> float:
         return 0.0
 
 
-def application(settings: WebSettings, backend: Backend) -> Router:
+def application(settings: WebSettings, backend: Backend) -> ASGIApp:
     """Return the ASGI application with every route."""
 
     async def page(request: Request) -> Response:
@@ -147,9 +147,10 @@ def application(settings: WebSettings, backend: Backend) -> Router:
             return PlainTextResponse("\n".join(problems) + "\n", 400)
         return PlainTextResponse("reloaded\n")
 
-    return Router(
+    metrics = _Metrics(backend.exposition)
+    router = Router(
         [
-            Route(settings.telemetry_path, _Metrics(backend.exposition), methods=["GET"]),
+            Route(settings.telemetry_path, metrics, methods=["GET"]),
             Route("/", page),
             Route("/config", configuration),
             Route("/-/healthy", healthy),
@@ -158,6 +159,13 @@ def application(settings: WebSettings, backend: Backend) -> Router:
         ],
         redirect_slashes=False,
     )
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        # A scrape goes past the router: that is a twentieth of the time of a gzipped one.
+        scraped = scope["path"] == settings.telemetry_path and scope["method"] == "GET"
+        await (metrics if scraped else router)(scope, receive, send)
+
+    return routed
 
 
 def _probe(good: bool, word: str, otherwise: str) -> Response:
