@@ -175,15 +175,24 @@ def panel_expression(uid: str, title: str, index: int = 0) -> str:
 _RANGES = (900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800)
 
 
-def _series(name: str, value: int | float, **labels: str) -> dict[str, str]:
+def steady(name: str, value: float | str, **labels: str) -> dict[str, str]:
+    """Return a series as promtool takes it: a number that stays, or `0+6` a minute."""
     written = ",".join(f'{label}="{text}"' for label, text in labels.items())
     return {"series": f"{name}{{{written}}}", "values": f"{value}x10"}
+
+
+def assert_computed(folder: Path, tests: list[dict[str, Any]], version: str = "installed") -> None:
+    """Let a promtool compute expressions over series by hand; no rules are loaded."""
+    path = folder / "expressions.test.yml"
+    path.write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
+    code, said = promtool("test", "rules", path, version=version)
+    assert code == 0, said
 
 
 def _waits(account: str, up_to: int, pod: str, **more: str) -> list[dict[str, str]]:
     """Return a distribution: 10 conversations, all of them in the range that ends at `up_to`."""
     return [
-        _series(
+        steady(
             "helpscout_response_time_distribution_seconds_bucket",
             10 if edge is None or edge >= up_to else 0,
             le="+Inf" if edge is None else f"{edge}.0",
@@ -200,7 +209,7 @@ def _waits(account: str, up_to: int, pod: str, **more: str) -> list[dict[str, st
 def _replies(counts: tuple[int, ...], account: str) -> list[dict[str, str]]:
     name = "helpscout_replies_to_resolve_distribution_bucket"
     return [
-        _series(name, count, le=le, account=account, instance="a", job="helpscout")
+        steady(name, count, le=le, account=account, instance="a", job="helpscout")
         for count, le in zip(counts, ("1.0", "2.0", "3.0", "4.0", "+Inf"), strict=True)
     ]
 
@@ -209,9 +218,9 @@ def _service_level(job: str, objective: float, mailbox: str, number: int) -> lis
     at = {"job": job, "instance": f"{job}:1"}
     labels = {"sla": "first", "horizon": "short", "account": "a", "mailbox_id": mailbox} | at
     return [
-        _series("helpscout_sla_objective_ratio", objective, sla="first", **at),
-        _series("helpscout_sla_compliance_ratio", 0.7, **labels),
-        _series("helpscout_sla_conversations", number, **labels),
+        steady("helpscout_sla_objective_ratio", objective, sla="first", **at),
+        steady("helpscout_sla_compliance_ratio", 0.7, **labels),
+        steady("helpscout_sla_conversations", number, **labels),
     ]
 
 
@@ -253,7 +262,7 @@ EXPRESSIONS: dict[str, tuple[str, list[dict[str, str]], dict[str, float]]] = {
     "those who wait in two mailboxes add up, and two replicas count once": (
         panel_expression("helpscout-mailbox", "Present waits"),
         [
-            _series(
+            steady(
                 "helpscout_waiting_distribution_seconds_bucket",
                 count,
                 le="900.0",
@@ -272,15 +281,15 @@ EXPRESSIONS: dict[str, tuple[str, list[dict[str, str]], dict[str, float]]] = {
     "what is of no segment is the whole mailbox": (
         panel_expression("helpscout-mailbox", "Conversations by segment"),
         [
-            _series("helpscout_conversations", 5, instance="a", job="h"),
-            _series("helpscout_conversations", 2, segment="vip", instance="a", job="h"),
+            steady("helpscout_conversations", 5, instance="a", job="h"),
+            steady("helpscout_conversations", 2, segment="vip", instance="a", job="h"),
         ],
         {'{job="h", segment="the whole mailbox"}': 5, '{job="h", segment="vip"}': 2},
     ),
     "of 60 changes the twenty largest are drawn": (
         f"count({panel_expression('helpscout-overview', 'Change now')})",
         [
-            _series("helpscout_change_ratio", n / 10, mailbox_id=str(n), instance="a", job="h")
+            steady("helpscout_change_ratio", n / 10, mailbox_id=str(n), instance="a", job="h")
             for n in range(60)
         ],
         {"{}": 20},
@@ -305,10 +314,7 @@ def test_panels_keep_apart_what_is_apart(name: str, version: str, tmp_path: Path
             }
         ],
     }
-    path = tmp_path / "expressions.test.yml"
-    path.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
-    code, said = promtool("test", "rules", path, version=version)
-    assert code == 0, said
+    assert_computed(tmp_path, [test], version)
 
 
 @EVERY
@@ -445,10 +451,7 @@ def test_grafana_tells_of_an_exporter_that_is_down_whatever_its_job_is_called(
             for minute in (10, 11, 25)
         ],
     }
-    path = tmp_path / "down.test.yml"
-    path.write_text(yaml.safe_dump({"rule_files": [], "tests": [test]}))
-    code, said = promtool("test", "rules", path)
-    assert code == 0, said
+    assert_computed(tmp_path, [test])
 
 
 @pytest.mark.parametrize("rule", FURTHER, ids=lambda rule: str(rule["title"]))

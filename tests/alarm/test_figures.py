@@ -4,11 +4,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
-from tests.alarm.test_dashboards import BOARDS
+from tests.alarm.test_dashboards import BOARDS, assert_computed, steady
 from tests.alarm.test_panels import column, targets
-from tests.servers import EACH_VERSION, promtool
+from tests.servers import EACH_VERSION
 
 ALL = ".*"
 AT = 300
@@ -17,10 +15,8 @@ AT = 300
 
 def series(name: str, value: float | str, **labels: str) -> dict[str, str]:
     """Return a series that stays at a number, or a counter: `6 a minute`."""
-    at = {"job": "h", "instance": "a"} | labels
-    written = ",".join(f'{label}="{text}"' for label, text in at.items())
-    values = f"0+{value.split()[0]}x10" if isinstance(value, str) else f"{value}x10"
-    return {"series": f"{name}{{{written}}}", "values": values}
+    begins = f"0+{value.split()[0]}" if isinstance(value, str) else value
+    return steady(name, begins, **({"job": "h", "instance": "a"} | labels))
 
 
 def each(
@@ -385,7 +381,4 @@ def test_each_panel_computes_what_it_says(version: str, tmp_path: Path) -> None:
         }
         for name, case in CASES.items()
     ]
-    path = tmp_path / "figures.test.yml"
-    path.write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
-    code, said = promtool("test", "rules", path, version=version)
-    assert code == 0, said
+    assert_computed(tmp_path, tests, version)
