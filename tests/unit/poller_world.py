@@ -1,7 +1,6 @@
 """A poller with everything around it but the network, and a clock that is set by hand."""
 
 import heapq
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -71,7 +70,7 @@ class World:
         self.list_error: HelpScoutError | None = None
         """How a probe ends that `job` meets."""
         self._configuration = settings(configuration, account, stale_after=stale_after)
-        self._jitter = random.random if jitter else lambda: 1.0
+        self._jitter: dict[str, Callable[[], float]] = {} if jitter else {"jitter": lambda: 1.0}
         self.poller = self._poller(account)
         self.taken: list[Job] = []
         """What `job` has returned."""
@@ -86,8 +85,8 @@ class World:
             self.telemetry,
             self.state,
             lambda: self.now,
-            jitter=self._jitter,
             wall=lambda: self.wall,
+            **self._jitter,
         )
 
     def reload(self, account: Account) -> None:
