@@ -39,6 +39,9 @@ from tests.support import eventually
 SECONDS = 20.0
 """More than any of this takes."""
 
+SIX_REPORTS = "[6d, 14d, 30d]"
+"""Windows of which two mailboxes have six."""
+
 MOMENT = "helpscout_exporter_config_last_reload_success_timestamp_seconds"
 
 
@@ -147,13 +150,27 @@ def own_metrics(exporter: Exporter, account: str) -> set[str]:
 # --- workers -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("accounts", "concurrency"), [("ab", "2"), ("abcd", "1")])
+@pytest.mark.parametrize(
+    ("accounts", "concurrency", "windows", "at_once"),
+    [("ab", "2", "[7d]", 4), ("abcd", "1", "[7d]", 4), ("a", "6", SIX_REPORTS, 6)],
+)
 def test_as_many_calls_are_out_at_once_as_all_accounts_may_make(
-    held: Held, accounts: str, concurrency: str
+    held: Held, accounts: str, concurrency: str, windows: str, at_once: int
 ) -> None:
-    together = threading.Barrier(4)
+    together = threading.Barrier(at_once)
     held.before_report = lambda: together.wait(5)
-    with running(held.settings(accounts, concurrency)) as exporter:
+    with running(held.settings(accounts, concurrency, WINDOWS=windows)) as exporter:
+        a_round(exporter)
+        assert set(successes(exporter).values()) == {True}
+    assert not together.broken
+
+
+def test_after_a_reload_as_many_calls_are_out_at_once_as_it_says(held: Held) -> None:
+    together = threading.Barrier(6)
+    with running(held.settings(concurrency="1")) as exporter:
+        a_round(exporter)
+        held.before_report = lambda: together.wait(5)
+        exporter.configure(held.settings(concurrency="6", WINDOWS=SIX_REPORTS))
         a_round(exporter)
         assert set(successes(exporter).values()) == {True}
     assert not together.broken
