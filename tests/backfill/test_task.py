@@ -62,6 +62,26 @@ def test_another_configuration_is_another_backfill_where_answers_or_series_diffe
 
 
 @pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("segments", "[{name: vip, tags: [7]}]", "[{name: vip, tags: [8]}]"),
+        ("segments", "[{name: vip, tags: [7]}]", "[{name: vip, tags: [7], folders: [1]}]"),
+        ("mailboxes", "{exclude: [Spam]}", "{exclude: [Sales]}"),
+        ("sla", SLA, SLA.replace("1h", "2h")),
+        ("sla", SLA, SLA.replace("0.9", "0.8")),
+    ],
+)
+def test_what_a_name_stands_for_is_part_of_the_configuration(
+    name: str, before: str, after: str
+) -> None:
+    one, other = (
+        wanted().fingerprint(load(None, ENVIRON | {f"HELPSCOUT_{name.upper()}": value}))
+        for value in (before, after)
+    )
+    assert differences(one, other) == [name]
+
+
+@pytest.mark.parametrize(
     ("change", "named"),
     [
         ({"start": START - timedelta(days=1)}, ["--from"]),
