@@ -257,11 +257,15 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(filling: Filling) -> None:
 def test_a_shard_by_mailbox_takes_its_part_of_the_share(filling: Filling) -> None:
     filling.simulator.set_faults(Faults(rate_limit=400))
     filling.variables = {"HELPSCOUT_SHARD__BY": "mailbox"}
-    for total, pace in (("1", "392"), ("2", "200"), ("4", "100")):
+    for total, pace in (
+        ("1", "392 calls/min (1 of 400, 8 of them kept free for others)"),
+        ("2", "200 calls/min (0.5 of 400)"),
+        ("4", "100 calls/min (0.25 of 400)"),
+    ):
         filling.variables["HELPSCOUT_SHARD__TOTAL"] = total
         error = filling.run("2026-03-01", "2026-03-02", dry_run=True)
         assert error is None
-        assert f" at {pace} calls/min" in filling.said[0]
+        assert filling.said[0].endswith(f" at {pace}")
 
 
 def test_information_is_there_at_every_step_of_the_shortest_window(filling: Filling) -> None:
