@@ -122,6 +122,15 @@ def test_a_reload_changes_what_is_logged(
     assert ("configuration reloaded" in "".join(capsys.readouterr())) is told
 
 
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_a_reload_changes_the_form_of_the_log(
+    running: Running, capsys: pytest.CaptureFixture[str], format_: str
+) -> None:
+    running.reload(settings(LOG__FORMAT=format_))
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if "configuration reloaded" in x]
+    assert line.startswith("{") is (format_ == "json")
+
+
 @pytest.mark.parametrize(
     "of",
     [

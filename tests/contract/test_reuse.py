@@ -198,3 +198,22 @@ def test_a_call_that_is_sent_again_is_paid_and_counted(desk: Desk, api: Api) -> 
     assert desk.purse.spent == paid + 2
     assert desk.counted("api_retries_total", reason="unreachable") == 1
     assert desk.counted("api_requests_total", operation="mailboxes", code="200") == 2
+
+
+def test_as_many_connections_are_kept_as_an_account_has_calls_at_once(desk: Desk) -> None:
+    together = threading.Barrier(8)
+
+    def held(_asked: Asked) -> Reply:
+        together.wait(10)
+        return as_json({"items": [], "page": 1, "pages": 1})
+
+    desk.answer = held
+    client = desk.client("v1")
+    for _ in range(3):
+        threads = [threading.Thread(target=client.mailboxes, daemon=True) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert len(desk.asked) == 3 * 8
+    assert len({asked.port for asked in desk.asked}) == 8

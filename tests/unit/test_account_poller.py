@@ -434,6 +434,18 @@ def test_a_plan_that_does_not_fit_is_stretched_reported_once_and_shown(log: LogC
     assert len(told) == 1
 
 
+def test_a_429_that_passes_stretches_nothing() -> None:
+    world = World()
+    world.discover()
+    world.budget.observe(world.now, 4, None)
+    world.poller.tick(world.now)
+    world.budget.close_gate(30)
+    world.now += 31
+    assert world.budget.per_minute < 0.6, "too few for the plan, for a moment"
+    world.poller.tick(world.now)
+    assert world.metric("schedule_stretch_ratio") == 1
+
+
 def test_one_outage_is_two_lines_in_the_log_however_many_reports_it_hits(log: LogCapture) -> None:
     world = World(replace(SETTINGS, types=("all", "email", "chat", "phone")))
     world.discover()
