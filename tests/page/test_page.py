@@ -24,7 +24,7 @@ RULES: dict[Literal["light", "dark"], dict[str, list[str]]] = {
 """Which rules of axe: only those on colours can find something else in the other scheme."""
 
 SITES = ("demo", "troubled", "stale", "many")
-"""Each has what no other shows: all is well, problems, old figures, pages; axe takes 20 s for all."""
+"""Each has what no other shows: all well, problems, old figures, pages. axe takes 20 s for all."""
 
 
 @pytest.fixture(params=SITES)
