@@ -164,6 +164,8 @@ def copied(tree: Path) -> Path:
         if name and (ROOT / name).is_file():
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, tree / name)
+    for words in (["init", "-q"], ["add", "-A"]):  # some tests ask git which files there are
+        subprocess.run(["git", *words], cwd=tree, check=True)
     return tree
 
 

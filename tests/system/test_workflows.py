@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -29,26 +29,38 @@ BUILT: Final = f"sha256:{'a' * 64}"
 CREATED: Final = "2026-03-11T14:30:00+00:00"
 
 _NOTED: Final = 'printf "%s\\n" "$(basename "$0") $(printf "%q " "$@")" >> "$CALLS"\n'
+# A registry takes nothing from a program that has not logged in to it.
+_REGISTRY: Final = """
+logged_in_to() { cat >/dev/null; touch "$CALLS.$(basename "$0").$1"; }
+pushed_to() { test -e "$CALLS.$(basename "$0").${1%%/*}"; }
+"""
 PROGRAMS: Final = {
-    "docker": f"""{_NOTED}
+    "docker": f"""{_NOTED}{_REGISTRY}
 case "$*" in
 *imagetools*) echo {BASE} ;;
-*"build ."*) while [ "$1" != --metadata-file ]; do shift; done
+*"build ."*) while [ "$1" != --metadata-file ]; do
+        [ "$1" != --tag ] || pushed_to "$2"
+        shift
+    done
     echo '{{"containerimage.digest": "{BUILT}"}}' > "$2" ;;
-*login*) cat >/dev/null ;;
+login*) logged_in_to "$2" ;;
 esac
 """,
-    "helm": f"""{_NOTED}
+    "helm": f"""{_NOTED}{_REGISTRY}
 case "$1" in
 package) touch "$4/$(basename "$2")-$(sed -n 's/^version: //p' "$2/Chart.yaml").tgz" ;;
-registry) cat >/dev/null ;;
+registry) logged_in_to "$3" ;;
+push) pushed_to "${{3#oci://}}" ;;
 esac
 """,
-    "gh": _NOTED,
+    "gh": f"""{_NOTED}
+while [ "$1" != --notes-file ]; do shift; done
+cp "$2" "$CALLS.notes"
+""",
     # The locked tools are installed already, in this environment.
     "python": f"""
 if [ "$1 $2" = "-m venv" ]; then
-    mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$(dirname "$0")/gh" "$3/bin/pip"
+    mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && ln -s /bin/true "$3/bin/pip"
 else exec {shlex.quote(sys.executable)} "$@"; fi
 """,
     "make": f"""{_NOTED}
@@ -98,6 +110,15 @@ class Runner:
             self.outputs |= {f"{step.get('id')}.{name}": value for name, value in outputs}
             environ |= dict(_pairs(said["ENV"]))
         return done
+
+    def given(self, workflow: str, job: str, action: str) -> list[dict[str, Any]]:
+        """Return what each use of an action is given after the steps that ran."""
+        content = read_yaml(ROOT / f".github/workflows/{workflow}.yml")
+        return [
+            {k: self._filled(v) if isinstance(v, str) else v for k, v in step["with"].items()}
+            for step in content["jobs"][job]["steps"]
+            if step.get("uses", "").startswith(f"{action}@")
+        ]
 
     def _environ(self) -> dict[str, str]:
         others = ("HELPSCOUT_", "GITHUB_", "MAKE", "MFLAGS")
@@ -175,9 +196,11 @@ def test_a_tag_becomes_a_wheel_an_image_a_chart_and_a_release(runner: Runner) ->
     calls = "\n".join(runner.calls)
     for words in (
         "docker buildx imagetools inspect docker.io/library/python:",
+        "docker buildx build . --push --platform linux/amd64",
         f"--tag {IMAGE}:{__version__} ",
         f"@{BASE} --build-arg VERSION={__version__} --build-arg REVISION={'c' * 40} ",
         f"--label org.opencontainers.image.created={CREATED} ",
+        f"helm lint --strict {runner.folder}/temp/chart/helpscout-exporter ",
         f"helm push dist/{chart} oci://ghcr.io/{SLUG.partition('/')[0].lower()}/charts ",
         f"gh release create v{__version__} dist/{chart} dist/{files[1]} dist/{files[2]} ",
     ):
@@ -185,11 +208,19 @@ def test_a_tag_becomes_a_wheel_an_image_a_chart_and_a_release(runner: Runner) ->
     assert "a-token" not in calls
     released = runner.folder / "temp/chart/helpscout-exporter/values.yaml"
     assert read_yaml(released)["image"]["repository"] == IMAGE
-    notes = (runner.folder / "temp/notes").read_text()
+    notes = (runner.folder / "calls.notes").read_text()
     assert "### Added" in notes
     assert notes.count("\n## [") == 0
     assert f"\nImage: `{IMAGE}:{__version__}@{BUILT}`, on `docker.io/library/python:" in notes
     assert f"/charts/helpscout-exporter`, version {__version__}.\n" in notes
+    of_files, of_image = runner.given("release", "publish", "actions/attest-build-provenance")
+    signed = runner.checkout.glob(of_files["subject-path"])
+    assert sorted(path.name for path in signed) == files
+    assert of_image == {
+        "subject-name": IMAGE,
+        "subject-digest": BUILT,
+        "push-to-registry": True,
+    }
 
 
 def _changed(runner: Runner, name: str, old: str, new: str) -> None:

@@ -6,9 +6,18 @@ from typing import Any
 
 import pytest
 
+from exporter import __version__
 from tests.support import ROOT, read_yaml
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+STARTS = True
+"""What YAML 1.1 takes the key `on` for."""
+RIGHTS = {
+    "gh release create": {"contents"},
+    "docker login ghcr.io": {"packages"},
+    "actions/attest-build-provenance@": {"id-token", "attestations"},
+}
+"""What a step has to be allowed to write."""
 EVERY = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: str(path.stem))
 
 
@@ -46,6 +55,27 @@ def test_ci_runs_the_one_command_and_every_python_that_is_promised() -> None:
         if re.fullmatch(r".*:: 3\.\d+", each)
     ]
     assert found["pythons"]["strategy"]["matrix"]["python"] == versions
+    assert "unit" in commands(found["pythons"]).split()
+
+
+def test_every_change_is_checked_and_a_version_tag_alone_is_a_release() -> None:
+    checked = read_yaml(ROOT / ".github/workflows/ci.yml")[STARTS]
+    assert {*checked} == {"push", "pull_request", "workflow_call"}
+    released = read_yaml(ROOT / ".github/workflows/release.yml")[STARTS]
+    assert {*released} == {"push"}
+    assert {*released["push"]} == {"tags"}
+    (pattern,) = released["push"]["tags"]  # like a regular expression, but that a dot is a dot
+    version = f"v{__version__}"
+    tags = (version, "v10.20.30", f"{version}-rc1", "v1", "latest", f"chart-{version}")
+    of_a_release = [tag for tag in tags if re.fullmatch(pattern.replace(".", r"\."), tag)]
+    assert of_a_release == [version, "v10.20.30"]
+
+
+def test_a_release_may_write_what_its_steps_write_and_no_more() -> None:
+    publish = jobs("release")["publish"]
+    steps = "\n".join(step.get("run", "") + step.get("uses", "") for step in publish["steps"])
+    needed = {right for words, of_it in RIGHTS.items() if words in steps for right in of_it}
+    assert publish["permissions"] == dict.fromkeys(needed, "write")
 
 
 def test_a_release_is_tested_and_agrees_with_the_program_and_the_repository() -> None:
