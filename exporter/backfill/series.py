@@ -14,7 +14,6 @@ from typing import Final
 
 from exporter.collectors import COLLECTORS
 from exporter.exposition.render import Renderer, escape, report_families
-from exporter.metrics import LAST_SUCCESS, SUCCESS
 from exporter.questions import Key, Question, Reading
 from exporter.store import Entry
 from exporter.telemetry import Family
@@ -82,11 +81,11 @@ class SeriesTable:
         return self._lines(question.key, Reading(value, _SOME_TIME))
 
     def _lines(self, key: Key, reading: Reading) -> Iterator[tuple[Family, bytes, bytes]]:
+        # How the asking went has no history: an entry that does not say it has no samples of it.
         rendered = self._renderer.report(key, Entry(self._mailbox(key), reading))
         for family, lines in zip(report_families(key.collector), rendered, strict=True):
-            if family not in (LAST_SUCCESS, SUCCESS):  # how the asking went has no history
-                for text, value in samples(lines):
-                    yield family, text, value
+            for text, value in samples(lines):
+                yield family, text, value
 
     def _look_up_places(self, question: Question) -> dict[bytes, int]:
         return {text: at for at, (_, text, _) in enumerate(self._whole(question))}
