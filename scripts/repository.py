@@ -39,7 +39,7 @@ def move(files: list[Path], repository: str) -> list[Path]:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue  # a picture
-        moved = text.replace(REPOSITORY, repository).replace(image(), image(repository))
+        moved = text.replace(REPOSITORY, repository)
         if moved != text:
             path.write_text(moved, encoding="utf-8")
             changed.append(path)

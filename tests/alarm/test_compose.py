@@ -1,12 +1,15 @@
 """compose.yaml as far as it can be seen without Docker: it fits together and to the repository."""
 
+import re
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
 
+from exporter.durations import parse_duration
+from exporter.probe import LISTEN_VARIABLE, Listener, configured
 from exporter.settings import load
 from tests.servers import EACH_VERSION, promtool
 from tests.support import ROOT, need, read_yaml
@@ -14,6 +17,28 @@ from tests.support import ROOT, need, read_yaml
 COMPOSE: dict[str, Any] = read_yaml(ROOT / "compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 EVERY = pytest.mark.parametrize("name", SERVICES)
+EXPORTERS = pytest.mark.parametrize("name", ["exporter", "exporter-real"])
+
+
+def of_image(pattern: str) -> str:
+    """Return what the image that compose builds says in a line of its Dockerfile."""
+    (found,) = re.findall(pattern, (ROOT / "Dockerfile").read_text())
+    return str(found)
+
+
+def mounted(name: str, place: str) -> str | Path:
+    """Return what a service has at a place: a path of this repository, or a volume's name."""
+    for volume in SERVICES[name]["volumes"]:
+        source, target = str(volume).split(":")[:2]
+        if PurePosixPath(place).is_relative_to(target):
+            rest = PurePosixPath(place).relative_to(target)
+            return ROOT / source / rest if source.startswith("./") else source
+    raise AssertionError(f"{name} has nothing at {place}")
+
+
+def ports(name: str) -> list[str]:
+    """Return the ports of a service's container that are published."""
+    return [port.rpartition(":")[2] for port in SERVICES[name]["ports"]]
 
 
 def test_without_a_profile_the_simulated_chain_runs_and_the_real_account_is_a_profile() -> None:
@@ -49,11 +74,63 @@ def test_every_image_has_a_version_and_every_port_is_for_this_machine_only(name:
     assert service["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", ["exporter", "exporter-real"])
+@EXPORTERS
+def test_an_exporter_listens_where_it_is_published_and_scraped(name: str) -> None:
+    environ = {LISTEN_VARIABLE: of_image(rf"{LISTEN_VARIABLE}=(\S+)")}
+    environ |= SERVICES[name]["environment"]
+    listener = configured(None, environ)
+    assert listener == Listener("", int(of_image(r"\nEXPOSE (\d+)\n")))
+    assert ports(name) == [str(listener.port)]
+    scrapes = read_yaml(ROOT / "prometheus/prometheus.yml")["scrape_configs"]
+    found = [each for scrape in scrapes for each in scrape["dns_sd_configs"]]
+    assert [each["port"] for each in found if each["names"] == [name]] == [listener.port]
+
+
+def test_the_state_file_is_on_a_volume_that_the_images_user_may_write() -> None:
+    state = SERVICES["exporter-real"]["environment"]["HELPSCOUT_STATE_FILE"]
+    assert mounted("exporter-real", state) == "exporter-state"
+    user, group = of_image(r"\nUSER (\S+)\n").split(":")
+    assert of_image(rf"install -d -o {user} -g {group} (\S+)") == str(Path(state).parent)
+
+
+@EXPORTERS
+def test_a_healthcheck_has_the_time_that_it_takes_to_give_up(name: str) -> None:
+    given = SERVICES[name]["healthcheck"]["timeout"]
+    for seconds in (given, of_image(r"HEALTHCHECK .*--timeout=(\S+)")):
+        assert parse_duration(seconds).total_seconds() > 5
+
+
+def test_prometheus_alertmanager_and_grafana_find_their_files_and_each_other() -> None:
+    arguments = dict(each[2:].split("=") for each in SERVICES["prometheus"]["command"])
+    config = ROOT / "prometheus/prometheus.yml"
+    assert mounted("prometheus", arguments["config.file"]) == config
+    assert mounted("prometheus", arguments["storage.tsdb.path"]) == "prometheus-data"
+    for rules in read_yaml(config)["rule_files"]:
+        found = mounted("prometheus", rules)
+        assert isinstance(found, Path)
+        assert list(found.parent.glob(found.name))
+    (template,) = read_yaml(ROOT / "prometheus/alertmanager.yml")["templates"]
+    places = [volume.split(":")[1] for volume in SERVICES["alertmanager"]["volumes"]]
+    assert any(PurePosixPath(each).match(f"/etc/alertmanager/{template}") for each in places)
+
+    environ = SERVICES["grafana"]["environment"]
+    assert environ["PROMETHEUS_URL"] == f"http://prometheus:{ports('prometheus')[0]}"
+    first = mounted("grafana", environ["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert isinstance(first, Path)
+    assert first.is_file()
+    provisioned = read_yaml(ROOT / "grafana/provisioning/dashboards/helpscout.yml")
+    (folder,) = [each["options"]["path"] for each in provisioned["providers"]]
+    assert mounted("grafana", folder) == first.parent
+    (to,) = read_yaml(config)["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert to == f"alertmanager:{ports('alertmanager')[0]}"
+
+
+@EXPORTERS
 def test_an_exporter_runs_with_no_more_rights_than_it_needs(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
     assert "healthcheck" in service["healthcheck"]["test"]
 
 

@@ -1095,6 +1095,8 @@ def test_names_and_common_labels_reach_every_object() -> None:
     pull = [{"name": "global-pull"}, {"name": "pull"}, {"name": "pull-too"}]
     assert found.pod["spec"]["imagePullSecrets"] == pull
     assert found.pod["spec"]["serviceAccountName"] == "desk-account"
+    account = found.one("ServiceAccount", "desk-account")
+    assert account["metadata"]["annotations"] == {"owner": "support", "role": "desk"}
     assert "team" not in found.workload["spec"]["selector"]["matchLabels"]
 
 
@@ -1119,6 +1121,9 @@ def test_pods_are_placed_as_the_values_say() -> None:
     assert zone["labelSelector"] == rendered("scheduling").workload["spec"]["selector"]
     assert node["labelSelector"] == {"matchLabels": {"own": "selector"}}
     assert rendered("scheduling").exporter["resources"]["limits"]["cpu"] == "1"
+    (helm_test,) = rendered("scheduling").every("Pod")
+    for key in ("nodeSelector", "tolerations"):
+        assert helm_test["spec"][key] == spec[key]
 
 
 def test_what_is_further_asked_for_is_there() -> None:

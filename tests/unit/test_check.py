@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 import typer
 
 from exporter.checking import Checked, check_account
@@ -74,6 +75,23 @@ def test_check_reads_the_certificate_of_the_web_configuration(tmp_path: Path) ->
     ended = run(tmp_path, ["check"], environ)
     assert (ended.code, ended.stdout) == (2, "")
     assert "no.pem" in ended.stderr
+
+
+def test_check_tells_the_warnings_of_the_web_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = trustme.CA().issue_cert("exporter.example")
+    made.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    kind = "client_auth_type: RequireAndVerifyClientCert"
+    (tmp_path / "web.yml").write_text(
+        f"tls_server_config: {{cert_file: both.pem, key_file: both.pem, {kind}}}\n"
+    )
+    monkeypatch.setattr(command, "check_account", lambda *_: found())
+    environ = {"HELPSCOUT_API_KEY": "a", "HELPSCOUT_WEB__CONFIG_FILE": "web.yml"}
+    ended = run(tmp_path, ["check"], environ)
+    assert (ended.code, ended.stdout) == (0, "login good\n")
+    (line,) = ended.stderr.splitlines()
+    assert "web.yml: tls_server_config.client_ca_file is not set" in line
 
 
 def test_check_asks_again_what_failed_for_a_moment_and_over_the_longest_window_for_a_tag(

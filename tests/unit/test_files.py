@@ -37,15 +37,18 @@ def test_a_file_has_its_name_once_it_is_whole_and_on_the_disk(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("failure", [OSError(28, "No space left"), KeyboardInterrupt()])
+def test_a_failure_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, failure: BaseException
+) -> None:
     path = tmp_path / "file.prom"
     path.write_bytes(b"old")
 
     def parts() -> Iterator[bytes]:
         yield b"a" * 3_000_000
-        raise OSError(28, "No space left on device")
+        raise failure
 
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(type(failure)):
         write_whole(path, parts())
     assert (path.read_bytes(), list(tmp_path.iterdir())) == (b"old", [path])
 

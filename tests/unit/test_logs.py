@@ -251,6 +251,7 @@ def test_logfmt_has_the_same_first_fields_in_every_line() -> None:
     line = written("logfmt", lambda logger: logger.info("now", account="a", up=True, flag=False))
     names = [field.split("=")[0] for field in shlex.split(line)]
     assert names == ["timestamp", "level", "event", "account", "up", "flag"]
+    assert line.rstrip().endswith("event=now account=a up=true flag=false")
 
 
 def test_threads_that_log_on_either_side_of_a_reload_leave_each_line_whole() -> None:

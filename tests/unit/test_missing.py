@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import LogCapture
 
 from exporter.helpscout.errors import NotThere, ServiceFailed
-from exporter.missing import mailbox_patterns, tags_of
+from exporter.missing import folders_of, mailbox_patterns, tags_of
 from exporter.poller.names import Names
 from exporter.questions import Learned, Mailbox, Reading
 from exporter.selection import Segment
@@ -142,6 +142,23 @@ def test_folders_that_every_mailbox_refuses_are_missing_and_those_of_one_are_not
     assert [str(each) for each in world.store.missing()["acme"]] == [
         "segments[1] (nobody's): Help Scout refuses its folders (2)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("segment", "folders", "what"),
+    [
+        (Segment("cut", ("vip",), (1,)), None, "Help Scout refuses its folders (1)"),
+        (Segment("cut", ("vip",), (1, 2)), {1}, "no selected mailbox has the folder 2"),
+        (Segment("cut", ("vip",)), None, None),
+        (Segment("cut", ("nothing like it",), (1,)), None, None),
+    ],
+    ids=["refused", "missing", "by tags alone", "of a missing tag"],
+)
+def test_why_help_scout_refuses_a_segment_is_said_once(
+    segment: Segment, folders: set[int] | None, what: str | None
+) -> None:
+    found = [str(each) for each in folders_of((segment,), TAGS, folders, {"cut"})]
+    assert found == ([] if what is None else [f"segments[0] (cut): {what}"])
 
 
 def answered(world: World, folders: dict[str, tuple[int, ...]], rounds: int = 1) -> None:

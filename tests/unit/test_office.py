@@ -207,6 +207,11 @@ REFUSED = [
     ("{mon: 09:00-24:01}", '.mon: "09:00-24:01" has a time that is not from 00:00 to 24:00'),
     ("{mon: 24:00-08:00}", '.mon: "24:00-08:00" has a time that is not from 00:00 to 24:00'),
     ("{mon: 08:60-09:00}", '.mon: "08:60-09:00" has a time that is not from 00:00 to 24:00'),
+    ("{mon: 08:00-09:60}", '.mon: "08:00-09:60" has a time that is not from 00:00 to 24:00'),
+    (
+        "{mon-: 09:00-17:00}",
+        '.mon-: "mon-" is not a day or a range of days like mon-fri: mon, tue,',
+    ),
     ("{mon: 09:00-09:00}", '.mon: "09:00-09:00" is empty: a whole day is 00:00-24:00'),
     ("{mon-fri: 09:00-17:00, wed: 10:00-12:00}", '.wed: wed is in "mon-fri" too'),
     ("{mon: [09:00-12:00, 11:00-13:00]}", ".mon: 11:00 on mon is before the end of a span of mon"),
@@ -231,6 +236,26 @@ def test_hours_that_cannot_be_meant_are_refused_with_file_and_key(
     where = f"{path}: accounts[0].office_schedule.hours"
     assert str(caught.value).startswith(where + message)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Europe/Berln", '"Europe/Berln" is not a time zone, did you mean Europe/Berlin?'),
+        ("nowhere near", '"nowhere near" is not a time zone like Europe/Berlin'),
+    ],
+)
+def test_a_time_zone_that_is_not_known_is_refused_with_the_likely_one(
+    name: str, message: str
+) -> None:
+    environ = {
+        "HELPSCOUT_ACCOUNTS__0__API_KEY": "a",
+        "HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE__TIMEZONE": name,
+        "HELPSCOUT_ACCOUNTS__0__OFFICE_SCHEDULE__HOURS": '{mon: "09:00-17:00"}',
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        load(None, environ)
+    assert str(caught.value).endswith(message)
 
 
 def test_a_range_of_days_may_wrap_and_what_is_shown_is_read_again() -> None:

@@ -10,7 +10,7 @@ from exporter import REPOSITORY
 from scripts import repository
 from tests.support import ROOT, read_yaml
 
-OTHER = "https://github.com/someone/elsewhere"
+OTHER = "https://github.com/Someone/Elsewhere"
 NAME = REPOSITORY.rpartition("/")[2]
 ADDRESS = re.compile(rf"(?:github\.com|ghcr\.io)/([\w.-]+/{NAME})\b", re.IGNORECASE)
 COPIES = (
