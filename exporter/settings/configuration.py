@@ -183,11 +183,10 @@ def _on_what_is_reported(
         "office_hours": info.data["office_hours"],
         "segments": ("", *(segment.name for segment in info.data["segments"])),
     }
-    default = {
+    default: dict[str, tuple[Any, ...]] = {  # segments have one of their own
         "windows": tuple(labels[length] for length in sorted(list(labels)[:2])),
         "types": (ALL,) if ALL in reported["types"] else reported["types"],
         "office_hours": (False,) if False in reported["office_hours"] else (True,),
-        "segments": ("",),
     }
     filled, problems = [], list[Problem]()
     for index, objective in enumerate(objectives):

@@ -42,6 +42,7 @@ SECONDS = 20.0
 SIX_REPORTS = "[6d, 14d, 30d]"
 """Windows of which two mailboxes have six."""
 
+CALLS = "helpscout_exporter_api_requests"
 MOMENT = "helpscout_exporter_config_last_reload_success_timestamp_seconds"
 
 
@@ -454,6 +455,37 @@ def test_a_name_that_another_login_takes_over_is_not_shown_the_figures_of_the_on
         assert all(e.reading is None for e in exporter.store.snapshot().entries.values())
         let_go.set()
         eventually(lambda: set(successes(exporter).values()) == {True}, "all", SECONDS)
+
+
+def test_the_last_answers_to_a_login_are_not_shown_under_the_one_that_took_its_name(
+    held: Held,
+) -> None:
+    whole = {"MAILBOXES__ALL": "true", "MAILBOXES__INCLUDE": "[1]"}
+    let_go = {"a": threading.Event(), "another": threading.Event()}
+
+    def fails(target: str) -> bool:
+        name = target.split("/")[1]
+        return "/reports" in target and let_go[name].wait(SECONDS) and name == "another"
+
+    def out(name: str) -> bool:
+        return sum(f"/{name}/reports" in asked.target for asked in held.service.asked) == 2
+
+    def arrived() -> bool:
+        labels = {"account": "a", "operation": "report", "code": "200"}
+        registry = exporter.telemetry.registry
+        return registry.get_sample_value(f"{CALLS}_total", labels) == 2
+
+    held.fails = fails
+    with running(held.settings(**whole)) as exporter:
+        eventually(lambda: out("a"), "the calls of the one before", SECONDS)
+        url = f"{held.service.url}/another"
+        exporter.configure(held.settings(**whole, ACCOUNTS__0__BASE_URL=url))
+        eventually(lambda: out("another"), "the calls of the other", SECONDS)
+        let_go["a"].set()
+        eventually(arrived, "their answers", SECONDS)
+        let_go["another"].set()
+        eventually(lambda: set(successes(exporter).values()) == {False}, "refused", SECONDS)
+        assert all(e.reading is None for e in exporter.store.snapshot().entries.values())
 
 
 def test_an_account_with_another_budget_keeps_its_figures_and_what_is_known_of_its_tags(

@@ -346,6 +346,14 @@ def test_an_objective_is_on_what_is_configured(write: Write) -> None:
     assert (objective.types, objective.office_hours) == (("email", "chat"), (True,))
 
 
+def test_an_objective_is_on_everything_together_where_that_is_configured(write: Write) -> None:
+    sla = "sla: [{name: a, statistic: response_time, target: 1h, objective: 0.9}]\n"
+    rest = "types: [email, all]\noffice_hours: [true, false]\nsegments: [{name: b, tags: [1]}]\n"
+    (objective,) = load(write(ACCOUNT + sla + rest), {}).objectives
+    found = objective.types, objective.office_hours, objective.segments
+    assert found == (("all",), (False,), ("",))
+
+
 @pytest.mark.parametrize("host", ["exporter-3", "exporter-3.exporter.monitoring.svc"])
 def test_a_shard_finds_its_index_in_the_host_name(host: str, write: Write) -> None:
     path = write(f"{ACCOUNT}shard: {{index: auto, total: 4}}")

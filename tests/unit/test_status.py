@@ -175,7 +175,7 @@ def test_at_the_start_nothing_is_wrong_yet() -> None:
     assert page.verdict == "Starting: logging in and listing the mailboxes"
     assert page.empty == "Nothing is known yet: the mailboxes have not been listed."
     assert page.tiles["Accounts up"].level == "starting"
-    assert page.tiles["Next poll"].value == "–"
+    assert (page.tiles["Next poll"].value, page.tiles["Next poll"].level) == ("–", "starting")
     assert "Budget used" not in page.tiles
     assert page.accounts[0]["State"] == "starting"
     assert page.accounts[0]["Calls in the last minute"] == ""
