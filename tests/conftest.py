@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.warm import import_program
 # A busy machine is slow, and that says nothing about the code: time is no matter of these tests.
 settings.register_profile("exporter", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("exporter")
+
+# A shell's job in the background ignores Ctrl-C, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
