@@ -876,6 +876,7 @@ def test_all_is_as_long_ago_for_a_client_as_it_is_in_the_world(
 
     clocks = [desk.session.get(desk.url + "/_clock", timeout=60).json() for desk in (fast, there)]
     assert clocks[0] == {"now": clocks[1]["now"], "speed": options.get("speed", 1)}
+    assert clocks[1]["speed"] == 0  # it stands still
 
     def moved(text: str) -> str:
         return (datetime.fromisoformat(text) + ahead).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,6 +1,7 @@
 """Every command's exit code and what it says: one line on stderr, results alone on stdout."""
 
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -77,6 +78,7 @@ WRONG_USAGE = [
     (["serve", "--listen", "nowhere"], '--listen: "nowhere" is not HOST:PORT'),
     (["demo", "--listen", "nowhere"], '--listen: "nowhere" is not HOST:PORT'),
     (["simulate", "--listen", "nowhere"], '--listen: "nowhere" is not HOST:PORT'),
+    (["simulate", "--listen", ":65536"], '--listen: ":65536" is not HOST:PORT'),
     (["simulate", "--now", "never"], '--now: "never" is not a time like 2026-'),
     (["simulate", "--now", "2026-11-02T12:00:00Z", "--speed", "9"], "stands still with --now"),
     (["simulate", "--now", "2026-11-02T12:00:00Z", "--start", "2026-11-02"], "still with --now"),
@@ -212,6 +214,22 @@ def test_without_an_account_every_way_to_one_is_named(run: Run) -> None:
     ):
         assert words in process.stderr
     assert process.stderr.count("\n") == 1
+
+
+def test_simulate_says_what_each_of_its_accounts_logs_in_with(start: Start) -> None:
+    process = start("simulate", "--listen", "127.0.0.1:0", "--accounts", "2")
+    url = process.says(r"api v2: (http://\S+/v2)\n", stdout=True)
+    process.says(r"(client_id: demo-2 .*)\n", stdout=True)
+    ways = re.findall(r"client_id: (\S+)  client_secret: (\S+)  api_key: (\S+)", process.stdout)
+    for client_id, client_secret, key in ways:
+        form = {"grant_type": "client_credentials", "client_id": client_id}
+        form["client_secret"] = client_secret
+        assert requests.post(f"{url}/oauth2/token", data=form, timeout=10).ok
+        v1 = url.replace("/v2", "/v1")
+        assert requests.get(f"{v1}/mailboxes.json", auth=(key, "X"), timeout=10).ok
+    assert process.end() == 0
+    assert len(ways) == 2
+    assert process.stdout.count("\n") == 4
 
 
 # --- the job failed -----------------------------------------------------------------------------

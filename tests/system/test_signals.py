@@ -113,13 +113,15 @@ def _asks(desk_: Desk, endpoint: str) -> bool:
     return any(endpoint in account["calls"] for account in accounts.values())
 
 
-def test_sigterm_ends_a_job_undone_and_no_exit_code_says_that_it_was_done(
-    start: Start, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+def test_a_signal_ends_a_job_undone_and_no_exit_code_says_that_it_was_done(
+    start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     slow, output = desk(start, "--latency", "2s"), tmp_path / "helpscout.prom"
     process = start("once", "--output", str(output), environ=slow.environ("v1"))
     eventually(partial(_asks, slow, "report"), "a report call")
-    assert process.end() == 130
+    process.signal(number)
+    assert process.wait() == 130
     assert process.stdout == ""
     assert not output.exists()
 

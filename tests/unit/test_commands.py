@@ -2,7 +2,8 @@
 
 import io
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -62,7 +63,20 @@ def test_what_simulate_is_told_is_what_the_simulator_does(
     assert started == [options, address]
 
 
-@pytest.mark.parametrize(("arguments", "at"), [(["--at", TOLD], AT), ([], None)])
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock does not show UTC."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    ("arguments", "at"), [(["--at", TOLD], AT), (["--at", "2026-03-02T12:00"], AT), ([], None)]
+)
 def test_once_takes_the_time_it_is_told_for_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], at: datetime | None
 ) -> None:
