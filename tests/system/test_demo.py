@@ -77,7 +77,8 @@ def test_the_demo_says_on_stderr_where_to_look_and_what_to_set(
     process, _ = running
     said = process.stderr
     for words in (
-        f"{address(process)}/metrics",
+        f"{address(process)}/metrics ",
+        f"{address(process)}/ ",
         "HELPSCOUT_CLIENT_ID",
         "HELPSCOUT_CLIENT_SECRET",
         "HELPSCOUT_API=v1",
