@@ -210,8 +210,6 @@ def run() -> int:
         hint = f"; see {context.command_path} --help" if context else ""
         note(" ".join(error.format_message().split()).rstrip(".") + hint)
         return error.exit_code
-    except typer.Abort:
-        return 130
     finally:  # typer itself ends with a traceback where it cannot print
         if text := printed.getvalue():
             say(text.rstrip("\n"))
