@@ -585,9 +585,10 @@ def test_http_1_0_is_answered_and_closed(shared: RunningServer, keep: bytes) -> 
 @pytest.mark.parametrize("_shared", ["plain"], indirect=True)
 def test_an_answer_is_one_piece(shared: RunningServer) -> None:
     with shared.client() as client:
-        client.send(GET + b"\r\n")
-        head, body = head_and_body(client.socket.recv(65_536))
-    assert (head[:12], body) == (b"HTTP/1.1 200", b"word ")
+        for _ in range(200):  # two pieces may arrive together, too
+            client.send(GET + b"\r\n")
+            head, body = head_and_body(client.socket.recv(65_536))
+            assert (head[:12], body) == (b"HTTP/1.1 200", b"word ")
 
 
 def test_a_small_piece_is_not_kept_until_the_next(shared: RunningServer) -> None:
