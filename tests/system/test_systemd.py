@@ -81,8 +81,13 @@ def test_systemd_would_find_a_misspelt_setting(units: Path) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_systemd_finds_nothing_exposed_but_what_a_service_needs(units: Path, name: str) -> None:
     said = analyzed("security", "--offline=true", "--json=short", units / name)
-    exposed = {each["json_field"] for each in json.loads(said) if each["exposure"]}
-    assert exposed == {*EXPOSED}
+    exposed = {
+        each["json_field"]: float(each["exposure"]) for each in json.loads(said) if each["exposure"]
+    }
+    if "systemd 252 " in analyzed("--version"):
+        assert {*exposed} == {*EXPOSED}
+    # A newer one may look for more than the units' authors could know of.
+    assert sum(exposed.values()) <= 2.0
 
 
 def test_what_the_page_enables_starts_with_the_machine(units: Path, tmp_path: Path) -> None:
