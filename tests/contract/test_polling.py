@@ -42,7 +42,6 @@ SECONDS = 20.0
 SIX_REPORTS = "[6d, 14d, 30d]"
 """Windows of which two mailboxes have six."""
 
-CALLS = "helpscout_exporter_api_requests"
 MOMENT = "helpscout_exporter_config_last_reload_success_timestamp_seconds"
 
 
@@ -473,7 +472,7 @@ def test_the_last_answers_to_a_login_are_not_shown_under_the_one_that_took_its_n
     def arrived() -> bool:
         labels = {"account": "a", "operation": "report", "code": "200"}
         registry = exporter.telemetry.registry
-        return registry.get_sample_value(f"{CALLS}_total", labels) == 2
+        return registry.get_sample_value("helpscout_exporter_api_requests_total", labels) == 2
 
     held.fails = fails
     with running(held.settings(**whole)) as exporter:

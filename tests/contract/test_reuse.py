@@ -111,6 +111,15 @@ def test_a_get_that_dies_on_a_used_connection_is_sent_again_at_once_on_a_new_one
     assert 20 < left < 30
 
 
+def in_threads(number: int, work: Callable[[], object]) -> None:
+    """Run `work` in so many threads, to the end."""
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+
 def test_every_idle_connection_is_passed_over_then(serve: Serve, payer: Payer) -> None:
     together = threading.Barrier(2)
 
@@ -121,16 +130,7 @@ def test_every_idle_connection_is_passed_over_then(serve: Serve, payer: Payer) -
 
     service = serve(by_connection(at_once, at_once, good))
     with closing(Transport(service.url, 4, 5)) as transport:
-        threads = [
-            threading.Thread(
-                daemon=True, target=transport.send, args=("GET", service.url), kwargs={"auth": None}
-            )
-            for _ in range(2)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        in_threads(2, lambda: transport.send("GET", service.url, auth=None))
         assert len({asked.port for asked in service.asked}) == 2
         assert transport.send("GET", service.url, auth=None, again=payer).status == 200
     assert len(payer.left) == 1
@@ -210,10 +210,6 @@ def test_as_many_connections_are_kept_as_an_account_has_calls_at_once(desk: Desk
     desk.answer = held
     client = desk.client("v1")
     for _ in range(3):
-        threads = [threading.Thread(target=client.mailboxes, daemon=True) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(20)
+        in_threads(8, client.mailboxes)
     assert len(desk.asked) == 3 * 8
     assert len({asked.port for asked in desk.asked}) == 8

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +10,14 @@ from typing import Final
 import pytest
 
 from tests.support import ROOT
+from tests.system.standins import Ran, program, run
 
 TOOLS: Final = (
     *("pytest", "ruff", "actionlint", "mypy", "lint-imports", "coverage", "hadolint"),
     *("helpscout-exporter", "python"),
 )
 SCRIPTS: Final = ("debian-packages", "newer-programs", "image")
-PROGRAM: Final = """#!/bin/sh
-echo "${0##*/} $*" >> "$CALLS"
-case "${0##*/} $*" in *"$FAILS"*) exit 1 ;; esac
-"""
+FAILS: Final = """case "${0##*/} $*" in *"$FAILS"*) exit 1 ;; esac\n"""
 IMAGE: Final = "tests/image"
 """These run where an image can be built."""
 
@@ -34,30 +31,24 @@ def _test_files() -> Iterator[str]:
 def project(tmp_path: Path) -> Path:
     """Our Makefile in a project that is set up, with the names of our tests."""
     shutil.copy(ROOT / "Makefile", tmp_path)
-    programs = [f".venv/bin/{name}" for name in TOOLS] + [f"scripts/{name}" for name in SCRIPTS]
+    for folder, names in ((".venv/bin", TOOLS), ("scripts", SCRIPTS)):
+        for name in names:
+            program(tmp_path / folder, name, FAILS)
     locks = ("requirements.txt", "requirements-build.txt", "requirements-dev.txt", "pyproject.toml")
     stamps = (".venv/.ready", ".venv/.dev-ready")
-    for name in (*_test_files(), *locks, "exporter/__init__.py", *programs, *stamps):
+    for name in (*_test_files(), *locks, "exporter/__init__.py", *stamps):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(PROGRAM if name in programs else "")
-        path.chmod(0o755)
+        path.touch()
     return tmp_path
 
 
 def make(
     project: Path, target: str, fails: str = "nothing", python: str | Path = sys.executable
-) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run make; return how it ended, and the command lines of what it started."""
-    calls = project / "calls"
-    calls.write_text("")
-    others = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    done = subprocess.run(
-        ["make", f"PYTHON={python}", target],
-        cwd=project, env=others | {"CALLS": str(calls), "FAILS": fails},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    return done, calls.read_text().splitlines()
+) -> Ran:
+    """Run make; a program whose command line has `fails` fails."""
+    command = ("make", f"PYTHON={python}", target)
+    return run(project, *command, path=os.environ["PATH"], environ={"FAILS": fails})
 
 
 def _runs(call: str, file: str) -> bool:

@@ -3,37 +3,18 @@
 import json
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.support import ROOT
+from tests.system.standins import Ran, program, run
 
-NOTED: Final = '#!/bin/sh\necho "${0##*/} $*" >> "$CALLS"\n'
 DEBIAN: Final = ROOT / "scripts/debian-packages"
 NEWER: Final = ROOT / "scripts/newer-programs"
-
-
-def program(folder: Path, name: str, does: str = "") -> None:
-    """Write a stand-in that notes how it was called."""
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(NOTED + does)
-    (folder / name).chmod(0o755)
-
-
-def run(
-    folder: Path, *command: str | Path, path: str, environ: Mapping[str, str] | None = None
-) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run a command in a folder; return how it ended and what its stand-ins were called with."""
-    calls = folder / "calls"
-    calls.write_text("")
-    given = {"PATH": path, "CALLS": str(calls), "HOME": str(folder), **(environ or {})}
-    done = subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True)
-    return done, calls.read_text().splitlines()
 
 
 # --- debian-packages ------------------------------------------------------------------------------
@@ -105,7 +86,7 @@ PROGRAMS: Final = (
 
 
 @pytest.fixture
-def newer(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]]:
+def newer(tmp_path: Path) -> Callable[..., Ran]:
     """Runs the script, whose apt brings these programs."""
     folder = tmp_path / "bin"
     program(folder, "apt-get", DOWNLOADED)
@@ -115,9 +96,7 @@ def newer(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str
         folder, "cat", 'echo "deb http://mirror.example/debian bookworm main"; exec /bin/cat "$@"\n'
     )
 
-    def run_it(
-        brought: str = PROGRAMS, refused: str = ""
-    ) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    def run_it(brought: str = PROGRAMS, refused: str = "") -> Ran:
         environ = {"BROUGHT": brought, "REFUSED": refused, "XDG_CACHE_HOME": str(tmp_path)}
         path = f"{folder}:{os.environ['PATH']}"
         done, calls = run(tmp_path, "/bin/sh", NEWER, path=path, environ=environ)
@@ -128,7 +107,7 @@ def newer(tmp_path: Path) -> Callable[..., tuple[subprocess.CompletedProcess[str
 
 def test_the_newer_programs_are_unpacked_once(
     tmp_path: Path,
-    newer: Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]],
+    newer: Callable[..., Ran],
 ) -> None:
     done, calls = newer()
     assert done.returncode == 0, done.stderr
@@ -149,7 +128,7 @@ def test_the_newer_programs_are_unpacked_once(
 )
 def test_where_the_newer_programs_cannot_be_had_it_says_why_and_leaves_nothing(
     tmp_path: Path,
-    newer: Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]],
+    newer: Callable[..., Ran],
     brought: str,
     refused: str,
     says: str,

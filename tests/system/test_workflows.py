@@ -20,7 +20,7 @@ import pytest
 
 from exporter import REPOSITORY, __version__
 from scripts import repository
-from tests.support import ROOT, need, read_yaml
+from tests.support import ROOT, environment, need, read_yaml
 
 SLUG: Final = REPOSITORY.removeprefix(repository.HOST)
 IMAGE: Final = repository.image()
@@ -121,8 +121,7 @@ class Runner:
         ]
 
     def _environ(self) -> dict[str, str]:
-        others = ("HELPSCOUT_", "GITHUB_", "MAKE", "MFLAGS")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
+        kept = {k: v for k, v in environment().items() if not k.startswith("GITHUB_")}
         return kept | {
             "PATH": f"{self.folder / 'bin'}:{kept['PATH']}",
             "CALLS": str(self.folder / "calls"),
